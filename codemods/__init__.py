@@ -1,0 +1,1 @@
+"""The codemods: one file per pattern, found by scanning this folder (see `gradfix.registry`)."""

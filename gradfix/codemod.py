@@ -1,0 +1,99 @@
+"""The base class of every codemod: one pattern, found by asking facts and mended by edits.
+
+A codemod detects and never mutates: `find` yields findings whose fixes are lists of
+`gradfix.model.Edit`; `gradfix.rewrite` applies them with LibCST. The same class runs under
+LibCST's own runner (``python -m libcst.tool codemod gradfix.codemods.<module>.<Class>``), which
+only needs ``DESCRIPTION``, ``add_args`` and ``transform_module``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from gradfix.model import Edit, Finding, Fix, Note, Safety, Span
+
+if TYPE_CHECKING:
+    import libcst
+    from libcst.codemod import CodemodContext
+
+    from gradfix.flow import ModuleFlow
+
+
+class Codemod(ABC):
+    """One autograd fault: its code, its name, its manual (the docstring) and how to find it."""
+
+    code: ClassVar[str]
+    #: Only files whose text matches can have this fault; a speed filter, never a rule.
+    trigger: ClassVar[re.Pattern[str]]
+    DESCRIPTION: ClassVar[str] = ""
+
+    def __init__(self, context: CodemodContext | None = None, *, unsafe_fixes: bool = False) -> None:
+        self.context = context
+        self.unsafe_fixes = unsafe_fixes
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.DESCRIPTION = f"{cls.__dict__.get('code', '')} {cls.name()}: {cls.summary()}"
+
+    @classmethod
+    def name(cls) -> str:
+        """The codemod's name: its module's file name with dashes."""
+        return cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    @classmethod
+    def manual(cls) -> str:
+        """The manual page: the class docstring, dedented."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the manual."""
+        return cls.manual().partition("\n")[0]
+
+    @abstractmethod
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Yield every finding in one module, in any order."""
+
+    # -- building findings ------------------------------------------------------------------
+
+    def finding(
+        self,
+        span: Span,
+        message: str,
+        *,
+        because: tuple[Note, ...] = (),
+        help: str = "",
+        fix: Fix | None = None,
+        why_not: str | None = None,
+    ) -> Finding:
+        """A finding of this codemod; exactly one of ``fix`` and ``why_not`` must be given."""
+        if (fix is None) == (why_not is None):
+            raise ValueError("a finding has either a fix or a reason why there is none")
+        return Finding(
+            self.code, self.name(), span, message, because, help, fix, not_fixed_reason=why_not
+        )
+
+    @staticmethod
+    def fix(safety: Safety, title: str, *edits: Edit) -> Fix:
+        """A fix made of edits that only make sense together."""
+        return Fix(safety, title, edits)
+
+    # -- LibCST's runner --------------------------------------------------------------------
+
+    @staticmethod
+    def add_args(parser: argparse.ArgumentParser) -> None:
+        """Add this codemod's options to LibCST's command line."""
+        parser.add_argument(
+            "--unsafe-fixes", action="store_true", help="also apply fixes that are not proven"
+        )
+
+    def transform_module(self, tree: libcst.Module) -> libcst.Module:
+        """Rewrite one module with this codemod alone (entry point of LibCST's runner)."""
+        from gradfix.engine import rewrite_tree
+
+        return rewrite_tree(tree, [self], unsafe_fixes=self.unsafe_fixes)

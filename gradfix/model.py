@@ -1,0 +1,122 @@
+"""The public vocabulary: what gradfix says about a source file. Every type is frozen and pickles."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Safety(enum.Enum):
+    """How much a rewrite can be trusted; see ``docs/architecture.md`` for the definitions."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    MANUAL = "manual"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open range of source text; rows and columns are 1-based, columns count characters."""
+
+    row: int
+    column: int
+    end_row: int
+    end_column: int
+
+
+class EditKind(enum.Enum):
+    """What an edit does to the syntax node at its span."""
+
+    REPLACE = "replace"  # an expression, by another expression
+    STATEMENT = "statement"  # one whole statement, by zero or more statements
+    BEFORE = "before"  # new statements in front of the statement at the span
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to one syntax node, found by its exact span.
+
+    ``content`` is code: for ``REPLACE`` an expression, otherwise statements at indentation zero
+    (the rewriter indents them). Empty content with ``STATEMENT`` removes the statement.
+    """
+
+    kind: EditKind
+    span: Span
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """All edits that together mend one finding; they are applied together or not at all."""
+
+    safety: Safety
+    title: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One step of the story behind a finding, at its own place in the source."""
+
+    span: Span
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault: where it is, why it is one, and the fix or the reason there is none.
+
+    Codemods leave ``filename``, ``cell`` and ``fingerprint`` empty; the engine fills them in.
+    Exactly one of ``fix`` and ``not_fixed_reason`` is set.
+    """
+
+    code: str
+    name: str
+    span: Span
+    message: str
+    because: tuple[Note, ...] = ()
+    help: str = ""
+    fix: Fix | None = None
+    not_fixed_reason: str | None = None
+    filename: str = ""
+    cell: int | None = None
+    fingerprint: str = ""
+    applied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be processed, and why, in one line."""
+
+    filename: str
+    message: str
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One unit of work: decoded text (newlines as in the file) and the path it is reported under."""
+
+    filename: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source.
+
+    ``text`` is the new text (equal to the source's when nothing changed). ``findings`` holds what
+    is left, with positions in ``text`` before the rewrite for ``check`` and after it for ``apply``;
+    ``fixed`` holds what was rewritten, with positions in the text it was found in.
+    """
+
+    source: Source
+    text: str
+    findings: tuple[Finding, ...] = ()
+    fixed: tuple[Finding, ...] = ()
+    failures: tuple[Failure, ...] = field(default=())
+
+    @property
+    def changed(self) -> bool:
+        """Whether the rewrite produced different text."""
+        return self.text != self.source.text

@@ -26,6 +26,7 @@ VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 # Pinned here and installed in the same call as the project: resolved on its own, pip may prefer
 # another build of torch, several gigabytes larger.
 TORCH = "torch==2.13.0"
+OLDEST = (3, 10)
 
 
 class SetupError(Exception):
@@ -71,7 +72,6 @@ def pip_of_environment() -> list[str]:
     borrowed = [sys.executable, "-m", "pip", "--python", str(VENV_PYTHON)]
     if works(*borrowed, "--version"):
         return borrowed
-    shutil.rmtree(VENV, ignore_errors=True)
     version = "{}.{}".format(*sys.version_info)
     raise SetupError(
         "this Python has neither ensurepip nor a pip newer than 22.3; "
@@ -224,15 +224,16 @@ def say(text: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Dispatch; returns the exit code."""
+    # Not installed yet, so nothing has checked the version.
+    if sys.version_info < OLDEST:
+        print("dev.py: needs Python 3.10, this is", sys.version.split()[0], file=sys.stderr)
+        return 2
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", ())
+    if command in ("-h", "--help", "help"):
+        say(str(__doc__))
+        return 0
     if command not in ("demo", "test", "lint") or (rest and command != "test"):
         print(__doc__, file=sys.stderr)
-        return 0 if command in ("-h", "--help", "help") else 2
-    if sys.version_info < (3, 10):
-        print(
-            "dev.py: Python 3.10 or newer is needed, this is " + sys.version.split()[0],
-            file=sys.stderr,
-        )
         return 2
     try:
         ensure_environment()

@@ -17,12 +17,15 @@ WORKER = "gradfix.verify.worker"
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "model"}),
-    frozenset({"flow", "files", "config", "suppress", "notebook"}),
-    frozenset({"rewrite", "codemod"}),
+    frozenset({"errors", "lines", "model"}),
+    frozenset({"flow", "rewrite"}),
+    frozenset({"codemod"}),
     frozenset({"codemods"}),
     frozenset({"registry"}),
-    frozenset({"engine"}),
+    frozenset({"rules"}),
+    frozenset({"config_types", "suppress"}),
+    frozenset({"config", "formatting"}),
+    frozenset({"engine", "files"}),
     frozenset({"batch", "report", "verify"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
@@ -31,6 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
+    "lines": frozenset(),
     "flow": frozenset({"model", "errors"}),
     "codemods": frozenset({"codemod", "flow", "model", "rewrite"}),
 }

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from gradfix.flow import ModuleFlow
 
 
+class NotFixable(Exception):
+    """Raised while a fix is put together: the reason, in one sentence, why there is none."""
+
+
 class Codemod(ABC):
     """One autograd fault: its code, its name, its manual (the docstring) and how to find it."""
 
@@ -32,7 +36,9 @@ class Codemod(ABC):
     trigger: ClassVar[re.Pattern[str]]
     DESCRIPTION: ClassVar[str] = ""
 
-    def __init__(self, context: CodemodContext | None = None, *, unsafe_fixes: bool = False) -> None:
+    def __init__(
+        self, context: CodemodContext | None = None, *, unsafe_fixes: bool = False
+    ) -> None:
         self.context = context
         self.unsafe_fixes = unsafe_fixes
 

@@ -1,0 +1,269 @@
+"""GF101: a leaf's name is rebound to a value computed from the leaf."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod
+from gradfix.flow import ModuleFlow
+from gradfix.flow.queries import (
+    CASTS,
+    VIEWS,
+    captured,
+    fresh_name,
+    leaf_uses,
+    occurrences,
+    reaching,
+)
+from gradfix.flow.state import Definition, GradRead, Scope
+from gradfix.flow.values import Certainty, Role
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
+
+
+class SelfReassignment(Codemod):
+    """The name of a leaf is given to a value computed from it.
+
+    What it does
+    ------------
+    Finds ``w = f(w)`` where ``w`` was a leaf, and the name is later used as if it still were: its
+    ``.grad`` is read, or it is handed to an optimizer.
+
+    Why is this bad?
+    ----------------
+    The new value is not a leaf. ``backward()`` puts the gradient into the leaf, which no name holds
+    any more; ``w.grad`` of the new value is None.
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    etal = Parameter(torch.ones(3))
+    etal = etal * 2
+    etal.sum().backward()
+    grad = etal.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    etal = Parameter(torch.ones(3))
+    etal_scaled = etal * 2
+    etal_scaled.sum().backward()
+    grad = etal.grad
+    ```
+
+    Fix safety
+    ----------
+    Safe: only names change. Not fixed where the name is visible to other functions, where it can be
+    looked up dynamically (``locals()``), or where branches merge leaf and value in a way that one
+    inserted copy cannot express.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/generated/torch.Tensor.is_leaf.html
+    - https://docs.pytorch.org/docs/stable/notes/autograd.html
+    """
+
+    code = "GF101"
+    trigger = re.compile(r"Parameter|requires_grad")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every rebinding of a leaf whose name is later used as the leaf."""
+        meant = {use.base: use for _, use in leaf_uses(flow)}
+        done: set[Definition] = set()
+        for scope in flow.scopes:
+            for definition in list(scope.definitions):
+                if definition not in done and _is_rebinding(flow, scope, definition):
+                    web = _Web(flow, scope, definition, set(meant))
+                    done |= web.derived
+                    if web.meant:
+                        use = meant[min(web.meant, key=flow.span)]
+                        yield self._report(flow, web, use.node, use.why)
+
+    def _report(self, flow: ModuleFlow, web: _Web, used: ast.AST, why: str) -> Finding:
+        name = web.name
+        assert web.first.statement is not None
+        leaf = min((d.node for d in web.leaves), key=flow.span)
+        because = (
+            flow.note(leaf, f"{name} is a leaf here"),
+            flow.note(web.first.statement, f"{name} is rebound here to a value computed from it"),
+            flow.note(used, f"{why}, but only the leaf has a gradient"),
+        )
+        fix = web.refusal() or self.fix(Safety.SAFE, f"name the value {web.new_name}", *web.edits())
+        return self.finding(
+            flow.span(web.first.statement),
+            f"`{name}` is a leaf, and this gives its name to a value computed from it",
+            because=because,
+            help=f"give the computed value a name of its own; `{name}` stays the leaf",
+            fix=fix if isinstance(fix, Fix) else None,
+            why_not=None if isinstance(fix, Fix) else fix,
+        )
+
+
+def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
+    """``w = f(w)`` with a tracked result, where the ``w`` that is read may be the leaf."""
+    statement = definition.statement
+    value = definition.value
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return False
+    if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
+        return False
+    if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED or value.role & Role.LEAF:
+        return False
+    if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call):
+        return False  # transform-after-wrap
+    reads = _reads(scope, statement.value, definition.name)
+    if any(isinstance(flow.parents.get(read), ast.Attribute) and _is_grad(flow, read) for read in reads):
+        return False  # manual-update
+    return any(_may_be_leaf(flow, scope, read) for read in reads)
+
+
+def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:
+    return [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses]
+
+
+def _is_grad(flow: ModuleFlow, read: ast.Name) -> bool:
+    parent = flow.parents.get(read)
+    return isinstance(parent, ast.Attribute) and parent.attr == "grad"
+
+
+def _may_be_leaf(flow: ModuleFlow, scope: Scope, read: ast.Name) -> bool:
+    value = flow.value(read)
+    return (
+        value.is_tensor
+        and value.needs_grad is Certainty.YES
+        and bool(value.role & Role.LEAF)
+        and any(_binds_leaf(d) for d in reaching(scope, read))
+    )
+
+
+def _binds_leaf(definition: Definition) -> bool:
+    """Whether this definition binds what becomes the leaf (``requires_grad_()`` may follow it)."""
+    value = definition.value
+    return not (value.is_tensor and value.role == Role.TRACKED)
+
+
+class _Web:
+    """All definitions and uses of one name that belong to the computed value, not to the leaf."""
+
+    def __init__(self, flow: ModuleFlow, scope: Scope, first: Definition, meant: set[ast.AST]) -> None:
+        self.flow, self.scope, self.first, self.name = flow, scope, first, first.name
+        self.derived: set[Definition] = {first}
+        self.leaves: set[Definition] = set()
+        self.uses: set[ast.AST] = set()
+        self.meant: set[ast.AST] = set()
+        self.merges = False
+        self._close(meant)
+
+    def _close(self, meant: set[ast.AST]) -> None:
+        """Grow the web until every use belongs to it or to the leaf."""
+        assert isinstance(self.first.statement, ast.Assign)
+        for read in _reads(self.scope, self.first.statement.value, self.name):
+            self.leaves |= {d for d in reaching(self.scope, read) if _binds_leaf(d)}
+        grown = True
+        while grown:
+            grown = False
+            for node, definitions in self.scope.uses.items():
+                if not definitions & self.derived or node in self.uses or node in self.meant:
+                    continue
+                grown = True
+                if node in meant:
+                    self.meant.add(node)
+                    continue
+                self.uses.add(node)
+                for other in definitions - self.derived:
+                    if _binds_leaf(other):
+                        self.leaves.add(other)
+                        self.merges = True
+                    else:
+                        self.derived.add(other)
+
+    @property
+    def new_name(self) -> str:
+        """A readable unused name for the computed value."""
+        return fresh_name(self.flow, f"{self.name}_{_SUFFIX.get(self.first.value.op, self.first.value.op)}")
+
+    def refusal(self) -> str | None:
+        """Why the web cannot be renamed, or None."""
+        flow, scope, name = self.flow, self.scope, self.name
+        if scope.escapes is not None:
+            return f"line {flow.span(scope.escapes).row} can look up `{name}` by its name"
+        if name in flow.shared_names:
+            return f"`{name}` is declared global or nonlocal somewhere in the file"
+        nested = captured(flow, scope, name)
+        if nested is not None:
+            return f"`{name}` is also used by the nested code on line {flow.span(nested).row}"
+        if len(self.leaves) != 1:
+            return f"more than one leaf is called `{name}` here"
+        known = {*scope.uses, *(d.node for d in scope.definitions)}
+        for node in occurrences(scope, name):
+            if node not in known:
+                return f"the use of `{name}` on line {flow.span(node).row} could not be followed"
+        for definition in self.derived:
+            if not isinstance(definition.statement, ast.Assign) or definition.how != "assign":
+                return f"`{name}` is also bound on line {flow.span(definition.node).row}"
+        if any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in self.uses):
+            return f"`{name}` is deleted"
+        if self.merges and self._merge_point() is None:
+            return f"the leaf and the value meet under the name `{name}` after a branch"
+        return None
+
+    def _merge_point(self) -> ast.stmt | None:
+        """The outermost branch or loop around the rebinding that the leaf is defined before."""
+        (leaf,) = self.leaves
+        inside = {
+            parent for parent in self._around(leaf.statement or leaf.node)
+        }
+        outermost: ast.stmt | None = None
+        for parent in self._around(self.first.node):
+            if isinstance(parent, _COMPOUND) and parent not in inside:
+                outermost = parent
+        return outermost
+
+    def _around(self, node: ast.AST) -> Iterator[ast.AST]:
+        at: ast.AST | None = self.flow.parents.get(node)
+        while at is not None and at is not self.scope.node:
+            yield at
+            at = self.flow.parents.get(at)
+
+    def edits(self) -> list[Edit]:
+        """Rename the web; where it merges with the leaf, start it as a copy of the name before."""
+        flow, new = self.flow, self.new_name
+        nodes = {definition.node for definition in self.derived} | self.uses
+        edits = [
+            Edit(EditKind.REPLACE, flow.span(node), new) for node in sorted(nodes, key=flow.span)
+        ]
+        if self.merges:
+            point = self._merge_point()
+            assert point is not None
+            edits.append(Edit(EditKind.BEFORE, _statement_span(flow, point), f"{new} = {self.name}"))
+        return edits
+
+
+def _statement_span(flow: ModuleFlow, statement: ast.stmt) -> Span:
+    return flow.span(statement)
+
+
+_COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)
+_SUFFIX = {
+    "mul": "scaled",
+    "div": "scaled",
+    "add": "shifted",
+    "sub": "shifted",
+    "pow": "power",
+    "matmul": "product",
+    "softmax": "probs",
+    "clamp": "clamped",
+    "normalize": "normalised",
+    "write": "value",
+    "join": "value",
+    "layer": "value",
+}
+_ = GradRead

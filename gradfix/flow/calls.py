@@ -1,0 +1,632 @@
+"""What a call does and returns: PyTorch's constructors, methods, modules and optimizers."""
+
+from __future__ import annotations
+
+import ast
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+
+from gradfix.flow import classes, dtypes, layers, shapes
+from gradfix.flow.state import Backward, GradMode, OptimizerMade
+from gradfix.flow.state import Call as CallEvent
+from gradfix.flow.tensors import Argument, TensorOps, may_need_grad, requires_grad_role
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import (
+    NEEDS_GRAD,
+    Certainty,
+    Counter,
+    Dim,
+    Kind,
+    Leaf,
+    Role,
+    Shape,
+    Storage,
+    Value,
+    dim_of,
+    element_of,
+    foreign,
+    join,
+    join_all,
+    number,
+    sequence,
+    unknown,
+)
+
+#: Tensor methods that leave PyTorch: their results are Python or NumPy objects without history.
+ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__"})
+_NUMBER_METHODS = frozenset(
+    "size dim numel nelement ndimension element_size data_ptr storage_offset stride get_device".split()
+)
+_FLAG_METHODS = frozenset("is_floating_point is_contiguous is_complex is_signed equal allclose".split())
+#: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), absent from the tables.
+CONVERSIONS = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+    "bool": "bool",
+}
+_MOVES = frozenset({"to", "cuda", "cpu", "type", "contiguous", "type_as", "requires_grad_"})
+#: Constructors that copy data out of tensors and so cut their history.
+REWRAPS = frozenset({"torch.tensor", "torch.as_tensor", "torch.asarray", *dtypes.LEGACY_TYPES})
+#: Calls that can read or change any local name.
+_ESCAPING = frozenset({"locals", "eval", "exec", "vars", "globals", "setattr", "delattr"})
+
+
+class Calls(TensorOps):
+    """The part of the interpreter that evaluates calls."""
+
+    @abstractmethod
+    def eval(self, node: ast.expr) -> Value:
+        """The value of an expression."""
+
+    @abstractmethod
+    def element(self, node: ast.AST, iterable: Value) -> Value:
+        """What iterating over a value yields."""
+
+    def call(self, node: ast.Call) -> Value:
+        """The value of a call expression."""
+        receiver: Value | None = None
+        if isinstance(node.func, ast.Attribute):
+            receiver = self.eval(node.func.value)
+            if receiver.kind is Kind.REFERENCE:
+                receiver = None
+        function = self._callee(node.func, receiver)
+        arguments = self._arguments(node)
+        mode = self.state.mode
+        if function is not None and function.kind is Kind.REFERENCE:
+            name = function.name
+            result = self._call_reference(node, name, arguments)
+        elif receiver is not None and isinstance(node.func, ast.Attribute) and function is None:
+            name = "." + node.func.attr
+            result = self._call_method(node, receiver, node.func.attr, arguments)
+        else:
+            name = ast.unparse(node.func) if isinstance(node.func, ast.Name) else ""
+            result = self._call_value(node, function, arguments)
+        if self.loud and self.statement is not None:
+            event = CallEvent(
+                node, self.statement, self.scope, mode, name, receiver,
+                tuple(a.value for a in arguments if a.keyword is None),
+                tuple((a.keyword, a.value) for a in arguments if a.keyword is not None), result,
+            )  # fmt: skip
+            self.flow.events.setdefault(CallEvent, []).append(event)
+        return result
+
+    def _callee(self, node: ast.expr, receiver: Value | None) -> Value | None:
+        """The called object, unless it is a method known by its name alone."""
+        if receiver is None:
+            return self.eval(node)
+        assert isinstance(node, ast.Attribute)
+        if receiver.kind in (Kind.INSTANCE, Kind.CLASS, Kind.MODULE):
+            found = classes.attribute(self.flow, receiver, node.attr, node, called=True)
+            return found if found.kind is not Kind.UNKNOWN or found.definition else None
+        return None
+
+    def _arguments(self, node: ast.Call) -> list[Argument]:
+        arguments = []
+        for item in node.args:
+            value = self.eval(item)
+            if isinstance(item, ast.Starred):
+                value = replace(value, name="starred") if value.kind is Kind.SEQUENCE else unknown(item)
+            arguments.append(Argument(None, item, value))
+        for keyword in node.keywords:
+            value = self.eval(keyword.value)
+            arguments.append(Argument(keyword.arg or "**", keyword.value, value))
+        return arguments
+
+    # -- functions ----------------------------------------------------------------------------
+
+    def _call_reference(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
+        special = _FUNCTIONS.get(name)
+        if special is not None:
+            return special(self, node, arguments)
+        if name in REWRAPS:
+            return self._rewrap(node, name, arguments)
+        if name in ("torch.no_grad", "torch.inference_mode", "torch.enable_grad"):
+            on = name == "torch.enable_grad"
+            return Value(Kind.CONTEXT, node=node, name=name, const=on)
+        if name.startswith("torch.optim.") and name.rpartition(".")[2][:1].isupper():
+            return self._optimizer(node, name, arguments)
+        if name.startswith("torch.nn.functional."):
+            return self.tensor_op(node, name.rpartition(".")[2], "functional", arguments)
+        if layers.is_layer(name):
+            return layers.build(node, name, arguments, frozen=self.flow.freezes_parameters)
+        if name.startswith("torch.") and name.count(".") <= 2:
+            plain = name.removeprefix("torch.").replace(".", "_")
+            if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):
+                return number(node=node)
+            if plain in ("device", "Size", "Generator", "manual_seed", "finfo", "iinfo"):
+                return foreign(node, plain)
+            return self.tensor_op(node, plain, "function", arguments)
+        inputs = tuple(argument.value for argument in arguments)
+        if name.startswith(("numpy.", "math.")):
+            cut = name if may_need_grad(inputs) else ""
+            kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
+            return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
+        builtin = _BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
+        if builtin is not None:
+            return builtin(self, node, arguments)
+        if name.removeprefix("builtins.") in _ESCAPING:
+            self.scope.escapes = node
+        self._invalidate(arguments)
+        return unknown(node, inputs)
+
+    def _call_value(self, node: ast.Call, function: Value | None, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        if function is None:
+            return unknown(node, inputs)
+        if function.kind is Kind.MODULE:
+            return layers.apply(self, node, function, arguments)
+        if function.kind is Kind.CLASS:
+            return classes.instantiate(self.flow, function, node, inputs)
+        if function.kind is Kind.INSTANCE:
+            method = classes.method(self.flow, function, "forward" if classes.is_module(
+                self.flow, function) else "__call__")
+            if method is not None:
+                function = method
+        if function.kind is Kind.FUNCTION:
+            result = self.flow.summary(function)
+            self._invalidate(arguments)
+            if result is None or result.kind is Kind.UNKNOWN:
+                return unknown(node, (*inputs, *(() if result is None else (result,))))
+            # The same function may return another tensor on every call, perhaps one it was given.
+            return detach_identity(result, node, inputs)
+        self._invalidate(arguments)
+        return unknown(node, (function, *inputs))
+
+    def _invalidate(self, arguments: list[Argument]) -> None:
+        """A called function may change the containers it is given; tensors keep role and memory."""
+        for argument in arguments:
+            value = argument.value
+            if value.kind is Kind.SEQUENCE and value.items is not None and value.name == "list":
+                value.element = element_of(value)
+                value.items = None
+                value.length = None
+
+    def _rewrap(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
+        """``torch.tensor(data)`` and its kin: a new tensor of the data's values, without history."""
+        inputs = tuple(argument.value for argument in arguments)
+        data = arguments[0].value if arguments and arguments[0].keyword in (None, "data") else None
+        given = next((a.value for a in arguments if a.keyword == "dtype"), None)
+        legacy = dtypes.LEGACY_TYPES.get(name)
+        if data is not None and data.is_tensor and name in ("torch.as_tensor", "torch.asarray"):
+            # The same tensor or a recorded conversion of it: nothing is cut.
+            # (https://docs.pytorch.org/docs/stable/generated/torch.as_tensor.html)
+            dtype = dtypes.of_argument(given) if given is not None else data.dtype
+            return replace(data, node=node, op="to", inputs=inputs, dtype=dtype, parameter=False,
+                           storages=data.storages | {Storage(node)})
+        if legacy is not None and (data is None or data.kind is Kind.NUMBER):
+            shape = shapes.sizes([argument.value for argument in arguments if argument.keyword is None])
+            return self.new_tensor(node, name, inputs, arguments, shape, legacy)
+        shape, dtype, cut = literal_tensor(data)
+        if legacy is not None:
+            dtype = legacy
+        elif given is not None:
+            dtype = dtypes.of_argument(given)
+        made = self.new_tensor(node, name, inputs, arguments, shape, dtype)
+        made.cut = name if cut else ""
+        return made
+
+    def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        data = next((a.value for a in arguments if a.keyword in (None, "data")), None)
+        flag = next((a.value for a in arguments if a.keyword == "requires_grad"), None)
+        positional = [a.value for a in arguments if a.keyword is None]
+        if flag is None and len(positional) > 1:
+            flag = positional[1]
+        role = Role.LEAF if flag is None else requires_grad_role(flag)
+        leaves = frozenset({Leaf(node, True)}) if role & Role.LEAF else frozenset()
+        dtype = None if self.flow.changes_dtypes or data is None else data.dtype
+        # Parameter(data) is a new leaf over the memory of ``data``.
+        storages = data.storages if data is not None and data.is_tensor else frozenset({Storage(node)})
+        return Value(
+            Kind.TENSOR, role, node, "Parameter", inputs, storages, False,
+            data.shape if data is not None and data.is_tensor else None, dtype, leaves,
+            "Parameter" if data is not None and data.needs_grad is Certainty.YES else "", parameter=True,
+        )  # fmt: skip
+
+    def _variable(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        data = arguments[0].value if arguments else None
+        made = self.new_tensor(node, "Variable", inputs, arguments, None, None)
+        if data is not None and data.is_tensor:
+            cut = "Variable" if data.needs_grad is Certainty.YES else ""
+            return replace(made, storages=data.storages, shape=data.shape, dtype=data.dtype, cut=cut)
+        made.storages = frozenset({Storage(node)})
+        return made
+
+    def _optimizer(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return unknown(node)
+        first = next((a for a in arguments if a.keyword in (None, "params")), arguments[0])
+        found = tuple(_parameters_in(first.node, first.value))
+        self.event(OptimizerMade, node, found)
+        return Value(Kind.OPTIMIZER, Role.UNTRACKED, node, inputs=(first.value,), name=name)
+
+    def _autograd_backward(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        for argument in arguments[:1]:
+            self.event(Backward, node, argument.value)
+        return foreign(node)
+
+    def _set_grad_enabled(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        const = arguments[0].value.const if arguments else None
+        value = Value(Kind.CONTEXT, node=node, name="torch.set_grad_enabled",
+                      const=const if isinstance(const, bool) else None)
+        self.state.mode = mode_of(value)
+        return value
+
+    def _autograd_grad(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        graph = next((a.value.const for a in arguments if a.keyword == "create_graph"), False)
+        role = Role.UNTRACKED if graph is False else Role.UNKNOWN
+        one = Value(Kind.TENSOR, role, node, "autograd.grad", inputs, frozenset({Storage(node)}))
+        return sequence(None, element=one, node=node, name="tuple")
+
+    def _from_numpy(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        return Value(Kind.TENSOR, Role.UNTRACKED, node, "from_numpy", inputs)
+
+    # -- methods ------------------------------------------------------------------------------
+
+    def _call_method(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
+    ) -> Value:
+        assert isinstance(node.func, ast.Attribute)
+        if name == "backward" and receiver.kind in (Kind.TENSOR, Kind.UNKNOWN):
+            self.event(Backward, node, receiver)
+            return foreign(node)
+        inputs = (receiver, *(argument.value for argument in arguments))
+        if receiver.is_tensor:
+            return self._tensor_method(node, receiver, name, arguments)
+        if receiver.kind is Kind.SEQUENCE:
+            return self._list_method(node, receiver, name, arguments)
+        if receiver.kind is Kind.MODULE:
+            return layers.method(node, receiver, name)
+        if receiver.kind is Kind.DICT and name in ("values", "items", "get", "pop", "setdefault"):
+            return _dict_method(node, receiver, name, inputs)
+        if receiver.kind is Kind.FOREIGN:
+            return foreign(node, receiver.name, inputs)
+        op = op_facts(name, "method") if name.endswith("_") else None
+        if op is not None and op.inplace and op.writes and receiver.kind is Kind.UNKNOWN:
+            self.write(node, receiver, node.func.value, "method", name, None,
+                       tuple(argument.value for argument in arguments))
+        self._invalidate(arguments)
+        return unknown(node, inputs)
+
+    def _tensor_method(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
+    ) -> Value:
+        assert isinstance(node.func, ast.Attribute)
+        inputs = (receiver, *(argument.value for argument in arguments))
+        if name in ESCAPES:
+            cut = name if receiver.needs_grad is Certainty.YES or receiver.cut else ""
+            kind = Kind.NUMBER if name == "item" else Kind.FOREIGN
+            made = Value(kind, Role.UNTRACKED, node, name, inputs, cut=cut, name="numpy", owner=receiver)
+            made.storages = receiver.storages if name == "numpy" else made.storages
+            return made
+        if name in _NUMBER_METHODS:
+            return self._size_method(node, receiver, name, arguments)
+        if name in _FLAG_METHODS:
+            return number(node=node)
+        if name == "requires_grad_":
+            flag = arguments[0].value if arguments else None
+            role = Role.LEAF if flag is None else requires_grad_role(flag)
+            return self.make_leaf(node, receiver, role)
+        if name == "retain_grad":
+            self.replace_everywhere(receiver, replace(receiver, retains_grad=True))
+            return foreign(node)
+        if name == "register_hook":
+            return foreign(node, "hook", inputs)
+        if name in ("detach", "detach_"):
+            cut = "detach" if receiver.needs_grad is Certainty.YES else receiver.cut
+            return replace(receiver, role=Role.UNTRACKED, node=node, op="detach", inputs=(receiver,),
+                           view=True, leaves=frozenset(), cut=cut, parameter=False, owner=receiver)
+        if name in CONVERSIONS or name in ("to", "cuda", "cpu", "type"):
+            return self._convert(node, receiver, name, arguments, inputs)
+        me = Argument(None, node.func.value, receiver)
+        return self.tensor_op(node, name, "method", [me, *arguments])
+
+    def _convert(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument],
+        inputs: tuple[Value, ...],
+    ) -> Value:  # fmt: skip
+        """Casts and moves: recorded, but they return the tensor itself when nothing changes."""
+        dtype = CONVERSIONS.get(name, receiver.dtype)
+        for argument in arguments:
+            if argument.value.kind is Kind.REFERENCE:
+                dtype = dtypes.of_argument(argument.value) or dtype
+            elif argument.value.kind is Kind.UNKNOWN or argument.value.is_tensor:
+                dtype = None
+        changes = (dtype == "float64" and receiver.dtype in ("default", "float32")) or name == "cuda"
+        role, cut, leaves = receiver.role, receiver.cut, receiver.leaves
+        if dtypes.is_integer(dtype):
+            cut = name if receiver.needs_grad is Certainty.YES else ""
+            role, leaves = Role.UNTRACKED, frozenset()
+        elif role & NEEDS_GRAD and self.state.mode is GradMode.OFF and changes:
+            role, cut, leaves = Role.UNTRACKED, "no_grad", frozenset()
+        elif role & Role.LEAF:
+            role = (role & ~Role.LEAF) | Role.TRACKED if changes else role | Role.TRACKED
+        storages = frozenset({Storage(node)}) | (frozenset() if changes else receiver.storages)
+        return replace(receiver, role=role, node=node, op=name, inputs=inputs, storages=storages,
+                       dtype=dtype, leaves=leaves, cut=cut, parameter=False, symbol=None)
+
+    def _size_method(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
+    ) -> Value:
+        symbol = f"{receiver.symbol}.shape" if receiver.symbol else None
+        if name == "size" and not arguments:
+            if receiver.shape is not None and None not in receiver.shape:
+                return sequence([_size(d) for d in receiver.shape], node=node, name="shape")
+            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape",
+                         element=number())
+        if name == "size":
+            at = arguments[0].value.const
+            if isinstance(at, int) and receiver.shape is not None and -len(receiver.shape) <= at < len(receiver.shape):
+                dim = receiver.shape[at]
+                if dim is not None:
+                    return _size(dim)
+            return number(symbol=f"{symbol}[{at}]" if symbol and isinstance(at, int) else None, node=node)
+        if name in ("dim", "ndimension") and receiver.shape is not None:
+            return number(len(receiver.shape), node=node)
+        if name in ("numel", "nelement"):
+            return number(shapes.numel(receiver.shape), node=node)
+        return number(node=node)
+
+    def _list_method(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
+    ) -> Value:
+        inputs = (receiver, *(argument.value for argument in arguments))
+        values = [argument.value for argument in arguments]
+        if name in ("append", "add", "appendleft") and values:
+            grow(receiver, values[-1])
+            return foreign(node, "constant")
+        if name == "insert" and len(values) == 2:
+            grow(receiver, values[1])
+            return foreign(node, "constant")
+        if name == "extend" and values:
+            grow(receiver, self.element(node, values[0]))
+            return foreign(node, "constant")
+        if name in ("pop", "popleft"):
+            grow(receiver, None)
+            found = element_of(receiver)
+            return found if found is not None else unknown(node, inputs)
+        if name in ("clear", "sort", "reverse", "remove"):
+            grow(receiver, None)
+            return foreign(node, "constant")
+        if name == "copy":
+            return sequence(receiver.items, element=receiver.element, length=receiver.length, node=node)
+        return number(node=node) if name in ("index", "count") else unknown(node, inputs)
+
+    # -- builtins -----------------------------------------------------------------------------
+
+    def _len(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        value = arguments[0].value if arguments else unknown()
+        if value.is_tensor and value.shape:
+            dim = value.shape[0]
+            if dim is not None:
+                return _size(dim)
+        if value.kind is Kind.SEQUENCE and value.length is not None:
+            return _size(value.length)
+        if value.symbol is not None and value.kind in (Kind.UNKNOWN, Kind.TENSOR):
+            return number(symbol=f"{value.symbol}.shape[0]", node=node)
+        return number(symbol=f"len({value.symbol})" if value.symbol else None, node=node)
+
+    def _range(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        dims: list[Dim] = [dim_of(argument.value) for argument in arguments]
+        start: Dim = 0
+        step: Dim = 1
+        if len(dims) == 1:
+            (stop,) = dims
+        elif len(dims) in (2, 3):
+            start, stop, *rest = dims
+            step = rest[0] if rest else 1
+        else:
+            return unknown(node)
+        length: Dim = None
+        if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int) and step:
+            length = len(range(start, stop, step))
+        elif start == 0 and step == 1:
+            length = stop
+        counter = Counter(start, stop, step, node)
+        return Value(Kind.SEQUENCE, Role.UNTRACKED, node, element=number(), length=length, name="range",
+                     counter=counter)
+
+    def _enumerate(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return unknown(node)
+        iterable = arguments[0].value
+        start = dim_of(arguments[1].value) if len(arguments) > 1 else 0
+        length = self._len(node, arguments[:1])
+        counter = Counter(start, dim_of(length), 1, node)
+        at = replace(number(node=node), counter=counter if start == 0 else None)
+        pair = sequence([at, self.element(node, iterable)], node=node, name="tuple")
+        return sequence(None, element=pair, length=dim_of(length), node=node, name="enumerate")
+
+    def _zip(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        items = [self.element(argument.node, argument.value) for argument in arguments]
+        return sequence(None, element=sequence(items, node=node, name="tuple"), node=node, name="zip")
+
+    def _to_list(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return sequence([], node=node)
+        value = arguments[0].value
+        if value.kind is Kind.SEQUENCE and value.items is not None:
+            return sequence(value.items, node=node)
+        return sequence(None, element=self.element(node, value), length=value.length, node=node)
+
+    def _filtered(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return unknown(node)
+        value = arguments[-1].value
+        return sequence(None, element=self.element(node, value), node=node, name="generator")
+
+    def _sum(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        element = self.element(node, arguments[0].value) if arguments else unknown()
+        if element.is_tensor:
+            pair = [Argument(None, node, element), Argument(None, node, element)]
+            return self.tensor_op(node, "add", "function", pair)
+        if element.kind in (Kind.NUMBER, Kind.FOREIGN):
+            return number(node=node)
+        return unknown(node, (element,))
+
+    def _escape(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``float(x)`` and the like: a Python number."""
+        inputs = tuple(argument.value for argument in arguments)
+        made = number(node=node)
+        made.inputs, made.op = inputs, "escape"
+        if inputs and (may_need_grad(inputs) or inputs[0].cut):
+            made.cut = node.func.id if isinstance(node.func, ast.Name) else "float"
+        return made
+
+    def _extreme(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        values = [argument.value for argument in arguments if argument.keyword is None]
+        if len(values) > 1:
+            return join_all(values)
+        return self.element(node, values[0]) if values else unknown(node)
+
+    def _number(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        made = number(node=node)
+        made.inputs = tuple(argument.value for argument in arguments)
+        return made
+
+    def _nothing(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        made = foreign(node, "constant")
+        made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
+        return made
+
+
+def grow(container: Value, added: Value | None) -> None:
+    """A list gains an element (or loses one): from now on only the join of its items is known."""
+    element = element_of(container)
+    if added is not None:
+        element = added if element is None else join(element, added)
+        container.inputs = (*container.inputs, added)
+    container.element, container.items, container.length = element, None, None
+
+
+def mode_of(context: Value) -> GradMode:
+    """The grad mode inside ``with context:``."""
+    if context.const is True:
+        return GradMode.ON
+    return GradMode.OFF if context.const is False else GradMode.UNKNOWN
+
+
+def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> Value:
+    """A value of the same description as ``value`` in memory nothing is known about."""
+    items = None
+    if value.items is not None:
+        items = tuple(detach_identity(item, node, inputs) for item in value.items)
+    storages = value.storages if value.is_leaf else Value().storages
+    return replace(value, node=node, op="call", inputs=(value, *inputs), storages=storages, items=items,
+                   symbol=None)
+
+
+def literal_tensor(data: Value | None) -> tuple[Shape | None, str | None, bool]:
+    """Shape and dtype of ``torch.tensor(data)``, and whether history is cut.
+
+    One-element tensors in a list count as numbers, whatever their own shape.
+    """
+    if data is None:
+        return None, None, False
+    if data.is_tensor:
+        return data.shape, data.dtype, data.needs_grad is Certainty.YES
+    if data.kind is Kind.NUMBER:
+        if isinstance(data.const, bool):
+            return (), "bool", False
+        known = {float: "default", int: "int64"}.get(type(data.const))
+        return (), known, bool(data.cut)
+    if data.kind is not Kind.SEQUENCE:
+        return None, None, False
+    if data.items is None:
+        inner = None if data.element is None else literal_tensor(data.element)
+        return ((data.length,) if inner and inner[0] == () else None), inner[1] if inner else None, bool(
+            inner and inner[2]
+        )
+    parts = [literal_tensor(item) for item in data.items]
+    cut = any(part[2] for part in parts)
+    if all(item.kind in (Kind.NUMBER, Kind.TENSOR) for item in data.items):
+        kinds = {part[1] for part in parts}
+        dtype = "default" if "default" in kinds and None not in kinds else (
+            kinds.pop() if len(kinds) == 1 else None)
+        return (len(parts),), dtype, cut
+    first = parts[0][0]
+    shape = (len(parts), *first) if first is not None and all(p[0] == first for p in parts) else None
+    return shape, parts[0][1] if len({p[1] for p in parts}) == 1 else None, cut
+
+
+def _size(dim: Dim) -> Value:
+    return number(dim) if isinstance(dim, int) else number(symbol=dim)
+
+
+def _dict_method(node: ast.AST, receiver: Value, name: str, inputs: tuple[Value, ...]) -> Value:
+    element = receiver.element
+    if element is None:
+        return unknown(node, inputs)
+    if name == "values":
+        return sequence(None, element=element, node=node, name="values")
+    if name == "items":
+        pair = sequence([unknown(), element], node=node, name="tuple")
+        return sequence(None, element=pair, node=node, name="items")
+    return element if name in ("pop", "setdefault") else unknown(node, inputs)
+
+
+def _parameters_in(node: ast.AST, value: Value) -> list[tuple[ast.AST, Value]]:
+    """The tensors in the first argument of an optimizer, with the expressions that name them."""
+    if value.is_tensor:
+        return [(node, value)]
+    if value.kind is Kind.DICT and value.attributes and "params" in value.attributes:
+        at = node
+        if isinstance(node, ast.Dict):
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+            at = node.values[keys.index("params")] if "params" in keys else node
+        return _parameters_in(at, value.attributes["params"])
+    if value.kind is not Kind.SEQUENCE:
+        return []
+    if value.items is None:
+        return _parameters_in(node, value.element) if value.element is not None else []
+    nodes = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
+    found = []
+    for at, item in enumerate(value.items):
+        found += _parameters_in(nodes[at] if len(nodes) == len(value.items) else node, item)
+    return found
+
+
+_Function = Callable[[Calls, ast.Call, list[Argument]], Value]
+
+_FUNCTIONS: dict[str, _Function] = {
+    "torch.nn.Parameter": Calls._parameter,
+    "torch.autograd.Variable": Calls._variable,
+    "torch.autograd.backward": Calls._autograd_backward,
+    "torch.autograd.grad": Calls._autograd_grad,
+    "torch.set_grad_enabled": Calls._set_grad_enabled,
+    "torch.from_numpy": Calls._from_numpy,
+}
+_BUILTINS: dict[str, _Function] = {
+    "len": Calls._len,
+    "range": Calls._range,
+    "enumerate": Calls._enumerate,
+    "zip": Calls._zip,
+    "list": Calls._to_list,
+    "tuple": Calls._to_list,
+    "sorted": Calls._filtered,
+    "reversed": Calls._filtered,
+    "filter": Calls._filtered,
+    "iter": Calls._filtered,
+    "sum": Calls._sum,
+    "float": Calls._escape,
+    "int": Calls._escape,
+    "bool": Calls._escape,
+    "max": Calls._extreme,
+    "min": Calls._extreme,
+    "isinstance": Calls._number,
+    "hasattr": Calls._number,
+    "print": Calls._nothing,
+    "str": Calls._nothing,
+    "repr": Calls._nothing,
+}

@@ -1,0 +1,153 @@
+"""Classes of the analysed file: their attributes, properties and methods."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gradfix.flow import layers
+from gradfix.flow.values import Kind, Role, Value, join_all, unknown
+
+if TYPE_CHECKING:
+    from gradfix.flow.module import ModuleFlow
+
+Method = ast.FunctionDef | ast.AsyncFunctionDef
+
+#: Methods whose purpose is to write values into parameters.
+_INITIALISERS = frozenset({"__init__", "reset_parameters", "init_weights", "_init_weights", "initialize",
+                           "reset", "_reset_parameters", "weight_init", "weights_init", "init_parameters"})
+
+
+@dataclass(eq=False, slots=True)
+class ClassFacts:
+    """What is known about one class of the file.
+
+    ``assigned`` holds every value bound to ``self.name`` anywhere in the class, in analysis order.
+    """
+
+    node: ast.ClassDef
+    methods: dict[str, Method] = field(default_factory=dict)
+    properties: set[str] = field(default_factory=set)
+    bases: list[Value] = field(default_factory=list)
+    assigned: dict[str, list[Value]] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+    instance: Value | None = None
+    dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
+
+
+def collect(node: ast.ClassDef) -> ClassFacts:
+    """The facts that need no evaluation."""
+    facts = ClassFacts(node)
+    for item in node.body:
+        if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            facts.methods[item.name] = item
+            if any(_decorator(d) in ("property", "cached_property") for d in item.decorator_list):
+                facts.properties.add(item.name)
+            facts.dynamic |= item.name in ("__getattr__", "__getattribute__")
+    for child in ast.walk(node):
+        if (
+            isinstance(child, ast.Attribute)
+            and isinstance(child.ctx, (ast.Store, ast.Del))
+            and isinstance(child.value, ast.Name)
+        ):
+            facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
+        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id == "setattr":
+            facts.dynamic = True
+    return facts
+
+
+def _decorator(node: ast.expr) -> str:
+    if isinstance(node, ast.Call):
+        node = node.func
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_initialiser(name: str) -> bool:
+    """Whether a method or function of this name exists to set initial values."""
+    return name in _INITIALISERS or name.startswith(("init_", "_init_", "reset_"))
+
+
+def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
+    """The facts of a class or instance value defined in this file."""
+    return flow.class_facts(value.definition) if isinstance(value.definition, ast.ClassDef) else None
+
+
+def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
+    """The class and those of its bases that are defined in this file, nearest first."""
+    found = [facts]
+    for base in facts.bases:
+        inner = facts_of(flow, base)
+        if inner is not None and inner not in found:
+            found += [entry for entry in lineage(flow, inner) if entry not in found]
+    return found
+
+
+def is_module(flow: ModuleFlow, value: Value) -> bool:
+    """Whether a class or instance certainly is an ``nn.Module``."""
+    facts = facts_of(flow, value)
+    if facts is None:
+        return value.kind is Kind.MODULE
+    return any(
+        base.kind is Kind.REFERENCE and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
+        for entry in lineage(flow, facts)
+        for base in entry.bases
+    )
+
+
+def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
+    """Whether every base class is in this file, ``object`` or PyTorch's."""
+    return all(
+        base.kind is Kind.CLASS or (base.kind is Kind.REFERENCE and base.name.startswith(("torch.", "builtins.")))
+        for entry in lineage(flow, facts)
+        for base in entry.bases
+    )
+
+
+def method(flow: ModuleFlow, owner: Value, name: str) -> Value | None:
+    """The method ``name`` of a class or instance, as a function value."""
+    facts = facts_of(flow, owner)
+    for entry in lineage(flow, facts) if facts is not None else ():
+        if name in entry.methods:
+            return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
+    return None
+
+
+def attribute(
+    flow: ModuleFlow, owner: Value, name: str, node: ast.AST, *, called: bool = False
+) -> Value:
+    """The value of ``owner.name``: a property's result, a method, or what was assigned to it."""
+    if owner.kind is Kind.MODULE:
+        found = (owner.attributes or {}).get(name)
+        return found if found is not None else unknown(node, (owner,))
+    facts = facts_of(flow, owner)
+    if facts is None:
+        return unknown(node, (owner,))
+    symbol = f"{owner.symbol}.{name}" if owner.symbol else None
+    values: list[Value] = []
+    for entry in lineage(flow, facts):
+        if name in entry.properties:
+            result = flow.summary(Value(Kind.FUNCTION, definition=entry.methods[name], owner=owner))
+            return result if result is not None else unknown(node)
+        if name in entry.methods:
+            return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
+        values += entry.assigned.get(name, ())
+        if entry.written.get(name, 0) > len(entry.assigned.get(name, ())):
+            # Some assignment has not been evaluated (yet): what it binds is not known.
+            values.append(unknown(node))
+    if called and not values:
+        return unknown(node)
+    if not values:
+        missing = unknown(node, (owner,))
+        missing.symbol = symbol
+        return missing
+    value = join_all(values)
+    if value.symbol is None and sum(entry.written.get(name, 0) for entry in lineage(flow, facts)) == 1:
+        value.symbol = symbol
+    return value
+
+
+def instantiate(flow: ModuleFlow, function: Value, node: ast.AST, inputs: tuple[Value, ...]) -> Value:
+    """``Class(...)`` for a class of this file."""
+    return Value(Kind.INSTANCE, Role.UNTRACKED, node, "instance", (function, *inputs),
+                 definition=function.definition, name=function.name)

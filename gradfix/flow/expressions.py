@@ -1,0 +1,458 @@
+"""What an expression evaluates to."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+
+from gradfix.flow import classes, shapes
+from gradfix.flow.calls import Calls
+from gradfix.flow.state import Binding, GradMode, GradRead
+from gradfix.flow.tensors import Argument
+from gradfix.flow.values import (
+    UNKNOWN,
+    Certainty,
+    Kind,
+    Role,
+    Storage,
+    Value,
+    dim_of,
+    element_of,
+    foreign,
+    join,
+    join_all,
+    number,
+    reference,
+    sequence,
+    unknown,
+)
+
+_BINARY = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.Div: "div",
+    ast.FloorDiv: "floor_divide",
+    ast.Mod: "remainder",
+    ast.Pow: "pow",
+    ast.MatMult: "matmul",
+    ast.BitAnd: "bitwise_and",
+    ast.BitOr: "bitwise_or",
+    ast.BitXor: "bitwise_xor",
+}
+_COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.FloorDiv: lambda a, b: a // b,
+}
+#: Attributes of a tensor that are views of it.
+_VIEW_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
+
+
+def operator_name(node: ast.operator) -> str:
+    """The tensor method that implements a Python operator, or the empty string."""
+    return _BINARY.get(type(node), "")
+
+
+class Expressions(Calls):
+    """The part of the interpreter that evaluates expressions."""
+
+    def eval(self, node: ast.expr) -> Value:
+        """The value of an expression; everything inside it is evaluated, in order."""
+        method = _EVALUATORS.get(type(node))
+        value = method(self, node) if method is not None else self._eval_children(node)
+        return self.note(node, value)
+
+    def _eval_children(self, node: ast.expr) -> Value:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.eval(child)
+        return unknown(node)
+
+    def _constant(self, node: ast.Constant) -> Value:
+        if isinstance(node.value, (int, float)):
+            return number(node.value, node=node)
+        if isinstance(node.value, str):
+            return Value(Kind.STRING, Role.UNTRACKED, node, const=node.value)
+        return Value(Kind.FOREIGN, Role.UNTRACKED, node, const=node.value, name="constant")
+
+    def _name(self, node: ast.Name) -> Value:
+        binding = self.state.env.get(node.id)
+        if binding is not None:
+            if self.loud:
+                known = self.scope.uses.get(node, frozenset())
+                self.scope.uses[node] = known | binding.definitions
+            return binding.value
+        return self.flow.outer_name(self.scope, node.id)
+
+    def _attribute(self, node: ast.Attribute) -> Value:
+        base = self.eval(node.value)
+        return self.attribute_of(node, base)
+
+    def attribute_of(self, node: ast.Attribute, base: Value) -> Value:
+        """The value of ``base.attr``."""
+        name = node.attr
+        if base.kind is Kind.REFERENCE:
+            return self.flow.imported(f"{base.name}.{name}")
+        path = dotted(node)
+        if path is not None and path in self.state.env:
+            binding = self.state.env[path]
+            if self.loud:
+                known = self.scope.uses.get(node, frozenset())
+                self.scope.uses[node] = known | binding.definitions
+            return binding.value
+        if name == "grad":
+            self.event(GradRead, node, base, node.value, not isinstance(node.ctx, ast.Load))
+        if base.is_tensor:
+            return self._tensor_attribute(node, base)
+        if base.kind in (Kind.INSTANCE, Kind.MODULE, Kind.CLASS):
+            return classes.attribute(self.flow, base, name, node)
+        symbol = f"{base.symbol}.{name}" if base.symbol else None
+        if name == "shape":
+            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, inputs=(), symbol=symbol, name="shape",
+                         element=number())
+        value = unknown(node, (base,) if name not in ("grad", "device", "dtype") else ())
+        value.symbol = symbol
+        return value
+
+    def _tensor_attribute(self, node: ast.Attribute, base: Value) -> Value:
+        name = node.attr
+        symbol = f"{base.symbol}.{name}" if base.symbol else None
+        if name == "grad":
+            return Value(Kind.TENSOR, Role.UNTRACKED, node, "grad", (base,), shape=base.shape,
+                         dtype=base.dtype, owner=base)
+        if name == "data":
+            cut = "data" if base.needs_grad is Certainty.YES else ""
+            return replace(base, role=Role.UNTRACKED, node=node, op="data", inputs=(base,), view=True,
+                           leaves=frozenset(), cut=cut, parameter=False, symbol=None, owner=base)
+        if name in _VIEW_ATTRIBUTES:
+            method = "t" if name == "T" else "adjoint"
+            return self.tensor_op(node, method, "method", [Argument(None, node.value, base)])
+        if name == "shape":
+            if base.shape is not None and None not in base.shape:
+                return sequence([_size(dim) for dim in base.shape], node=node, name="shape")
+            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape",
+                         element=number())
+        if name in ("requires_grad", "is_leaf", "ndim", "is_cuda"):
+            return number(node=node)
+        return foreign(node, name, ())
+
+    def _subscript(self, node: ast.Subscript) -> Value:
+        base = self.eval(node.value)
+        parts = self.index_parts(node.slice)
+        return self.item(node, base, parts)
+
+    def index_parts(self, index: ast.expr) -> list[Value | tuple[Value | None, ...]]:
+        """The parts of ``[...]``: values, and triples for slices."""
+        nodes = index.elts if isinstance(index, ast.Tuple) else [index]
+        parts: list[Value | tuple[Value | None, ...]] = []
+        for part in nodes:
+            if isinstance(part, ast.Slice):
+                bounds = (part.lower, part.upper, part.step)
+                parts.append(tuple(None if b is None else self.eval(b) for b in bounds))
+            else:
+                parts.append(self.eval(part))
+        return parts
+
+    def item(
+        self, node: ast.AST, base: Value, parts: list[Value | tuple[Value | None, ...]]
+    ) -> Value:
+        """The value of ``base[parts]``."""
+        if base.is_tensor:
+            return self._tensor_item(node, base, parts)
+        if base.kind is Kind.SEQUENCE and len(parts) == 1:
+            return _sequence_item(node, base, parts[0])
+        if base.kind is Kind.DICT:
+            key = parts[0]
+            if isinstance(key, Value) and isinstance(key.const, str) and base.attributes:
+                found = base.attributes.get(key.const)
+                if found is not None:
+                    return found
+            if base.element is not None:
+                return base.element
+        if base.kind is Kind.FOREIGN:
+            return foreign(node, base.name, (base,))
+        return unknown(node, (base,))
+
+    def _tensor_item(
+        self, node: ast.AST, base: Value, parts: list[Value | tuple[Value | None, ...]]
+    ) -> Value:
+        basic = all(
+            isinstance(part, tuple)
+            or part.kind is Kind.NUMBER
+            or (part.kind is Kind.FOREIGN and part.name == "constant")
+            for part in parts
+        )
+        advanced = any(isinstance(part, Value) and part.kind in (Kind.TENSOR, Kind.SEQUENCE) for part in parts)
+        flat = tuple(part for part in parts if isinstance(part, Value))
+        shape = shapes.index(base.shape, list(parts)) if basic else None
+        fresh = frozenset({Storage(node)})
+        storages = fresh if advanced else base.storages if basic else base.storages | fresh
+        role = base.role if not base.role & Role.LEAF else (base.role & ~Role.LEAF) | Role.TRACKED
+        cut = base.cut
+        if self.state.mode is not GradMode.ON and base.needs_grad is not Certainty.NO:
+            role = Role.UNTRACKED if self.state.mode is GradMode.OFF else Role.UNKNOWN
+            cut = "no_grad"
+        return Value(Kind.TENSOR, role, node, "index" if advanced else "select", (base, *flat), storages,
+                     not advanced, shape, base.dtype,
+                     base.leaves if role != Role.UNTRACKED else frozenset(), cut)
+
+    def _binop(self, node: ast.BinOp) -> Value:
+        left, right = self.eval(node.left), self.eval(node.right)
+        return self.binary(node, node.op, (node.left, left), (node.right, right))
+
+    def binary(
+        self,
+        node: ast.AST,
+        operator: ast.operator,
+        left: tuple[ast.expr, Value],
+        right: tuple[ast.expr, Value],
+    ) -> Value:
+        """The value of ``left <operator> right``."""
+        a, b = left[1], right[1]
+        if a.is_tensor or b.is_tensor:
+            name = _BINARY.get(type(operator))
+            if name is None:
+                return unknown(node, (a, b))
+            return self.tensor_op(node, name, "function", [Argument(None, *left), Argument(None, *right)])
+        if a.kind is Kind.NUMBER and b.kind is Kind.NUMBER:
+            return _arithmetic(node, operator, a, b)
+        if a.kind is Kind.SEQUENCE and isinstance(operator, ast.Add) and b.kind is Kind.SEQUENCE:
+            if a.items is not None and b.items is not None:
+                return sequence([*a.items, *b.items], node=node, name=a.name)
+            parts = [part for part in (element_of(a), element_of(b)) if part is not None]
+            return sequence(None, element=join_all(parts) if parts else None, node=node, name=a.name)
+        if a.kind is Kind.SEQUENCE and isinstance(operator, ast.Mult):
+            return sequence(None, element=element_of(a), node=node, name=a.name)
+        if a.kind is Kind.FOREIGN and b.kind in (Kind.FOREIGN, Kind.NUMBER):
+            return foreign(node, a.name, (a, b))
+        if a.kind is Kind.NUMBER and b.kind is Kind.FOREIGN:
+            return foreign(node, b.name, (a, b))
+        return unknown(node, (a, b))
+
+    def _unary(self, node: ast.UnaryOp) -> Value:
+        operand = self.eval(node.operand)
+        if isinstance(node.op, ast.Not):
+            return number(node=node)
+        if operand.is_tensor:
+            name = {ast.USub: "neg", ast.UAdd: "positive", ast.Invert: "bitwise_not"}[type(node.op)]
+            return self.tensor_op(node, name, "function", [Argument(None, node.operand, operand)])
+        if operand.kind is Kind.NUMBER:
+            const = operand.const
+            if isinstance(node.op, ast.USub) and isinstance(const, (int, float)):
+                return number(-const, node=node)
+            return number(node=node)
+        return operand if operand.kind is Kind.FOREIGN else unknown(node, (operand,))
+
+    def _boolop(self, node: ast.BoolOp) -> Value:
+        return join_all([self.eval(value) for value in node.values])
+
+    def _compare(self, node: ast.Compare) -> Value:
+        values = [self.eval(node.left), *map(self.eval, node.comparators)]
+        name = _COMPARE.get(type(node.ops[0]))
+        if len(values) == 2 and name is not None and any(value.is_tensor for value in values):
+            nodes = (node.left, node.comparators[0])
+            arguments = [Argument(None, n, v) for n, v in zip(nodes, values, strict=True)]
+            return self.tensor_op(node, name, "function", arguments)
+        if any(value.kind is Kind.UNKNOWN for value in values) and name is not None:
+            return unknown(node, values)
+        return number(node=node)
+
+    def _ifexp(self, node: ast.IfExp) -> Value:
+        self.eval(node.test)
+        return join(self.eval(node.body), self.eval(node.orelse))
+
+    def _sequence(self, node: ast.List | ast.Tuple) -> Value:
+        name = "list" if isinstance(node, ast.List) else "tuple"
+        if not any(isinstance(item, ast.Starred) for item in node.elts):
+            return sequence([self.eval(item) for item in node.elts], node=node, name=name)
+        items: list[Value] | None = []
+        elements: list[Value] = []
+        for item in node.elts:
+            value = self.eval(item.value if isinstance(item, ast.Starred) else item)
+            if not isinstance(item, ast.Starred):
+                spread: tuple[Value, ...] | None = (value,)
+            else:
+                spread = value.items if value.kind is Kind.SEQUENCE else None
+            if spread is None:
+                items = None
+                inner = element_of(value) if value.kind is Kind.SEQUENCE else UNKNOWN
+                elements += [] if inner is None else [inner]
+            else:
+                elements += spread
+                if items is not None:
+                    items += spread
+        if items is not None:
+            return sequence(items, node=node, name=name)
+        return sequence(None, element=join_all(elements) if elements else None, node=node, name=name)
+
+    def _starred(self, node: ast.Starred) -> Value:
+        return self.eval(node.value)
+
+    def _dict(self, node: ast.Dict) -> Value:
+        known: dict[str, Value] = {}
+        values = []
+        for key, item in zip(node.keys, node.values, strict=True):
+            name = self.eval(key).const if key is not None else None
+            value = self.eval(item)
+            values.append(value)
+            if isinstance(name, str):
+                known[name] = value
+        element = join_all(values) if values else None
+        return Value(Kind.DICT, Role.UNTRACKED, node, inputs=tuple(values), element=element,
+                     attributes=known, name="dict")
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
+        saved = dict(self.state.env)
+        length = None
+        loops = self.loops
+        for at, generator in enumerate(node.generators):
+            iterable = self.eval(generator.iter)
+            if at == 0 and len(node.generators) == 1 and not generator.ifs:
+                length = iterable.length if iterable.kind is Kind.SEQUENCE else None
+            self.loops = (*self.loops, node)
+            self.bind_target(generator.target, self.element(generator, iterable), "for")
+            for test in generator.ifs:
+                self.eval(test)
+        if isinstance(node, ast.DictComp):
+            self.eval(node.key)
+            value = self.eval(node.value)
+        else:
+            value = self.eval(node.elt)
+        self.loops = loops
+        # The names of a comprehension are its own; in-place writes to outer names remain.
+        self.state.env = {name: self.state.env.get(name, b) for name, b in saved.items()
+                          if not _is_target(name, node)} | {
+            name: b for name, b in saved.items() if _is_target(name, node)}
+        if isinstance(node, ast.DictComp):
+            return Value(Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict")
+        kind = "generator" if isinstance(node, ast.GeneratorExp) else "list"
+        return sequence(None, element=value, length=length, node=node, name=kind)
+
+    def _walrus(self, node: ast.NamedExpr) -> Value:
+        value = self.eval(node.value)
+        self.bind_target(node.target, value, "walrus")
+        return value
+
+    def _lambda(self, node: ast.Lambda) -> Value:
+        # The body runs later, when its names may hold something else: nothing in it is evaluated.
+        return Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node)
+
+    def _joined_string(self, node: ast.JoinedStr) -> Value:
+        values = [self.eval(part.value) for part in node.values if isinstance(part, ast.FormattedValue)]
+        return Value(Kind.STRING, Role.UNTRACKED, node, inputs=tuple(values), op="format")
+
+    def _await(self, node: ast.Await | ast.Yield | ast.YieldFrom) -> Value:
+        inputs = (self.eval(node.value),) if node.value is not None else ()
+        if isinstance(node, ast.Yield) and inputs:
+            self.scope.returns.append((node, inputs[0]))
+        return unknown(node, inputs)
+
+    # -- iteration ----------------------------------------------------------------------------
+
+    def element(self, node: ast.AST, iterable: Value) -> Value:
+        """What a loop over ``iterable`` binds its target to."""
+        if iterable.counter is not None:
+            return replace(number(node=node), counter=iterable.counter)
+        if iterable.kind is Kind.SEQUENCE:
+            found = element_of(iterable)
+            return found if found is not None else unknown(node, (iterable,))
+        if iterable.is_tensor:
+            return self._tensor_item(node, iterable, [number()])
+        if iterable.kind is Kind.DICT:
+            return Value(Kind.UNKNOWN, node=node)
+        return unknown(node, (iterable,))
+
+    def bind_target(self, target: ast.expr, value: Value, how: str) -> None:
+        """Bind an assignment target; implemented by the interpreter."""
+        raise NotImplementedError
+
+    def rebind(self, name: str, value: Value) -> None:
+        """Let a name hold a refined description of the same object."""
+        binding = self.state.env.get(name)
+        if binding is not None:
+            self.state.env[name] = Binding(binding.definitions, value)
+
+
+def dotted(node: ast.expr) -> str | None:
+    """``"self.w"`` for the expression ``self.w``; None for anything but a name and one attribute."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return None
+
+
+def _is_target(name: str, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> bool:
+    return any(
+        isinstance(child, ast.Name) and child.id == name
+        for generator in node.generators
+        for child in ast.walk(generator.target)
+    )
+
+
+def _size(dim: int | str | None) -> Value:
+    return number(dim) if isinstance(dim, int) else number(symbol=dim)
+
+
+def _sequence_item(node: ast.AST, base: Value, part: Value | tuple[Value | None, ...]) -> Value:
+    if isinstance(part, Value) and isinstance(part.const, int):
+        if base.items is not None:
+            if -len(base.items) <= part.const < len(base.items):
+                return base.items[part.const]
+        elif base.name == "shape" and base.symbol is not None:
+            return number(symbol=f"{base.symbol}[{part.const}]", node=node)
+    if isinstance(part, tuple):
+        bounds = [None if bound is None else bound.const for bound in part]
+        plain = [b if isinstance(b, int) else None for b in bounds]
+        if base.items is not None and all(
+            bound is None or isinstance(bound.const, int) for bound in part
+        ):
+            return sequence(base.items[slice(*plain)], node=node, name=base.name)
+        return sequence(None, element=element_of(base), node=node, name=base.name)
+    found = element_of(base)
+    return found if found is not None else unknown(node, (base,))
+
+
+def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Value:
+    compute = _ARITHMETIC.get(type(operator))
+    if isinstance(a.const, (int, float)) and isinstance(b.const, (int, float)) and compute:
+        try:
+            return number(compute(a.const, b.const), node=node)
+        except (ArithmeticError, ValueError):
+            return number(node=node)
+    one, two = dim_of(a), dim_of(b)
+    symbol = f"({one}{type(operator).__name__}{two})" if one is not None and two is not None else None
+    return number(symbol=symbol, node=node)
+
+
+_EVALUATORS: dict[type[ast.expr], Callable[[Expressions, ast.expr], Value]] = {
+    ast.Constant: Expressions._constant,
+    ast.Name: Expressions._name,
+    ast.Attribute: Expressions._attribute,
+    ast.Subscript: Expressions._subscript,
+    ast.BinOp: Expressions._binop,
+    ast.UnaryOp: Expressions._unary,
+    ast.BoolOp: Expressions._boolop,
+    ast.Compare: Expressions._compare,
+    ast.IfExp: Expressions._ifexp,
+    ast.List: Expressions._sequence,
+    ast.Tuple: Expressions._sequence,
+    ast.Set: Expressions._eval_children,
+    ast.Dict: Expressions._dict,
+    ast.ListComp: Expressions._comprehension,
+    ast.SetComp: Expressions._comprehension,
+    ast.GeneratorExp: Expressions._comprehension,
+    ast.DictComp: Expressions._comprehension,
+    ast.NamedExpr: Expressions._walrus,
+    ast.Lambda: Expressions._lambda,
+    ast.JoinedStr: Expressions._joined_string,
+    ast.Await: Expressions._await,
+    ast.Yield: Expressions._await,
+    ast.YieldFrom: Expressions._await,
+    ast.Starred: Expressions._starred,
+    ast.Call: Calls.call,
+}  # type: ignore[dict-item,assignment]
+
+_ = reference

@@ -1,0 +1,211 @@
+"""PyTorch's layer classes: what they hold, what calling them gives (the tables cannot say this)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradfix.flow.state import GradMode, Saved, result_role
+from gradfix.flow.values import (
+    Certainty,
+    Dim,
+    Kind,
+    Leaf,
+    Role,
+    Shape,
+    Storage,
+    Value,
+    dim_of,
+    element_of,
+    sequence,
+    unknown,
+)
+
+if TYPE_CHECKING:
+    from gradfix.flow.calls import Calls
+    from gradfix.flow.tensors import Argument
+
+#: Layers with trainable weights that map one tensor to one tensor.
+_WEIGHTED = frozenset(
+    """Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding
+    EmbeddingBag PReLU GRUCell RNNCell LazyLinear LazyConv1d LazyConv2d LazyConv3d
+    TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder
+    Transformer""".split()
+)
+#: Layers whose weights can be switched off (``affine=False``).
+_MAYBE_WEIGHTED = frozenset(
+    """BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm InstanceNorm1d InstanceNorm2d
+    InstanceNorm3d SyncBatchNorm RMSNorm""".split()
+)
+#: Layers that save their input because their weight requires grad.
+_SAVES_INPUT = frozenset(
+    """Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d BatchNorm1d
+    BatchNorm2d BatchNorm3d LayerNorm GroupNorm PReLU""".split()
+)
+#: Activation layers and the functional operation each of them is.
+_ACTIVATIONS = {
+    "ReLU": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+    "GELU": "gelu",
+    "SiLU": "silu",
+    "ELU": "elu",
+    "LeakyReLU": "leaky_relu",
+    "Identity": "alias",
+    "Dropout": "dropout",
+}
+_SEVERAL_RESULTS = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttention"})
+_CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
+_PARAMETERS_OF = frozenset({"parameters", "buffers"})
+_ITSELF = frozenset(
+    """to cuda cpu double float half bfloat16 train eval requires_grad_ apply type share_memory
+    to_empty compile""".split()
+)
+
+
+def is_layer(name: str) -> bool:
+    """Whether ``name`` is a class of ``torch.nn`` (but not ``Parameter`` or a function)."""
+    prefix, _, last = name.rpartition(".")
+    return prefix == "torch.nn" and last[:1].isupper() and last not in ("Parameter", "Module", "Buffer")
+
+
+def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bool) -> Value:
+    """A new layer; ``frozen`` when the file freezes parameters somewhere."""
+    layer = name.rpartition(".")[2]
+    inputs = tuple(argument.value for argument in arguments)
+    made = Value(Kind.MODULE, Role.UNTRACKED, node, "layer", inputs, name=name, attributes={})
+    assert made.attributes is not None
+    if layer in ("Sequential", "ModuleList", "ParameterList"):
+        items: list[Value] | None = []
+        for argument in arguments:
+            value = argument.value
+            if value.kind is Kind.SEQUENCE:
+                items = list(value.items) if value.items is not None and items is not None else None
+                if items is None:
+                    made.element = element_of(value)
+            elif items is not None:
+                items.append(value)
+        made.items = tuple(items) if items is not None else None
+        return made
+    role = Role.LEAF | Role.UNTRACKED if frozen else Role.LEAF
+    for attribute, shape in _weights(layer, arguments).items():
+        made.attributes[attribute] = Value(
+            Kind.TENSOR, role, node, "Parameter", (), frozenset({Storage(node)}), False, shape,
+            "default", frozenset({Leaf(node, True)}), parameter=True, owner=made,
+        )  # fmt: skip
+    for attribute, at in _SIZES.get(layer, {}).items():
+        value = _argument(arguments, attribute, at)
+        if value is not None:
+            made.attributes[attribute] = value
+    return made
+
+
+_SIZES = {
+    "Linear": {"in_features": 0, "out_features": 1},
+    "Embedding": {"num_embeddings": 0, "embedding_dim": 1},
+    "GRUCell": {"input_size": 0, "hidden_size": 1},
+    "RNNCell": {"input_size": 0, "hidden_size": 1},
+}
+
+
+def _argument(arguments: Sequence[Argument], name: str, at: int) -> Value | None:
+    for argument in arguments:
+        if argument.keyword == name:
+            return argument.value
+    plain = [argument.value for argument in arguments if argument.keyword is None]
+    return plain[at] if at < len(plain) else None
+
+
+def _weights(layer: str, arguments: Sequence[Argument]) -> dict[str, Shape | None]:
+    if layer == "Linear":
+        inner, outer = _argument(arguments, "in_features", 0), _argument(arguments, "out_features", 1)
+        rows: Dim = dim_of(outer) if outer is not None else None
+        columns: Dim = dim_of(inner) if inner is not None else None
+        return {"weight": (rows, columns), "bias": (rows,)}
+    if layer == "Embedding":
+        count, size = _argument(arguments, "num_embeddings", 0), _argument(arguments, "embedding_dim", 1)
+        return {"weight": (dim_of(count) if count else None, dim_of(size) if size else None)}
+    if layer in _WEIGHTED and layer.startswith("Conv"):
+        return {"weight": None, "bias": None}
+    return {"weight": None} if layer == "PReLU" else {}
+
+
+def has_weights(module: Value) -> Certainty:
+    """Whether calling the module gives a tensor that requires grad for the sake of its weights."""
+    layer = module.name.rpartition(".")[2]
+    if layer in _WEIGHTED or layer in _SEVERAL_RESULTS:
+        return Certainty.YES
+    if layer in _ACTIVATIONS or layer in ("Flatten", "Upsample") or "Pool" in layer or "Loss" in layer:
+        return Certainty.NO
+    if layer == "Sequential" and module.items is not None:
+        answers = [has_weights(item) for item in module.items if item.kind is Kind.MODULE]
+        if Certainty.YES in answers:
+            return Certainty.YES
+        return Certainty.NO if len(answers) == len(module.items) and set(answers) == {Certainty.NO} else (
+            Certainty.MAYBE)
+    return Certainty.MAYBE
+
+
+def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argument]) -> Value:
+    """The result of calling a layer."""
+    layer = module.name.rpartition(".")[2]
+    inputs = tuple(argument.value for argument in arguments)
+    functional = _ACTIVATIONS.get(layer)
+    if functional is not None and arguments and not module.inputs:
+        return run.tensor_op(node, functional, "functional", list(arguments[:1]))
+    trained = has_weights(module)
+    if run.flow.freezes_parameters and trained is Certainty.YES:
+        trained = Certainty.MAYBE
+    own = {
+        Certainty.YES: Value(Kind.TENSOR, Role.LEAF),
+        Certainty.NO: Value(Kind.NUMBER, Role.UNTRACKED),
+        Certainty.MAYBE: Value(Kind.TENSOR, Role.UNKNOWN),
+    }[trained]
+    role = result_role((own, *inputs), run.state.mode)
+    leaves = frozenset().union(*(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
+                               *(v.leaves for v in inputs))
+    if layer in _CONTAINERS and layer != "Sequential":
+        return unknown(node, (module, *inputs))
+    # Activations at the end of a Sequential, in-place ones and Identity may return what they got.
+    storages = frozenset({Storage(node)}) if layer in _WEIGHTED else Value().storages
+    if layer == "Sequential" and module.items and module.items[-1].name.rpartition(".")[2] in _WEIGHTED:
+        storages = frozenset({Storage(node)})
+    dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
+    if run.state.mode is not GradMode.OFF and layer in _SAVES_INPUT and arguments:
+        certain = trained is Certainty.YES and run.state.mode is GradMode.ON
+        run.remember(Saved(node, layer, arguments[0].node, arguments[0].value, certain))
+    cut = "no_grad" if run.state.mode is GradMode.OFF and trained is Certainty.YES else ""
+    one = Value(Kind.TENSOR, role, node, "layer", (module, *inputs), storages, False,
+                _result_shape(layer, module, inputs), dtype, leaves if role != Role.UNTRACKED else frozenset(),
+                cut)
+    if layer in _SEVERAL_RESULTS:
+        return sequence(None, element=one, node=node, name="tuple")
+    return one
+
+
+def _result_shape(layer: str, module: Value, inputs: tuple[Value, ...]) -> Shape | None:
+    shape = inputs[0].shape if inputs and inputs[0].is_tensor else None
+    if shape is None:
+        return None
+    attribute = {"Linear": "out_features", "Embedding": "embedding_dim"}.get(layer)
+    size = (module.attributes or {}).get(attribute) if attribute else None
+    if size is None:
+        return None
+    return (*(shape[:-1] if layer == "Linear" else shape), dim_of(size))
+
+
+def method(node: ast.Call, module: Value, name: str) -> Value:
+    """The result of ``layer.name(...)``."""
+    if name in _ITSELF:
+        return module
+    if name in _PARAMETERS_OF:
+        element = Value(
+            Kind.TENSOR, Role.LEAF | Role.UNTRACKED, node, "Parameter", (module,), frozenset({Storage(node)}),
+            dtype=None, leaves=frozenset({Leaf(node, True)}), parameter=True, owner=module,
+        )  # fmt: skip
+        return sequence(None, element=element, node=node, name="generator")
+    return unknown(node, (module,))

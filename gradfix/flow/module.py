@@ -1,0 +1,338 @@
+"""One analysed source file: all scopes interpreted, and everything codemods may ask about them."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TypeVar
+
+from gradfix.flow import classes
+from gradfix.flow.interpreter import Interpreter, decorated_mode
+from gradfix.flow.recorder import E
+from gradfix.flow.state import Binding, Definition, GradMode, Scope, State
+from gradfix.flow.values import Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.model import Note, Span
+
+N = TypeVar("N", bound=ast.AST)
+
+#: Where PyTorch's names are defined, and the name everybody uses.
+_CANONICAL = (
+    ("torch.nn.parameter.", "torch.nn."),
+    ("torch.nn.modules.module.", "torch.nn."),
+    ("torch.autograd.variable.", "torch.autograd."),
+    ("torch.autograd.grad_mode.", "torch."),
+    ("torch.functional.", "torch."),
+)
+_LAYER_MODULE = re.compile(r"^torch\.nn\.modules\.\w+\.(\w+)$")
+_OPTIMIZER_MODULE = re.compile(r"^torch\.optim\.\w+\.([A-Z]\w+)$")
+_FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
+_DTYPES = re.compile(
+    r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
+    r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
+)
+_BUILTIN_NAMES = frozenset(dir(builtins))
+#: How many statements the analysis may interpret again for the sake of function summaries.
+_SUMMARY_BUDGET = 20_000
+
+
+class ModuleFlow:
+    """The facts about one source file.
+
+    ``events`` hold what happened, by type; `all` iterates over one type. ``values`` maps expression
+    nodes to what they evaluate to. Positions are converted with `span`, source with `source_of`.
+    """
+
+    def __init__(self, text: str, tree: ast.Module) -> None:
+        self.text = text
+        self.tree = tree
+        self.events: dict[type, list[object]] = {}
+        self.values: dict[ast.AST, Value] = {}
+        self.made: list[Value] = []
+        self.definitions: dict[tuple[ast.AST, str], Definition] = {}
+        self.scopes: list[Scope] = []
+        self.shared_names: set[str] = set()
+        self.freezes_parameters = bool(_FREEZES.search(text))
+        self.changes_dtypes = bool(_DTYPES.search(text))
+        self._classes: dict[ast.AST, classes.ClassFacts] = {}
+        self._selves: dict[ast.AST, Value] = {}
+        self._scope_of: dict[ast.AST, Scope] = {}
+        self._ends: dict[Scope, State] = {}
+        self._summaries: dict[ast.AST, Value | None] = {}
+        self._queue: list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, Scope]] = []
+        self._budget = _SUMMARY_BUDGET
+        self._interpret()
+
+    def all(self, kind: type[E]) -> list[E]:
+        """Every event of one type, in the order of interpretation."""
+        return self.events.get(kind, [])  # type: ignore[return-value]
+
+    # -- running ------------------------------------------------------------------------------
+
+    def _interpret(self) -> None:
+        module = Scope(self.tree, "", None)
+        self._run_body(module, State(), self.tree.body)
+        # Constructors first: they say what the other methods find in ``self``. Then methods that
+        # fill containers, since their elements are what other methods read.
+        while self._queue:
+            self._queue.sort(key=_order, reverse=True)
+            node, scope = self._queue.pop()
+            self._run_function(node, scope)
+
+    def _run_body(self, scope: Scope, state: State, body: list[ast.stmt]) -> None:
+        self.scopes.append(scope)
+        self._scope_of[scope.node] = scope
+        run = Interpreter(self, scope, state)
+        run.run(body)
+        self._ends[scope] = run.state
+
+    def _run_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, parent: Scope) -> None:
+        class_node = parent.node if isinstance(parent.node, ast.ClassDef) else None
+        scope = Scope(node, node.name, parent, class_node)
+        state = self._entry(node, scope)
+        self._run_body(scope, state, node.body)
+        self._summaries[node] = join_all([value for _, value in scope.returns]) if scope.returns else None
+
+    def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
+        """The state at the beginning of a function: its arguments, and its decorators' grad mode."""
+        decorators = [(d, self.values.get(d, unknown())) for d in node.decorator_list]
+        state = State(mode=decorated_mode(decorators) or GradMode.ON)
+        names = {_name_of(d) for d in node.decorator_list}
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        for at, argument in enumerate(arguments):
+            value = unknown(argument)
+            if at == 0 and scope.class_node is not None and "staticmethod" not in names:
+                value = self.self_of(scope) if "classmethod" not in names else value
+            elif argument.annotation is not None:
+                value = self._annotated(argument, scope)
+            if value.symbol is None:
+                value.symbol = f"{argument.arg}@{scope.name}:{node.lineno}"
+            self._bind_argument(state, scope, argument.arg, argument, value)
+        if node.args.vararg is not None:
+            value = sequence(None, node=node.args.vararg, name="tuple")
+            self._bind_argument(state, scope, node.args.vararg.arg, node.args.vararg, value)
+        if node.args.kwarg is not None:
+            value = unknown(node.args.kwarg)
+            self._bind_argument(state, scope, node.args.kwarg.arg, node.args.kwarg, value)
+        return state
+
+    def _bind_argument(self, state: State, scope: Scope, name: str, node: ast.AST, value: Value) -> None:
+        definition = Definition(name, node, None, value, "argument")
+        scope.definitions.append(definition)
+        scope.arguments[name] = value
+        state.env[name] = Binding(frozenset({definition}), value)
+
+    def _annotated(self, argument: ast.arg, scope: Scope) -> Value:
+        """What an annotation promises about an argument."""
+        text = ast.unparse(argument.annotation) if argument.annotation is not None else ""
+        name = text.strip("'\"")
+        if name in ("int", "float", "bool"):
+            return Value(Kind.NUMBER, Role.UNTRACKED, argument)
+        if name == "str":
+            return Value(Kind.STRING, Role.UNTRACKED, argument)
+        if name in ("Tensor", "torch.Tensor", "th.Tensor", "t.Tensor"):
+            return Value(Kind.TENSOR, Role.UNKNOWN, argument)
+        if name.rpartition(".")[2] in ("ndarray", "DataFrame"):
+            return Value(Kind.FOREIGN, Role.UNTRACKED, argument, name="numpy")
+        return unknown(argument)
+
+    # -- called by the interpreter ------------------------------------------------------------
+
+    def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+        """Remember a function to be interpreted when its surroundings are known."""
+        self._queue.append((node, scope))
+
+    def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
+        """Interpret a class body; its methods are remembered for later."""
+        facts = classes.collect(node)
+        facts.bases = bases
+        self._classes[node] = facts
+        inner = Scope(node, node.name, scope, node)
+        self._run_body(inner, State(), node.body)
+        for name, binding in self._ends[inner].env.items():
+            if name not in facts.methods and "." not in name:
+                facts.assigned.setdefault(name, []).append(binding.value)
+                facts.written[name] = facts.written.get(name, 0) + 1
+
+    def class_facts(self, node: ast.AST | None) -> classes.ClassFacts | None:
+        """The facts about a class of this file."""
+        return self._classes.get(node) if node is not None else None
+
+    def self_of(self, scope: Scope) -> Value:
+        """The ``self`` of a method's class; one value for the whole class."""
+        node = scope.class_node
+        if node is None:
+            return unknown()
+        if node not in self._selves:
+            self._selves[node] = Value(
+                Kind.INSTANCE, Role.UNTRACKED, definition=node, name=node.name, symbol=f"self:{node.name}"
+            )
+        return self._selves[node]
+
+    def imported(self, name: str) -> Value:
+        """The value of a qualified name, under the name everybody uses for it."""
+        for long, short in _CANONICAL:
+            if name.startswith(long):
+                name = short + name[len(long) :]
+        layer = _LAYER_MODULE.match(name)
+        if layer:
+            name = f"torch.nn.{layer[1]}"
+        optimizer = _OPTIMIZER_MODULE.match(name)
+        if optimizer:
+            name = f"torch.optim.{optimizer[1]}"
+        return reference(name)
+
+    def outer_name(self, scope: Scope, name: str) -> Value:
+        """The value of a name that the scope does not bind itself."""
+        outer = scope.parent
+        while outer is not None:
+            if not isinstance(outer.node, ast.ClassDef):
+                found = self._name_in(outer, name)
+                if found is not None:
+                    return found
+            outer = outer.parent
+        return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
+
+    def _name_in(self, scope: Scope, name: str) -> Value | None:
+        """What a closure sees: the join of all definitions, since it may run at any time."""
+        values = [d.value for d in scope.definitions if d.name == name]
+        if not values:
+            return None
+        if name in self.shared_names:
+            return unknown()
+        end = self._ends.get(scope)
+        if len(values) == 1 and end is not None and name in end.env:
+            return end.env[name].value
+        return join_all(values)
+
+    def summary(self, function: Value) -> Value | None:
+        """What a function or method of this file returns, whatever it is given; None for nothing."""
+        node = function.definition
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return unknown()
+        if node in self._summaries:
+            return self._summaries[node]
+        if isinstance(node, ast.AsyncFunctionDef) or self._budget <= 0:
+            return unknown()
+        self._budget -= len(node.body) * 5 + 10
+        self._summaries[node] = unknown()
+        owner = function.owner.definition if function.owner is not None else None
+        parent = self._scope_of.get(owner) if owner is not None else self.scopes[0]
+        scope = Scope(node, node.name, parent, owner if isinstance(owner, ast.ClassDef) else None)
+        run = Interpreter(self, scope, self._entry(node, scope))
+        run.loud = False
+        run.run(node.body)
+        result = join_all([value for _, value in scope.returns]) if scope.returns else None
+        self._summaries[node] = result
+        return result
+
+    # -- asked by codemods --------------------------------------------------------------------
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """The parent of every node."""
+        found: dict[ast.AST, ast.AST] = {}
+        for node in ast.walk(self.tree):
+            for child in ast.iter_child_nodes(node):
+                found[child] = node
+        return found
+
+    def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
+        """The nearest node of a type around ``node``."""
+        at: ast.AST | None = self.parents.get(node)
+        while at is not None and not isinstance(at, kind):
+            at = self.parents.get(at)
+        return at
+
+    def block_of(self, statement: ast.stmt) -> list[ast.stmt]:
+        """The list of statements that a statement stands in."""
+        parent = self.parents[statement]
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(parent, name, None)
+            if isinstance(block, list) and statement in block:
+                return block
+        return [statement]
+
+    def value(self, node: ast.AST | None) -> Value:
+        """What an expression evaluates to; unknown where the analysis did not go."""
+        return self.values.get(node, unknown()) if node is not None else unknown()
+
+    def source_of(self, node: ast.AST) -> str:
+        """The source text of a node."""
+        span = self.span(node)
+        rows = self.lines[span.row - 1 : span.end_row]
+        if not rows:
+            return ""
+        rows[-1] = rows[-1][: span.end_column - 1]
+        rows[0] = rows[0][span.column - 1 :]
+        return "\n".join(rows)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The source lines as Python counts them, without line ends."""
+        return re.split(r"\r\n|\r|\n", self.text)
+
+    def span(self, node: ast.AST) -> Span:
+        """The place of a node; ``ast`` counts UTF-8 bytes, a `Span` counts characters."""
+        row, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
+        end_row, end = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
+        return Span(row, self._characters(row, column) + 1, end_row, self._characters(end_row, end) + 1)
+
+    def _characters(self, row: int, column: int) -> int:
+        line = self.lines[row - 1]
+        return column if line.isascii() else len(line.encode()[:column].decode(errors="ignore"))
+
+    def note(self, node: ast.AST, message: str) -> Note:
+        """One step of the story behind a finding."""
+        return Note(self.span(node), message)
+
+    def consumers(self, node: ast.AST) -> Iterator[Value]:
+        """Every value made from the value of ``node``, directly or through others."""
+        seen: set[ast.AST | None] = {node}
+        queue = [value for value in self._made_from.get(node, ())]
+        done: set[int] = set()
+        while queue:
+            value = queue.pop()
+            if id(value) in done:
+                continue
+            done.add(id(value))
+            yield value
+            if value.node is not None and value.node not in seen:
+                seen.add(value.node)
+                queue += self._made_from.get(value.node, ())
+            queue += self._by_identity.get(id(value), ())
+
+    @cached_property
+    def _made_from(self) -> dict[ast.AST, list[Value]]:
+        found: dict[ast.AST, list[Value]] = {}
+        for value in self.made:
+            for source in value.inputs:
+                if source.node is not None:
+                    found.setdefault(source.node, []).append(value)
+        return found
+
+    @cached_property
+    def _by_identity(self) -> dict[int, list[Value]]:
+        found: dict[int, list[Value]] = {}
+        for value in self.made:
+            for source in value.inputs:
+                if source.node is None:
+                    found.setdefault(id(source), []).append(value)
+        return found
+
+
+def _order(entry: tuple[ast.FunctionDef | ast.AsyncFunctionDef, Scope]) -> tuple[int, int]:
+    node, scope = entry
+    if isinstance(scope.node, ast.ClassDef):
+        if node.name == "__init__":
+            return (0, node.lineno)
+        fills = any(isinstance(n, ast.Attribute) and n.attr in ("append", "extend") for n in ast.walk(node))
+        return (1 if fills else 2, node.lineno)
+    return (3, node.lineno)
+
+
+def _name_of(decorator: ast.expr) -> str:
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

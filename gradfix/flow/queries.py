@@ -1,0 +1,241 @@
+"""Questions several codemods ask: is this used as the leaf, does it reach the loss, which names are free.
+
+Each answer is derived from recorded facts; none looks at how names are spelled.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.state import (
+    AttributeStore,
+    Backward,
+    Definition,
+    GradRead,
+    OptimizerMade,
+    Scope,
+    Write,
+)
+from gradfix.flow.values import Kind, Value
+
+#: Operations that only change shape, place or element type of what they get.
+VIEWS = frozenset(
+    """view reshape t transpose permute squeeze unsqueeze flatten expand view_as reshape_as narrow
+    swapaxes movedim unflatten""".split()
+)
+CASTS = frozenset("to float double half bfloat16 cuda cpu type type_as contiguous".split())
+
+
+def origins(value: Value) -> frozenset[ast.AST]:
+    """The nodes that may have made this very tensor: joins, in-place writes and re-leafing seen through."""
+    found: set[ast.AST] = set()
+    queue, seen = [value], set()
+    while queue:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        if at.op == "join":
+            queue += at.inputs
+        elif at.op in ("write", "requires_grad_") and at.inputs:
+            queue.append(at.inputs[0])
+            if at.op == "requires_grad_" and at.node is not None:
+                found.add(at.node)
+        elif at.node is not None:
+            found.add(at.node)
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class LeafUse:
+    """One place where a tensor is treated as the leaf: its ``.grad``, an optimizer, an update."""
+
+    node: ast.AST
+    base: ast.AST
+    why: str
+
+
+def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
+    """Every place that only makes sense for a leaf, with the tensor it is done to."""
+    for read in flow.all(GradRead):
+        if not read.tensor.retains_grad:
+            yield read.tensor, LeafUse(read.node, read.base, "its .grad is used here")
+    for made in flow.all(OptimizerMade):
+        for node, value in made.parameters:
+            yield value, LeafUse(node, node, "an optimizer is built over it here")
+
+
+def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
+    """The first place that treats ``value`` as a leaf, or None."""
+    mine = origins(value)
+    uses = [use for tensor, use in leaf_uses(flow) if mine & origins(tensor)]
+    return min(uses, key=lambda use: flow.span(use.node)) if uses else None
+
+
+def reaches_graph(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
+    """Where the value of ``node`` leaves for the loss: returned, stored or differentiated; else None.
+
+    Values that only end in numbers, strings or printed output reach nothing.
+    """
+    for at in (node, *(value.node for value in flow.consumers(node) if value.kind in _CARRIERS)):
+        if at is not None and at in flow_sinks(flow):
+            return flow_sinks(flow)[at]
+    return None
+
+
+_CARRIERS = frozenset({Kind.TENSOR, Kind.SEQUENCE, Kind.DICT, Kind.UNKNOWN})
+
+
+def flow_sinks(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
+    """For each returned, stored or differentiated value: its node, and the place where that happens."""
+    known: dict[ast.AST, ast.AST] | None = flow.__dict__.get("_sinks")
+    if known is not None:
+        return known
+    found: dict[ast.AST, ast.AST] = {}
+    for scope in flow.scopes:
+        for node, value in scope.returns:
+            for part in (value, *(value.items or ())):
+                _add(found, part, node)
+    for store in flow.all(AttributeStore):
+        _add(found, store.value, store.node)
+    for backward in flow.all(Backward):
+        _add(found, backward.loss, backward.node)
+    flow.__dict__["_sinks"] = found
+    return found
+
+
+def _add(found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
+    for origin in origins(value):
+        found.setdefault(origin, place)
+
+
+# -- names --------------------------------------------------------------------------------------
+
+
+def occurrences(scope: Scope, name: str) -> list[ast.Name]:
+    """Every ``Name`` node spelled ``name`` in the scope's own code, nested functions not included."""
+    return [node for node in own_nodes(scope) if isinstance(node, ast.Name) and node.id == name]
+
+
+def own_nodes(scope: Scope) -> Iterator[ast.AST]:
+    """The nodes of a scope without the bodies of nested functions, lambdas and classes."""
+    body = scope.node.body if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef,
+                                                      ast.ClassDef)) else []
+    stack: list[ast.AST] = list(reversed(body))
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stack += reversed(node.decorator_list)
+            continue
+        if not isinstance(node, ast.Lambda):
+            stack += reversed(list(ast.iter_child_nodes(node)))
+
+
+def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
+    """A nested function, lambda or class that uses the scope's variable ``name``, or None."""
+    for node in own_nodes(scope):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            bound = {
+                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            } | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+            shared = {
+                n for g in ast.walk(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
+            }
+            if name in shared or (name not in bound and _mentions(node, name)):
+                return node
+    return None
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(child, ast.Name) and child.id == name for child in ast.walk(node))
+
+
+def fresh_name(flow: ModuleFlow, wanted: str) -> str:
+    """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use anywhere."""
+    used = {n.id for n in ast.walk(flow.tree) if isinstance(n, ast.Name)}
+    used |= {n.arg for n in ast.walk(flow.tree) if isinstance(n, ast.arg)}
+    used |= {n.attr for n in ast.walk(flow.tree) if isinstance(n, ast.Attribute)}
+    used |= {
+        (a.asname or a.name).partition(".")[0]
+        for n in ast.walk(flow.tree)
+        if isinstance(n, (ast.Import, ast.ImportFrom))
+        for a in n.names
+    }
+    name, at = wanted, 2
+    while name in used:
+        name, at = f"{wanted}{at}", at + 1
+    return name
+
+
+def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
+    """The definitions that can reach a use of a name."""
+    return scope.uses.get(node, frozenset())
+
+
+def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
+    """Every use that a definition can reach."""
+    return [node for node, definitions in scope.uses.items() if definition in definitions]
+
+
+def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
+    """How the file itself spells ``torch.stack`` (``t.stack``, ``stack``, ...); None if it cannot.
+
+    Only names bound by imports at module level that nothing else in the file rebinds count.
+    """
+    module, _, last = qualified.rpartition(".")
+    imports: dict[str, str] = {}
+    for definition in flow.scopes[0].definitions:
+        if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
+            imports[definition.name] = definition.value.name
+    rebound = {
+        d.name for s in flow.scopes for d in s.definitions if d.how != "import" or s is not flow.scopes[0]
+    }
+    for name, target in imports.items():
+        if name not in rebound and target == qualified:
+            return name
+    for name, target in imports.items():
+        if name not in rebound and target == module:
+            return f"{name}.{last}"
+    outer, _, inner = module.rpartition(".")
+    for name, target in imports.items():
+        if name not in rebound and outer and target == outer:
+            return f"{name}.{inner}.{last}"
+    return None
+
+
+def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:
+    """Every in-place write to exactly this tensor."""
+    mine = origins(value)
+    return [write for write in flow.all(Write) if mine & origins(write.target)]
+
+
+def bracketed(text: str, node: ast.expr) -> str:
+    """Source text of an expression, in parentheses unless it can stand before ``.method()`` as it is."""
+    plain = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp, ast.Tuple)
+    return text if isinstance(node, plain) else f"({text})"
+
+
+def replaced(flow: ModuleFlow, node: ast.AST, parts: dict[ast.AST, str]) -> str:
+    """The source of ``node`` with some of the nodes inside it replaced by other text."""
+    span = flow.span(node)
+    offsets = [0]
+    for line in flow.source_of(node).split("\n")[:-1]:
+        offsets.append(offsets[-1] + len(line) + 1)
+    text = flow.source_of(node)
+    edits = []
+    for inner, content in parts.items():
+        place = flow.span(inner)
+        edits.append((_offset(span, offsets, place.row, place.column),
+                      _offset(span, offsets, place.end_row, place.end_column), content))
+    for start, end, content in sorted(edits, reverse=True):
+        text = text[:start] + content + text[end:]
+    return text
+
+
+def _offset(span: object, offsets: list[int], row: int, column: int) -> int:
+    first_row, first_column = span.row, span.column  # type: ignore[attr-defined]
+    return offsets[row - first_row] + column - (first_column if row == first_row else 1)

@@ -1,0 +1,55 @@
+"""The interpreter's notebook: current state, current place, and the events written down so far."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gradfix.flow.state import Event, Scope, State
+from gradfix.flow.values import Value
+
+if TYPE_CHECKING:
+    from gradfix.flow.module import ModuleFlow
+
+E = TypeVar("E", bound=Event)
+
+
+class Recorder:
+    """Base of the interpreter: where we are and what has been recorded.
+
+    A loop body is run more than once until its effects are known; only the last run is *loud* and
+    records events, so that each place in the source is recorded with everything joined.
+    """
+
+    def __init__(self, flow: ModuleFlow, scope: Scope, state: State) -> None:
+        self.flow = flow
+        self.scope = scope
+        self.state = state
+        self.loud = True
+        self.statement: ast.stmt | None = None
+        self.loops: tuple[ast.AST, ...] = ()
+
+    def event(self, kind: type[E], node: ast.AST, *facts: Any) -> None:
+        """Record one event of ``kind`` at ``node``, when this run is the loud one."""
+        if self.loud and self.statement is not None:
+            event = kind(node, self.statement, self.scope, self.state.mode, *facts)
+            self.flow.events.setdefault(kind, []).append(event)
+
+    def note(self, node: ast.AST, value: Value) -> Value:
+        """Remember the value of an expression."""
+        if self.loud:
+            self.flow.values[node] = value
+        if value.inputs:
+            self.flow.made.append(value)
+        return value
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Run without recording events."""
+        before, self.loud = self.loud, False
+        try:
+            yield
+        finally:
+            self.loud = before

@@ -1,0 +1,211 @@
+"""What the interpreter remembers at one point of the program, and what it writes down on the way.
+
+A `State` is the abstract memory at one program point; branches copy it and joins unite it. The
+*events* (writes, gradient reads, ...) are the facts that codemods ask for; each is recorded once per
+place in the source, with everything joined that can reach it.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+from dataclasses import dataclass, field
+
+from gradfix.flow.values import Role, Storage, Value, join
+
+
+class GradMode(enum.Enum):
+    """Whether operations are recorded (``torch.is_grad_enabled()``)."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+def join_modes(a: GradMode, b: GradMode) -> GradMode:
+    """The grad mode after two paths meet."""
+    return a if a is b else GradMode.UNKNOWN
+
+
+@dataclass(eq=False, slots=True)
+class Definition:
+    """One binding of one name: ``node`` is the target, ``value`` what was bound."""
+
+    name: str
+    node: ast.AST
+    statement: ast.stmt | None
+    value: Value
+    how: str  # "assign", "augment", "for", "argument", "import", "def", "with", "delete", ...
+    loops: tuple[ast.AST, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a name holds at a program point: the definitions that can reach it, and their join."""
+
+    definitions: frozenset[Definition]
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A value that an operation keeps for its backward pass.
+
+    ``operand`` is the expression whose value is kept; None when it is the operation's own result.
+    """
+
+    node: ast.AST
+    op: str
+    operand: ast.AST | None
+    value: Value
+    certain: bool
+
+
+@dataclass(slots=True)
+class State:
+    """The abstract memory at one program point."""
+
+    env: dict[str, Binding] = field(default_factory=dict)
+    mode: GradMode = GradMode.ON
+    saved: dict[Storage, tuple[Saved, ...]] = field(default_factory=dict)
+    alive: bool = True
+
+    def copy(self) -> State:
+        """An independent copy."""
+        return State(dict(self.env), self.mode, dict(self.saved), self.alive)
+
+
+def join_states(a: State, b: State) -> State:
+    """The state where two paths meet; a dead path contributes nothing."""
+    if not a.alive:
+        return b
+    if not b.alive:
+        return a
+    env: dict[str, Binding] = {}
+    for name in {**a.env, **b.env}:
+        one, two = a.env.get(name), b.env.get(name)
+        if one is None or two is None:
+            known = one or two
+            assert known is not None
+            # An attribute that only one path rebinds still has its old value on the other path;
+            # a plain name may be unbound there, and using it would raise.
+            if "." not in name:
+                env[name] = known
+        elif one is two:
+            env[name] = one
+        else:
+            env[name] = Binding(one.definitions | two.definitions, join(one.value, two.value))
+    saved = dict(a.saved)
+    for storage, kept in b.saved.items():
+        mine = saved.get(storage, ())
+        if mine is not kept:
+            saved[storage] = mine + tuple(entry for entry in kept if entry not in mine)
+    return State(env, join_modes(a.mode, b.mode), saved)
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """One body of code with its own names: the module, a function, a method or a class body."""
+
+    node: ast.AST
+    name: str
+    parent: Scope | None
+    class_node: ast.ClassDef | None = None
+    definitions: list[Definition] = field(default_factory=list)
+    uses: dict[ast.AST, frozenset[Definition]] = field(default_factory=dict)
+    escapes: ast.AST | None = None  # a call of locals(), eval(), exec(), ...
+    returns: list[tuple[ast.AST, Value]] = field(default_factory=list)
+    arguments: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether this is a function or method body."""
+        return isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at a place in the source; the base of all facts."""
+
+    node: ast.AST
+    statement: ast.stmt
+    scope: Scope
+    mode: GradMode
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Event):
+    """An in-place write to a tensor's memory.
+
+    ``target`` is the tensor written to, ``base`` the expression it was reached by (for
+    ``x[i] = v`` the node of ``x``), ``how`` one of "setitem", "augment", "method", "function".
+    ``overwritten`` are saved tensors whose version the write invalidates.
+    """
+
+    target: Value
+    base: ast.expr
+    how: str
+    op: str
+    index: ast.expr | None
+    value: Value | None
+    overwritten: tuple[Saved, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GradRead(Event):
+    """A use of ``tensor.grad`` (``store``: an assignment or deletion of it)."""
+
+    tensor: Value
+    base: ast.expr
+    store: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerMade(Event):
+    """An optimizer was built over ``parameters``."""
+
+    parameters: tuple[tuple[ast.AST, Value], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backward(Event):
+    """``loss.backward()`` or ``torch.autograd.backward(loss)``."""
+
+    loss: Value
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeStore(Event):
+    """``owner.name = value``."""
+
+    owner: Value
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Event):
+    """Any call: ``name`` is the qualified name of the function, or ".method" for a method."""
+
+    name: str
+    receiver: Value | None
+    arguments: tuple[Value, ...]
+    keywords: tuple[tuple[str, Value], ...]
+    result: Value
+
+    def keyword(self, name: str) -> Value | None:
+        """The value given for a keyword, or None."""
+        return next((value for key, value in self.keywords if key == name), None)
+
+
+def result_role(inputs: tuple[Value, ...], mode: GradMode) -> Role:
+    """The role of a differentiable operation's result.
+
+    (https://docs.pytorch.org/docs/stable/notes/autograd.html#setting-requires-grad)
+    """
+    if mode is GradMode.OFF:
+        return Role.UNTRACKED
+    answers = {value.needs_grad.value for value in inputs}
+    if "yes" in answers:
+        return Role.TRACKED if mode is GradMode.ON else Role.TRACKED | Role.UNTRACKED
+    return Role.UNKNOWN if "maybe" in answers else Role.UNTRACKED

@@ -28,10 +28,34 @@ from gradfix.config_types import (
 from gradfix.errors import ConfigError
 
 DEFAULT_EXCLUDE = (
-    ".bzr .direnv .eggs .git .git-rewrite .hg .ipynb_checkpoints .mypy_cache .nox .pants.d .pyenv "
-    ".pytest_cache .pytype .ruff_cache .svn .tox .venv .vscode __pycache__ __pypackages__ _build "
-    "buck-out build dist node_modules site-packages venv"
-).split()
+    ".bzr",
+    ".direnv",
+    ".eggs",
+    ".git",
+    ".git-rewrite",
+    ".hg",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".nox",
+    ".pants.d",
+    ".pyenv",
+    ".pytest_cache",
+    ".pytype",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+    "__pypackages__",
+    "_build",
+    "buck-out",
+    "build",
+    "dist",
+    "node_modules",
+    "site-packages",
+    "venv",
+)
 
 KEYS = (
     "select",
@@ -59,7 +83,7 @@ class Settings:
     extend_safe_fixes: frozenset[str] = frozenset()
     extend_unsafe_fixes: frozenset[str] = frozenset()
     per_file_ignores: tuple[PerFileIgnore, ...] = ()
-    exclude: PathPatterns = PathPatterns(os.curdir, tuple(DEFAULT_EXCLUDE))
+    exclude: PathPatterns = field(default=PathPatterns(os.curdir, DEFAULT_EXCLUDE))
     force_exclude: bool = False
     baseline: str | None = None
     target_torch: str | None = None

@@ -55,11 +55,28 @@ def fix(source: Source, settings: Settings, codemods: Sequence[Codemod] | None =
                 text = formatted
                 findings = _find(text, settings, chosen, settled.reasons)
     except _Unsettled as trouble:
-        return _unsettled(source, settings, chosen, str(trouble))
+        return without_fixes(source, settings, str(trouble), codemods)
     except SourceError as error:
         return _failed(source, error)
     name = source.filename
     return Outcome(source, text, _identified(findings, text, name), settled.named(name))
+
+
+def without_fixes(
+    source: Source, settings: Settings, trouble: str, codemods: Sequence[Codemod] | None = None
+) -> Outcome:
+    """The unchanged source, where ``trouble`` keeps every fix from being made, and a Failure."""
+    findings = [
+        (
+            replace(finding, fix=None, not_fixed_reason=trouble)
+            if applicable(finding, settings)
+            else finding
+        )
+        for finding in _find(source.text, settings, _chosen(codemods, settings), {})
+    ]
+    failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
+    named = _identified(findings, source.text, source.filename)
+    return Outcome(source, source.text, named, failures=(failure,))
 
 
 def rewrite_tree(
@@ -302,26 +319,6 @@ def _fix_of(finding: Finding) -> Fix:
     return finding.fix
 
 
-# -- trouble ------------------------------------------------------------------------------------
-
-
 def _failed(source: Source, error: SourceError) -> Outcome:
     failure = Failure(source.filename, str(error), error.row)
     return Outcome(source, source.text, failures=(failure,))
-
-
-def _unsettled(
-    source: Source, settings: Settings, codemods: Sequence[Codemod], trouble: str
-) -> Outcome:
-    """The unchanged source, with nothing fixed and the trouble as every fix's reason."""
-    findings = [
-        (
-            replace(finding, fix=None, not_fixed_reason=trouble)
-            if applicable(finding, settings)
-            else finding
-        )
-        for finding in _find(source.text, settings, codemods, {})
-    ]
-    failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
-    named = _identified(findings, source.text, source.filename)
-    return Outcome(source, source.text, named, failures=(failure,))

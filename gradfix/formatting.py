@@ -19,9 +19,7 @@ def as_before(before: str, after: str, settings: BlackSettings) -> str:
     from black.parsing import InvalidInput
 
     mode = black.Mode(
-        target_versions={
-            version for version in TargetVersion if _named(version.name, settings)
-        },
+        target_versions={version for version in TargetVersion if _named(version.name, settings)},
         line_length=settings.line_length,
         string_normalization=settings.string_normalization,
         magic_trailing_comma=settings.magic_trailing_comma,

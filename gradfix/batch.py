@@ -1,0 +1,117 @@
+"""Many sources, each processed on its own, so that trouble in one leaves the rest alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gradfix import engine, files
+from gradfix.config import Settings
+from gradfix.errors import SourceError
+from gradfix.model import Failure, Outcome, Source
+
+T = TypeVar("T")
+
+_STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
+_RECURSION_LIMIT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What became of one file: the outcome, its bytes before and after, and a crash's traceback."""
+
+    path: str
+    outcome: Outcome
+    before: bytes = b""
+    after: bytes = b""
+    crash: str | None = None
+
+
+def run(items: Iterable[files.Found | Failure], *, rewriting: bool) -> Iterator[Processed]:
+    """Process every file, in order; never raises for what is wrong with one of them."""
+    for item in items:
+        if isinstance(item, Failure):
+            source = Source(item.filename, "")
+            yield Processed(item.filename, Outcome(source, "", failures=(item,)))
+            continue
+        try:
+            decoded = files.read(item.path)
+        except SourceError as error:
+            yield _unreadable(item.path, item.filename, error)
+        else:
+            yield process(item.path, item.filename, decoded, item.settings, rewriting=rewriting)
+
+
+def process_bytes(raw: bytes, filename: str, settings: Settings, *, rewriting: bool) -> Processed:
+    """Process source bytes that are in no file."""
+    try:
+        decoded = files.decode(raw)
+    except SourceError as error:
+        return replace(_unreadable(filename, filename, error), before=raw, after=raw)
+    return process(filename, filename, decoded, settings, rewriting=rewriting)
+
+
+def process(
+    path: str, filename: str, decoded: files.Decoded, settings: Settings, *, rewriting: bool
+) -> Processed:
+    """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
+    source = Source(filename, decoded.text)
+    work = engine.fix if rewriting else engine.check
+    try:
+        outcome = _with_room(lambda: work(source, settings))
+        after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
+    except SourceError as error:
+        outcome = engine.without_fixes(source, settings, str(error))
+        return Processed(path, outcome, decoded.raw, decoded.raw)
+    except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
+        summary = str(error).partition("\n")[0]
+        message = f"internal error: {type(error).__name__}: {summary}"
+        outcome = Outcome(source, source.text, failures=(Failure(filename, message),))
+        return Processed(path, outcome, decoded.raw, decoded.raw, traceback.format_exc())
+    return Processed(path, outcome, decoded.raw, after)
+
+
+def write_back(done: Processed, settings: Settings) -> Processed:
+    """Write a changed file; where that fails, the outcome says so and nothing counts as fixed."""
+    try:
+        files.write(done.path, done.after, expected=done.before)
+    except SourceError as error:
+        outcome = engine.without_fixes(done.outcome.source, settings, str(error))
+        return replace(done, outcome=outcome, after=done.before)
+    return done
+
+
+def _unreadable(path: str, filename: str, error: SourceError) -> Processed:
+    failure = Failure(filename, str(error), error.row)
+    return Processed(path, Outcome(Source(filename, ""), "", failures=(failure,)))
+
+
+def _with_room(work: Callable[[], T]) -> T:
+    """Run ``work`` on a thread with a large stack: sums of a thousand terms are deep trees."""
+    results: list[T] = []
+    raised: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # raised again in the caller's thread below
+            raised.append(error)
+
+    limit, stack = sys.getrecursionlimit(), threading.stack_size()
+    try:
+        threading.stack_size(_STACK_BYTES)
+        sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+        # A daemon, so that an interrupt does not wait for a long analysis to end.
+        thread = threading.Thread(target=body, name="gradfix-source", daemon=True)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(stack)
+        sys.setrecursionlimit(limit)
+    if raised:
+        raise raised[0]
+    return results[0]

@@ -1,0 +1,96 @@
+"""Options that several commands share, and how they become settings and styles."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gradfix.config_types import Overrides
+from gradfix.report import FORMATS, PLANNED_FORMATS
+from gradfix.report.text import Style
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def split_codes(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Comma-separated, repeatable lists; None when the option was not given."""
+    if not values:
+        return None
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+def _known_format(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value in PLANNED_FORMATS:
+        raise click.BadParameter(f"the format {value!r} is not available in this version")
+    return value
+
+
+_SELECTION = (
+    click.option("--select", multiple=True, callback=split_codes, metavar="CODES",
+                 help="Rules to use: codes, prefixes, names or ALL."),
+    click.option("--ignore", multiple=True, callback=split_codes, metavar="CODES",
+                 help="Rules to leave out."),
+    click.option("--extend-select", multiple=True, callback=split_codes, metavar="CODES",
+                 help="Rules to use besides the configured ones."),
+    click.option("--exclude", multiple=True, callback=split_codes, metavar="PATTERNS",
+                 help="Paths to leave out, instead of the configured ones."),
+    click.option("--extend-exclude", multiple=True, callback=split_codes, metavar="PATTERNS",
+                 help="Paths to leave out besides the configured ones."),
+    click.option("--force-exclude/--no-force-exclude", default=None,
+                 help="Leave excluded paths out even if they are named."),
+    click.option("--unsafe-fixes/--no-unsafe-fixes", default=None,
+                 help="Also make fixes that are not proven right."),
+    click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration."),
+    click.option("--isolated", is_flag=True, help="Ignore all configuration files."),
+    click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
+)  # fmt: skip
+
+_OUTPUT = (
+    click.option("--output-format", default="full", show_default=True, callback=_known_format,
+                 type=click.Choice([*FORMATS, *PLANNED_FORMATS]), help="How findings are shown."),
+    click.option("--output-file", "-o", type=click.Path(dir_okay=False), metavar="FILE",
+                 help="Write findings to a file instead of standard output."),
+    click.option("--statistics", is_flag=True, help="Show counts per rule instead of findings."),
+    click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings."),
+    click.option("--quiet", "-q", is_flag=True, help="No summary."),
+    click.option("--verbose", "-v", is_flag=True, help="More messages; tracebacks of our bugs."),
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
+                 show_default=True, help="Colours; FORCE_COLOR and NO_COLOR are honoured."),
+)  # fmt: skip
+
+
+def source_options(command: F) -> F:
+    """Everything ``check`` and ``apply`` share."""
+    for option in reversed(_SELECTION + _OUTPUT):
+        command = option(command)
+    return click.argument("paths", nargs=-1, type=click.Path())(command)
+
+
+def overrides(options: dict[str, Any]) -> Overrides:
+    """What the command line says over the configuration."""
+    return Overrides(
+        select=options["select"],
+        ignore=options["ignore"] or (),
+        extend_select=options["extend_select"] or (),
+        unsafe_fixes=options["unsafe_fixes"],
+        exclude=options["exclude"],
+        extend_exclude=options["extend_exclude"] or (),
+        force_exclude=options["force_exclude"],
+    )
+
+
+def style(color: str, *, stderr: bool = False) -> Style:
+    """The flag over FORCE_COLOR over NO_COLOR over whether the stream is a terminal."""
+    if color != "auto":
+        return Style(color == "always")
+    if os.environ.get("FORCE_COLOR"):
+        return Style(True)
+    if os.environ.get("NO_COLOR"):
+        return Style(False)
+    return Style((sys.stderr if stderr else sys.stdout).isatty())

@@ -1,0 +1,185 @@
+"""``gradfix check`` and ``gradfix apply``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradfix import batch, files
+from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
+from gradfix.cli.options import overrides, source_options, style
+from gradfix.config import Finder
+from gradfix.report import Run, text
+from gradfix.report import json as machine
+from gradfix.report.diff import unified
+
+
+@click.command()
+@source_options
+def check(paths: tuple[str, ...], **options: Any) -> int:
+    """Report what keeps gradients from arriving. Changes nothing, and never imports torch.
+
+    PATHS are files and folders, `-` is standard input; without any, the current folder.
+    """
+    return _Command(paths, options, Run()).execute()
+
+
+@click.command()
+@source_options
+@click.option("--dry-run", "--diff", "dry_run", is_flag=True,
+              help="Show a unified diff; write nothing.")  # fmt: skip
+@click.option("--show-fixes", is_flag=True, help="List what was fixed.")
+@click.option("--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed.")
+def apply(paths: tuple[str, ...], **options: Any) -> int:
+    """Rewrite what is safe to rewrite, and report what is left. Never imports torch.
+
+    PATHS are files and folders, `-` rewrites standard input to standard output; without any, the
+    current folder.
+    """
+    return _Command(paths, options, Run(rewriting=True, dry_run=options["dry_run"])).execute()
+
+
+class _Command:
+    """One run of ``check`` or ``apply``: process, write, report, and choose the exit code."""
+
+    def __init__(self, paths: tuple[str, ...], options: dict[str, Any], run: Run) -> None:
+        self.paths = paths or (os.curdir,)
+        self.options = options
+        self.run = run
+        self.style = style(options["color"])
+        self.messages = style(options["color"], stderr=True)
+        self.finder = Finder(
+            overrides(options), config=options["config"], isolated=options["isolated"]
+        )
+        self.stdin = "-" in self.paths
+        if self.stdin and len(self.paths) > 1:
+            raise click.UsageError("`-` reads standard input and goes with no other path")
+        self._writes_source = self.stdin and run.rewriting and not run.dry_run
+
+    def execute(self) -> int:
+        try:
+            for done in self._from_stdin() if self.stdin else self._from_files():
+                self._collect(done)
+        except KeyboardInterrupt:
+            return self._interrupted()
+        self._report()
+        return self._exit_code()
+
+    def _from_files(self) -> Iterator[batch.Processed]:
+        # All configuration is read before anything is written.
+        found = list(files.discover(self.paths, self.finder.settings))
+        writing = self.run.rewriting and not self.run.dry_run
+        settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
+        for done in batch.run(found, rewriting=self.run.rewriting):
+            if writing and done.before != done.after:
+                yield batch.write_back(done, settings[done.path])
+            else:
+                yield done
+
+    def _from_stdin(self) -> Iterator[batch.Processed]:
+        name = self.options["stdin_filename"]
+        path = name or "-"
+        settings = self.finder.settings(Path(path).absolute().parent)
+        raw = sys.stdin.buffer.read()
+        if name and settings.force_exclude and settings.exclude.covers(name):
+            done = None
+        else:
+            settings = settings.for_file(path)
+            shown = files.reported_name(name) if name else "-"
+            done = batch.process_bytes(raw, shown, settings, rewriting=self.run.rewriting)
+        if self._writes_source:  # whatever went wrong, a filter must not swallow its input
+            sys.stdout.buffer.write(done.after if done else raw)
+            sys.stdout.buffer.flush()
+        if done:
+            yield done
+
+    def _collect(self, done: batch.Processed) -> None:
+        run, outcome = self.run, done.outcome
+        run.files += 1
+        for failure in outcome.failures:
+            self._message(text.failure_line(failure, self.messages))
+        if done.crash and self.options["verbose"]:
+            self._message(done.crash)
+        if done.before != done.after:
+            run.changed_files += 1
+            if run.dry_run:
+                diff = unified(outcome.source.filename, done.before, done.after)
+                run.diffs.append((outcome.source.filename, diff))
+        if outcome.findings or outcome.fixed or outcome.failures:
+            run.outcomes.append(outcome)
+
+    # -- showing ------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        output_file = self.options["output_file"]
+        body = self._body(text.Style() if output_file else self.style)
+        if output_file:
+            _write_report(output_file, body)
+        else:
+            stream = sys.stderr if self._writes_source else sys.stdout
+            stream.flush()
+            stream.buffer.write(body)
+            stream.flush()
+        if self.options.get("show_fixes") and self.run.fixed:
+            self._message(text.fixed_lines(self.run).rstrip("\n"))
+        if not self.options["quiet"]:
+            if not self.run.files:
+                self._message("No Python files found under the given paths.")
+            else:
+                self._message(text.summary(self.run).rstrip("\n"))
+
+    def _body(self, shown_in: text.Style) -> bytes:
+        kind, run = self.options["output_format"], self.run
+        if self.options["statistics"]:
+            if kind == "json":
+                return machine.statistics(text.statistics_rows(run)).encode()
+            return text.statistics(run).encode()
+        if kind in ("full", "concise") and run.dry_run:
+            return b"".join(diff for _, diff in run.diffs)
+        if kind in ("json", "jsonl", "github"):
+            make = {
+                "json": machine.as_json,
+                "jsonl": machine.as_json_lines,
+                "github": machine.as_github,
+            }[kind]
+            return make(run).encode("utf-8", "backslashreplace")
+        show = text.full if kind == "full" else text.concise
+        encoding = "utf-8" if self.options["output_file"] else sys.stdout.encoding or "utf-8"
+        return show(run, shown_in).encode(encoding, "backslashreplace")
+
+    def _message(self, message: str) -> None:
+        encoding = sys.stderr.encoding or "utf-8"
+        click.echo(message.encode(encoding, "backslashreplace").decode(encoding), err=True)
+
+    # -- ending -------------------------------------------------------------------------------
+
+    def _interrupted(self) -> int:
+        self._message("interrupted")
+        if self.run.rewriting and not self.run.dry_run:
+            self._message(
+                f"{self.run.changed_files} files were rewritten and are whole; run the same"
+                " command again to go on"
+            )
+        return INTERRUPTED
+
+    def _exit_code(self) -> int:
+        run = self.run
+        if run.failures:
+            return ERROR
+        if run.fixed and not run.dry_run and self.options.get("exit_non_zero_on_fix"):
+            return FOUND
+        if (run.findings or run.diffs) and not self.options["exit_zero"]:
+            return FOUND
+        return OK
+
+
+def _write_report(path: str, body: bytes) -> None:
+    try:
+        Path(path).write_bytes(body)
+    except OSError as error:
+        raise click.UsageError(f"--output-file {path}: {error.strerror or error}") from error

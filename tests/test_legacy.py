@@ -128,10 +128,10 @@ def printed_layer(project: Project) -> Answer:
     return out, run(module, out, "theta_", *names)
 
 
-def of_class(where: str, name: str, shape: tuple[int, ...], *parameters: str) -> Any:
+def of_class(where: str, name: str, shape: tuple[int, ...] | None, *parameters: str) -> Any:
     def probe(project: Project) -> Answer:
         module = getattr(getattr(project, where), name)()
-        out = module(torch.rand(*shape))
+        out = module() if shape is None else module(torch.rand(*shape))
         return out, run(module, out, *parameters)
 
     return probe
@@ -156,7 +156,7 @@ FAULTY: dict[str, Callable[[Project], Answer]] = {
     "Projection": of_class("zoo", "Projection", (5, 4), "weight", "gain"),
     "GateMixer": of_class("training", "GateMixer", (3, 2), "a", "b"),
     "ThresholdMixer": of_class("training", "ThresholdMixer", (3, 2), "low", "high"),
-    "VariationPenalty": of_class("training", "VariationPenalty", (3, 2), "scale"),
+    "VariationPenalty": of_class("training", "VariationPenalty", None, "scale"),
     "sensitivity": sensitivity,
     "PulseTrain.preview": pulse,
 }

@@ -252,6 +252,7 @@ class Calls(TensorOps):
     def _autograd_backward(self, node: ast.Call, arguments: list[Argument]) -> Value:
         for argument in arguments[:1]:
             self.event(Backward, node, argument.value)
+        self.forget_saved(_retains(arguments))
         return foreign(node)
 
     def _set_grad_enabled(self, node: ast.Call, arguments: list[Argument]) -> Value:
@@ -280,6 +281,7 @@ class Calls(TensorOps):
         assert isinstance(node.func, ast.Attribute)
         if name == "backward" and receiver.kind in (Kind.TENSOR, Kind.UNKNOWN):
             self.event(Backward, node, receiver)
+            self.forget_saved(_retains(arguments))
             return foreign(node)
         inputs = (receiver, *(argument.value for argument in arguments))
         if receiver.is_tensor:
@@ -292,12 +294,25 @@ class Calls(TensorOps):
             return _dict_method(node, receiver, name, inputs)
         if receiver.kind is Kind.FOREIGN:
             return foreign(node, receiver.name, inputs)
+        if receiver.kind is Kind.UNKNOWN and name in ("detach", "requires_grad_"):
+            return self._reveal(node, receiver, name, arguments)
         op = op_facts(name, "method") if name.endswith("_") else None
         if op is not None and op.inplace and op.writes and receiver.kind is Kind.UNKNOWN:
             self.write(node, receiver, node.func.value, "method", name, None,
                        tuple(argument.value for argument in arguments))
         self._invalidate(arguments)
         return unknown(node, inputs)
+
+    def _reveal(
+        self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
+    ) -> Value:
+        """A method that only tensors have tells what an unknown receiver is."""
+        flag = arguments[0].value if arguments else None
+        if name == "requires_grad_" and flag is not None and flag.const is not True:
+            return unknown(node, (receiver,))
+        tensor = replace(receiver, kind=Kind.TENSOR)
+        self.replace_everywhere(receiver, tensor)
+        return self._tensor_method(node, tensor, name, arguments)
 
     def _tensor_method(
         self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
@@ -499,6 +514,12 @@ class Calls(TensorOps):
         made = foreign(node, "constant")
         made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
         return made
+
+
+def _retains(arguments: list[Argument]) -> bool:
+    """Whether backward may keep the graph (``retain_graph`` or ``create_graph``)."""
+    flags = [a.value.const for a in arguments if a.keyword in ("retain_graph", "create_graph")]
+    return any(flag is not False for flag in flags)
 
 
 def grow(container: Value, added: Value | None) -> None:

@@ -138,7 +138,9 @@ class Expressions(Calls):
                          element=number())
         if name in ("requires_grad", "is_leaf", "ndim", "is_cuda"):
             return number(node=node)
-        return foreign(node, name, ())
+        if name in ("device", "dtype", "layout"):
+            return foreign(node, name, ())
+        return unknown(node, (base,))
 
     def _subscript(self, node: ast.Subscript) -> Value:
         base = self.eval(node.value)

@@ -115,6 +115,11 @@ class Interpreter(Expressions):
         if target.attr == "grad":
             self.event(GradRead, target, base, target.value, True)
             return
+        if target.attr == "requires_grad" and base.kind is Kind.UNKNOWN and value.const is True:
+            # Only tensors have this flag: now it is known what this is.
+            revealed = replace(base, kind=Kind.TENSOR)
+            self.replace_everywhere(base, revealed)
+            base = revealed
         if target.attr == "requires_grad" and base.is_tensor:
             self.make_leaf(target, base, requires_grad_role(value))
             return

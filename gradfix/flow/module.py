@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TypeVar
 
@@ -288,21 +288,23 @@ class ModuleFlow:
         """One step of the story behind a finding."""
         return Note(self.span(node), message)
 
-    def consumers(self, node: ast.AST) -> Iterator[Value]:
-        """Every value made from the value of ``node``, directly or through others."""
-        seen: set[ast.AST | None] = {node}
-        queue = [value for value in self._made_from.get(node, ())]
+    def consumers(self, node: ast.AST, follow: Callable[[Value], bool]) -> Iterator[Value]:
+        """Every value made from the value of ``node``, directly or through values to ``follow``."""
+        queue = list(self._made_from.get(node, ()))
         done: set[int] = set()
+        nodes: set[ast.AST] = {node}
         while queue:
             value = queue.pop()
             if id(value) in done:
                 continue
             done.add(id(value))
+            if not follow(value):
+                continue
             yield value
-            if value.node is not None and value.node not in seen:
-                seen.add(value.node)
-                queue += self._made_from.get(value.node, ())
             queue += self._by_identity.get(id(value), ())
+            if value.node is not None and value.node not in nodes:
+                nodes.add(value.node)
+                queue += self._made_from.get(value.node, ())
 
     @cached_property
     def _made_from(self) -> dict[ast.AST, list[Value]]:

@@ -19,7 +19,7 @@ from gradfix.flow.state import (
     Scope,
     Write,
 )
-from gradfix.flow.values import Kind, Value
+from gradfix.flow.values import Certainty, Kind, Value
 
 #: Operations that only change shape, place or element type of what they get.
 VIEWS = frozenset(
@@ -27,6 +27,19 @@ VIEWS = frozenset(
     swapaxes movedim unflatten""".split()
 )
 CASTS = frozenset("to float double half bfloat16 cuda cpu type type_as contiguous".split())
+
+
+#: Python's spelling of the operators that tensors implement.
+OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+    ast.MatMult: "@",
+}
 
 
 def origins(value: Value) -> frozenset[ast.AST]:
@@ -80,10 +93,26 @@ def reaches_graph(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
 
     Values that only end in numbers, strings or printed output reach nothing.
     """
-    for at in (node, *(value.node for value in flow.consumers(node) if value.kind in _CARRIERS)):
+    for at in (node, *(v.node for v in flow.consumers(node, lambda v: v.kind in _CARRIERS))):
         if at is not None and at in flow_sinks(flow):
             return flow_sinks(flow)[at]
     return None
+
+
+def is_differentiated(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether the value of ``node`` goes on with its history to where the loss can be."""
+    if node in flow_sinks(flow):
+        return True
+    for value in flow.consumers(node, _carries_history):
+        if value.node in flow_sinks(flow):
+            return True
+    return False
+
+
+def _carries_history(value: Value) -> bool:
+    if value.kind is Kind.TENSOR:
+        return value.needs_grad is not Certainty.NO
+    return value.kind in _CARRIERS
 
 
 _CARRIERS = frozenset({Kind.TENSOR, Kind.SEQUENCE, Kind.DICT, Kind.UNKNOWN})

@@ -253,6 +253,7 @@ class TensorOps(Recorder):
         after = replace(
             target, role=role, leaves=leaves, inputs=(target, *values), op="write", node=node, symbol=None
         )
+        self.flow.made.append(after)
         for name, binding in self.state.env.items():
             held = binding.value
             if held is target:
@@ -261,8 +262,20 @@ class TensorOps(Recorder):
                 changed = replace(held, role=held.role | role if held.is_leaf else role,
                                   leaves=leaves, inputs=(held, *values), op=held.op)
                 if held.op not in ("data", "detach"):
+                    self.flow.made.append(changed)
                     self.state.env[name] = Binding(binding.definitions, changed)
         return after
+
+    def forget_saved(self, retained: bool) -> None:
+        """After backward the graph is freed: nothing is saved any more, unless it is retained.
+
+        (https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html)
+        """
+        if not retained:
+            self.state.saved.clear()
+            return
+        for storage, kept in self.state.saved.items():
+            self.state.saved[storage] = tuple(replace(entry, certain=False) for entry in kept)
 
     def make_leaf(self, node: ast.AST, target: Value, role: Role) -> Value:
         """``target.requires_grad_()``: the same tensor with another role, wherever it is held."""

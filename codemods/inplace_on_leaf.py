@@ -1,0 +1,193 @@
+"""GF203: a leaf that requires grad is written in place with grad mode on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.classes import is_initialiser
+from gradfix.flow.queries import OPERATORS, bracketed, leaf_uses, reaching, spelling, uses_of
+from gradfix.flow.state import Definition, GradMode, Write
+from gradfix.flow.values import Role, Value
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+
+class InplaceOnLeaf(Codemod):
+    """A leaf is written in place while operations are recorded.
+
+    What it does
+    ------------
+    Finds in-place writes (``w += x``, ``w[i] = x``, ``w.uniform_()``) to a leaf that requires grad,
+    or to a view of one, outside ``torch.no_grad()``.
+
+    Why is this bad?
+    ----------------
+    PyTorch refuses it: "a leaf Variable that requires grad is being used in an in-place operation".
+
+    Example
+    -------
+    ```python
+    import torch
+
+    x = torch.ones(3, requires_grad=True)
+    total = torch.zeros(3, requires_grad=True)
+    total += x * 2
+    total.sum().backward()
+    grad = x.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+
+    x = torch.ones(3, requires_grad=True)
+    total = torch.zeros(3)
+    total += x * 2
+    total.sum().backward()
+    grad = x.grad
+    ```
+
+    Fix safety
+    ----------
+    Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
+    an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
+    raises today. Manual where the written value itself needs a gradient.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd
+    """
+
+    code = "GF203"
+    trigger = re.compile(r"Parameter|requires_grad|\.weight|\.bias")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every recorded in-place write to a leaf."""
+        buffers: set[ast.AST] = set()
+        for write in flow.all(Write):
+            leaf = _leaf_written(write)
+            if leaf is None:
+                continue
+            definition = _definition(write)
+            collects = definition is not None and _only_collects(flow, write, definition)
+            if collects and definition is not None:
+                if definition.node in buffers:
+                    continue
+                buffers.add(definition.node)
+            yield self._report(flow, write, leaf, definition if collects else None)
+
+    def _report(
+        self, flow: ModuleFlow, write: Write, leaf: Value, buffer: Definition | None
+    ) -> Finding:
+        because = []
+        if leaf.node is not None and hasattr(leaf.node, "lineno"):
+            because.append(flow.note(leaf.node, "the leaf is made here"))
+        because.append(flow.note(write.node, "and written in place here, with grad mode on"))
+        fix, why_not = None, None
+        try:
+            if buffer is not None:
+                fix = self._without_flag(flow, buffer)
+            elif _is_value(write):
+                fix = self._out_of_place(flow, write)
+            else:
+                fix = self._no_grad(flow, write)
+        except NotFixable as reason:
+            why_not = str(reason)
+        return self.finding(
+            flow.span(write.node),
+            "a leaf that requires grad is written in place; this raises",
+            because=tuple(because),
+            help="a buffer needs no requires_grad=True" if buffer else "write under torch.no_grad()",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    def _without_flag(self, flow: ModuleFlow, buffer: Definition) -> Fix:
+        assert isinstance(buffer.statement, ast.Assign) and isinstance(buffer.statement.value, ast.Call)
+        call = buffer.statement.value
+        if any(keyword.arg is None for keyword in call.keywords):
+            raise NotFixable("the keyword arguments of the buffer are not visible")
+        arguments = [flow.source_of(argument) for argument in call.args]
+        arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
+        text = f"{flow.source_of(call.func)}({', '.join(arguments)})"
+        return self.fix(Safety.SAFE, "the buffer needs no requires_grad",
+                        Edit(EditKind.REPLACE, flow.span(call), text))
+
+    def _out_of_place(self, flow: ModuleFlow, write: Write) -> Fix:
+        statement = write.statement
+        if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Name):
+            raise NotFixable("the written value has a gradient history; write out of place instead")
+        name = statement.target.id
+        definition = _definition(write)
+        if definition is None or definition.value.node is None or name in flow.shared_names:
+            raise NotFixable(f"what else holds `{name}` is not known")
+        if isinstance(definition.statement, ast.Assign) and isinstance(
+            definition.statement.value, ast.Call
+        ):
+            raise NotFixable("the leaf itself would be lost; give the new value another name")
+        operator = OPERATORS[type(statement.op)]
+        right = bracketed(flow.source_of(statement.value), statement.value)
+        return self.fix(Safety.SAFE, "write out of place",
+                        Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"))
+
+    def _no_grad(self, flow: ModuleFlow, write: Write) -> Fix:
+        if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
+            raise NotFixable("the write is part of a larger statement")
+        if isinstance(write.statement, ast.Assign) and write.how != "setitem":
+            raise NotFixable("the result of the write gets a name")
+        if isinstance(write.statement, ast.Expr) and write.node is not write.statement.value:
+            raise NotFixable("the write is part of a larger expression")
+        no_grad = spelling(flow, write.scope, "torch.no_grad")
+        if no_grad is None:
+            raise NotFixable("the file has no name for torch.no_grad")
+        body = flow.source_of(write.statement)
+        if "\n" in body:
+            raise NotFixable("the statement spans several lines")
+        content = f"with {no_grad}():\n    {body}"
+        return self.fix(Safety.SAFE, "write under no_grad",
+                        Edit(EditKind.STATEMENT, flow.span(write.statement), content))
+
+
+def _is_value(write: Write) -> bool:
+    """Whether what is written has a history, so that the write is a computation, no update."""
+    return write.value is not None and write.value.is_tensor and bool(
+        write.value.role & (Role.TRACKED | Role.LEAF)
+    )
+
+
+def _leaf_written(write: Write) -> Value | None:
+    """The leaf in whose memory a recorded write certainly lands."""
+    if write.mode is not GradMode.ON or not write.target.is_tensor:
+        return None
+    target = write.target
+    if target.is_leaf:
+        return target
+    while target.view and target.inputs and target.op not in ("data", "detach", "write", "join"):
+        target = target.inputs[0]
+    return target if target.is_leaf and write.target.is_tracked else None
+
+
+def _definition(write: Write) -> Definition | None:
+    if isinstance(write.base, ast.Name):
+        definitions = reaching(write.scope, write.base)
+        if len(definitions) == 1:
+            return next(iter(definitions))
+    return None
+
+
+def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bool:
+    """Whether the leaf is a constant buffer made only to collect values."""
+    statement = definition.statement
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return False
+    value = definition.value
+    if value.op not in ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "tensor", "torch.tensor"):
+        return False
+    if value.node is not statement.value or is_initialiser(write.scope.name):
+        return False
+    uses = set(uses_of(write.scope, definition))
+    return not any(use.base in uses for _, use in leaf_uses(flow))

@@ -1,0 +1,186 @@
+"""GF104: a hand-written update rebinds the leaf to a non-leaf."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.queries import bracketed, captured, leaf_uses, reaching, spelling
+from gradfix.flow.state import Definition, GradMode, GradRead, Scope
+from gradfix.flow.values import Certainty, Role
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+
+class ManualUpdate(Codemod):
+    """A gradient step rebinds the parameter's name instead of updating the parameter.
+
+    What it does
+    ------------
+    Finds ``w = w - lr * w.grad`` with grad mode on, where ``w`` goes on being used as the leaf.
+
+    Why is this bad?
+    ----------------
+    The difference is a new tensor with a history, no leaf. After the next ``backward()`` its
+    ``.grad`` is None: the second step fails, and an optimizer or module keeps the old tensor.
+
+    Example
+    -------
+    ```python
+    import torch
+
+    w = torch.ones(2, requires_grad=True)
+    for _ in range(3):
+        loss = (w * w).sum()
+        loss.backward()
+        w = w - 0.1 * w.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+
+    w = torch.ones(2, requires_grad=True)
+    for _ in range(3):
+        loss = (w * w).sum()
+        loss.backward()
+        with torch.no_grad():
+            w -= 0.1 * w.grad
+        w.grad = None
+    ```
+
+    Fix safety
+    ----------
+    Safe in a loop that differentiates again: the code raises on its second pass. Unsafe where the
+    old tensor is kept somewhere, because an update in place changes that one, too. Updates that are
+    differentiated themselves (MAML) use ``torch.autograd.grad`` and are left alone.
+
+    References
+    ----------
+    - https://docs.pytorch.org/tutorials/beginner/pytorch_with_examples.html
+    """
+
+    code = "GF104"
+    trigger = re.compile(r"\.grad\b")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every update that rebinds the leaf it updates."""
+        meant = {use.base: use for _, use in leaf_uses(flow)}
+        for scope in flow.scopes:
+            for definition in list(scope.definitions):
+                if not _is_update(flow, scope, definition):
+                    continue
+                later = [
+                    node for node, definitions in scope.uses.items()
+                    if definition in definitions and node in meant
+                ]
+                if later:
+                    yield self._report(flow, scope, definition, meant[min(later, key=flow.span)].node)
+
+    def _report(
+        self, flow: ModuleFlow, scope: Scope, definition: Definition, later: ast.AST
+    ) -> Finding:
+        statement = definition.statement
+        assert isinstance(statement, ast.Assign)
+        fix, why_not = None, None
+        try:
+            fix = self._in_place(flow, scope, definition, statement)
+        except NotFixable as reason:
+            why_not = str(reason)
+        return self.finding(
+            flow.span(statement),
+            f"the update makes `{definition.name}` a non-leaf; its next .grad is None",
+            because=(
+                flow.note(statement, "the leaf's name is given to a new tensor here"),
+                flow.note(later, "and its .grad is read as if it were the leaf"),
+            ),
+            help="update the leaf in place under torch.no_grad()",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    def _in_place(
+        self, flow: ModuleFlow, scope: Scope, definition: Definition, statement: ast.Assign
+    ) -> Fix:
+        name = definition.name
+        no_grad = spelling(flow, scope, "torch.no_grad")
+        if no_grad is None:
+            raise NotFixable("the file has no name for torch.no_grad")
+        if "." not in name and (captured(flow, scope, name) or name in flow.shared_names):
+            raise NotFixable(f"`{name}` is shared with another function")
+        right = statement.value
+        if not isinstance(right, ast.BinOp) or not isinstance(right.op, (ast.Sub, ast.Add)):
+            raise NotFixable("the update is no plain sum or difference")
+        if flow.source_of(right.left) != name:
+            raise NotFixable("the update does not start from the parameter itself")
+        if "\n" in flow.source_of(statement):
+            raise NotFixable("the update spans several lines")
+        sign = "-=" if isinstance(right.op, ast.Sub) else "+="
+        text = flow.source_of(right.right)
+        if isinstance(right.right, ast.BinOp) and _is_bracketed(flow, right.right):
+            text = bracketed(text, right.right)
+        content = f"with {no_grad}():\n    {name} {sign} {text}"
+        if not _is_zeroed(flow, scope, name):
+            content += f"\n{name}.grad = None"
+        kept = _kept_elsewhere(flow, scope, name)
+        safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
+        return self.fix(safety, "update in place under no_grad",
+                        Edit(EditKind.STATEMENT, flow.span(statement), content))
+
+
+def _is_bracketed(flow: ModuleFlow, node: ast.expr) -> bool:
+    return False
+
+
+def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
+    """``w = <something with w and w.grad>`` that gives a tracked tensor."""
+    statement = definition.statement
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return False
+    if statement.targets != [definition.node]:
+        return False
+    value = flow.value(statement.value)
+    if not value.is_tensor or value.needs_grad is not Certainty.YES or value.role & Role.LEAF:
+        return False
+    inside = set(ast.walk(statement.value))
+    for read in flow.all(GradRead):
+        if read.node in inside and read.mode is GradMode.ON and flow.source_of(read.base) == definition.name:
+            return any(
+                not (d.value.is_tensor and d.value.role == Role.TRACKED)
+                for d in reaching(scope, read.base)
+            )
+    return False
+
+
+def _is_zeroed(flow: ModuleFlow, scope: Scope, name: str) -> bool:
+    """Whether the code clears the leaf's gradient itself."""
+    for read in flow.all(GradRead):
+        if read.scope is not scope or flow.source_of(read.base) != name:
+            continue
+        if read.store:
+            return True
+        around = flow.parents.get(read.node)
+        while isinstance(around, ast.Attribute):
+            if around.attr in ("zero_", "detach_"):
+                return True
+            around = flow.parents.get(around)
+    return False
+
+
+def _kept_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
+    """Whether the tensor itself is put into a container or another name somewhere."""
+    for node in scope.uses:
+        if flow.source_of(node) != name:
+            continue
+        parent = flow.parents.get(node)
+        if isinstance(parent, (ast.List, ast.Dict)) or (
+            isinstance(parent, ast.Assign) and parent.value is node
+        ):
+            return True
+        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
+            if parent.func.attr in ("append", "insert", "add"):
+                return True
+    return False

@@ -1,0 +1,262 @@
+"""GF202: an in-place write destroys a value that the backward pass needs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.aliases import other_holders
+from gradfix.flow.queries import OPERATORS, bracketed, is_differentiated, spelling
+from gradfix.flow.state import GradMode, Saved, Write
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Role, Value
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+#: Up to this length a vector with one new element is written out with ``stack``.
+_SHORT = 4
+
+
+class OverwrittenSavedTensor(Codemod):
+    """A tensor that an operation saved for backward is overwritten in place.
+
+    What it does
+    ------------
+    Finds in-place writes (``p[2] = p[0] / p[1]``, ``h /= h.std()``, ``gate[0] = 1``) to memory that
+    an earlier operation keeps for its backward pass. Which operation keeps what comes from
+    PyTorch's own derivative table.
+
+    Why is this bad?
+    ----------------
+    ``backward()`` raises "one of the variables needed for gradient computation has been modified by
+    an inplace operation". Detaching the value makes the error go away and the gradient wrong.
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    raw = Parameter(torch.tensor([0.5, 0.8]))
+    p = torch.stack([raw[0], raw[1], raw[0]]) * 2
+    p[2] = p[0] / p[1]
+    p.sum().backward()
+    grad = raw.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    raw = Parameter(torch.tensor([0.5, 0.8]))
+    p = torch.stack([raw[0], raw[1], raw[0]]) * 2
+    p = torch.stack([p[0], p[1], p[0] / p[1]])
+    p.sum().backward()
+    grad = raw.grad
+    ```
+
+    Fix safety
+    ----------
+    Safe: forward values do not change, and backward raises today. The write becomes an
+    out-of-place operation where nothing else holds the memory; otherwise the saved value is cloned
+    before it is overwritten. Writes through ``.data`` are reported only: they raise nothing and
+    make gradients wrong, and what was meant is not known.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks
+    """
+
+    code = "GF202"
+    trigger = re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|\w_\(|\.data\b")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every in-place write that destroys a saved tensor or is refused outright."""
+        for write in flow.all(Write):
+            if write.mode is not GradMode.ON and not write.overwritten:
+                continue
+            certain = [
+                saved
+                for saved in write.overwritten
+                if saved.certain and is_differentiated(flow, saved.node) and not _is_update(write)
+            ]
+            if certain and not _through_data(write):
+                yield self._overwrites(flow, write, certain)
+            elif _through_data(write) and _changes_graph_values(write):
+                yield self._hidden(flow, write)
+            elif _writes_multi_view(write):
+                yield self._refused(flow, write)
+
+    def _overwrites(self, flow: ModuleFlow, write: Write, saved: list[Saved]) -> Finding:
+        first = saved[0]
+        kept = "its result" if first.operand is None else f"`{flow.source_of(first.operand)}`"
+        fix, why_not = None, None
+        try:
+            fix = _mend(flow, write, saved)
+        except NotFixable as reason:
+            why_not = str(reason)
+        return self.finding(
+            flow.span(write.node),
+            f"in-place write to a value that `{first.op}` saved for backward; backward raises",
+            because=(
+                flow.note(first.node, f"`{first.op}` keeps {kept} for its backward pass"),
+                flow.note(write.node, "and that memory is overwritten here"),
+            ),
+            help="write out of place",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    def _hidden(self, flow: ModuleFlow, write: Write) -> Finding:
+        return self.finding(
+            flow.span(write.node),
+            "write through `.data` to a value with a gradient history; the gradient will be wrong",
+            because=(flow.note(write.base, "autograd cannot see this write"),),
+            help="compute the new value out of place",
+            why_not="what the gradient is meant to be is not known",
+        )
+
+    def _refused(self, flow: ModuleFlow, write: Write) -> Finding:
+        fix, why_not = None, None
+        try:
+            fix = _out_of_place(flow, write)
+        except NotFixable as reason:
+            why_not = str(reason)
+        origin = _multi_view(write.target)
+        assert origin is not None
+        because = () if origin.node is None or not hasattr(origin.node, "lineno") else (
+            flow.note(origin.node, f"`{origin.op}` returns several views at once"),)
+        return self.finding(
+            flow.span(write.node),
+            "a view that was returned together with others is written in place; this raises",
+            because=because,
+            help="write out of place",
+            fix=fix,
+            why_not=why_not,
+        )
+
+
+def _is_update(write: Write) -> bool:
+    """A leaf written with grad mode off: an update, which comes after a backward somewhere."""
+    return write.mode is not GradMode.ON and bool(write.target.role & Role.LEAF)
+
+
+def _through_data(write: Write) -> bool:
+    return write.target.op == "data"
+
+
+def _changes_graph_values(write: Write) -> bool:
+    """A write through ``.data`` of a tracked tensor (a non-leaf: leaves are updated that way)."""
+    owner = write.target.owner
+    return owner is not None and owner.is_tracked and write.mode is GradMode.ON
+
+
+def _multi_view(value: Value) -> Value | None:
+    """The ``chunk``/``split``/``unbind`` result that a value is one of, if it is."""
+    op = op_facts(value.op, "method")
+    return value if op is not None and op.multi_view else None
+
+
+def _writes_multi_view(write: Write) -> bool:
+    return (
+        write.mode is GradMode.ON
+        and write.target.is_tracked
+        and write.how in ("augment", "method")
+        and _multi_view(write.target) is not None
+    )
+
+
+def _mend(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
+    """The smallest change that keeps the forward values and lets backward pass."""
+    try:
+        return _out_of_place(flow, write)
+    except NotFixable:
+        pass
+    try:
+        return _one_slot(flow, write)
+    except NotFixable:
+        return _clone_saved(flow, write, saved)
+
+
+def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
+    """``x += y`` becomes ``x = x + y``; ``x.relu_()`` becomes ``x = x.relu()``."""
+    name = _only_holder(flow, write)
+    if isinstance(write.statement, ast.AugAssign) and write.how == "augment":
+        operator = OPERATORS[type(write.statement.op)]
+        right = bracketed(flow.source_of(write.statement.value), write.statement.value)
+        simple = isinstance(write.statement.value, (ast.Constant, ast.UnaryOp))
+        text = f"{name} = {name} {operator} {flow.source_of(write.statement.value) if simple else right}"
+        return Fix(Safety.SAFE, "write out of place",
+                   (Edit(EditKind.STATEMENT, flow.span(write.statement), text),))
+    if isinstance(write.statement, ast.Expr) and write.node is write.statement.value:
+        call = write.statement.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            plain = call.func.attr.rstrip("_")
+            if call.func.value is write.base and op_facts(plain, "method") is not None:
+                arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
+                text = f"{name} = {name}.{plain}({arguments})"
+                return Fix(Safety.SAFE, "write out of place",
+                           (Edit(EditKind.STATEMENT, flow.span(write.statement), text),))
+    raise NotFixable("the write has no out-of-place form here")
+
+
+def _only_holder(flow: ModuleFlow, write: Write) -> str:
+    """The plain name that alone holds the written memory; rebinding it cannot be noticed."""
+    if not isinstance(write.base, ast.Name):
+        raise NotFixable("the written tensor is not held by a plain name")
+    if write.scope.escapes is not None:
+        raise NotFixable("the tensor can be looked up by its name")
+    holder = other_holders(flow, write)
+    if holder is not None:
+        raise NotFixable(f"{holder} may share the memory and would no longer see the write")
+    return write.base.id
+
+
+def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
+    """``x[k] = v`` on a vector of known length: the same vector with one new element."""
+    statement = write.statement
+    name = _only_holder(flow, write)
+    value, shape = write.value, write.target.shape
+    if not isinstance(statement, ast.Assign) or write.how != "setitem" or len(statement.targets) != 1:
+        raise NotFixable("not a plain write to one slot")
+    assert write.index is not None
+    at = flow.value(write.index).const
+    if shape is None or len(shape) != 1 or not isinstance(shape[0], int) or not isinstance(at, int):
+        raise NotFixable("the length of the tensor is not known")
+    if value is None or not value.is_tensor or value.shape != () or value.dtype != write.target.dtype:
+        raise NotFixable("the written value is not certainly one element of the same type")
+    length = shape[0]
+    at = at + length if at < 0 else at
+    text = flow.source_of(statement.value)
+    if length <= _SHORT:
+        stack = spelling(flow, write.scope, "torch.stack")
+        items = [text if i == at else f"{name}[{i}]" for i in range(length)]
+        content = f"{name} = {stack}([{', '.join(items)}])"
+    else:
+        stack = spelling(flow, write.scope, "torch.cat")
+        one = f"{bracketed(text, statement.value)}.reshape(1)"
+        content = f"{name} = {stack}([{name}[:{at}], {one}, {name}[{at + 1}:]])"
+    if stack is None:
+        raise NotFixable("the file has no name for torch.stack")
+    return Fix(Safety.SAFE, "join the elements out of place",
+               (Edit(EditKind.STATEMENT, flow.span(statement), content),))
+
+
+def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
+    """Let every operation keep a copy of the value that is overwritten later."""
+    edits: dict[ast.AST, Edit] = {}
+    for entry in saved:
+        node = entry.operand if entry.operand is not None else entry.node
+        if not isinstance(node, ast.expr) or isinstance(node, ast.Starred):
+            raise NotFixable("the operation that saved the value cannot be changed here")
+        if entry.operand is None and entry.node is write.node:
+            raise NotFixable("the operation overwrites what it saves")
+        inner = flow.source_of(node)
+        if isinstance(flow.parents.get(node), ast.AugAssign):
+            raise NotFixable("the value is saved by an in-place operation")
+        edits[node] = Edit(EditKind.REPLACE, flow.span(node), f"{bracketed(inner, node)}.clone()")
+    return Fix(Safety.SAFE, "keep a copy of the saved value", tuple(edits.values()))

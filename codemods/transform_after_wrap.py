@@ -1,0 +1,314 @@
+"""GF102: a leaf is wrapped first and transformed afterwards, so what is kept is not the leaf."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.queries import (
+    CASTS,
+    VIEWS,
+    LeafUse,
+    bracketed,
+    leaf_use_of,
+    reaching,
+    replaced,
+    uses_of,
+)
+from gradfix.flow.state import Call, Definition, Scope
+from gradfix.flow.values import Certainty, Kind, Role, Value
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+
+class TransformAfterWrap(Codemod):
+    """A Parameter is reshaped, cast, moved or scaled after it was wrapped.
+
+    What it does
+    ------------
+    Finds ``Parameter(x).view(...)``, ``Parameter(x).cuda()``, ``Parameter(x) * 0.1``, the same on
+    ``requires_grad=True`` factories, and ``t = Parameter(x)`` followed by ``t = t.view(...)``, where
+    the result is what is kept and treated as the leaf.
+
+    Why is this bad?
+    ----------------
+    The result is a non-leaf: a Module does not register it, an optimizer refuses it (or never
+    updates it), its ``.grad`` stays None. On a CPU ``.to(device)`` may return the Parameter itself,
+    and the fault only shows on the GPU machine.
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    t = Parameter(torch.ones(12, 1))
+    T = t.view(3, 4)
+    T.sum().backward()
+    grad = T.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    t = torch.ones(12, 1)
+    T = Parameter(t.view(3, 4))
+    T.sum().backward()
+    grad = T.grad
+    ```
+
+    Fix safety
+    ----------
+    Safe: the values are the same, and the tensor that is kept becomes the leaf. Not fixed where the
+    leaf itself is also used, or where the transformation needs gradients of its own.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/generated/torch.nn.parameter.Parameter.html
+    - https://docs.pytorch.org/docs/stable/generated/torch.Tensor.is_leaf.html
+    """
+
+    code = "GF102"
+    trigger = re.compile(r"Parameter|requires_grad")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every wrapped tensor whose transformation is kept in its place."""
+        for call in flow.all(Call):
+            if not isinstance(call.node, ast.Call) or not call.result.is_leaf:
+                continue
+            top = _outermost(flow, call.node)
+            if top is not call.node:
+                yield from self._chained(flow, call, top)
+        for scope in flow.scopes:
+            for definition in list(scope.definitions):
+                yield from self._named(flow, scope, definition)
+
+    # -- Parameter(x).view(...) ---------------------------------------------------------------
+
+    def _chained(self, flow: ModuleFlow, call: Call, top: ast.expr) -> Iterator[Finding]:
+        value = flow.value(top)
+        use = leaf_use_of(flow, value)
+        parameter = call.result.parameter
+        if value.needs_grad is Certainty.NO or value.is_leaf or (use is None and not parameter):
+            return
+        if parameter and use is None and not _is_kept(flow, top):
+            return
+        assert isinstance(call.node, ast.Call)
+        because = [flow.note(call.node, "the leaf is made here, and nothing else holds it")]
+        if use is not None:
+            because.append(flow.note(use.node, f"{use.why}, but this is not the leaf"))
+        fix, why_not = None, None
+        try:
+            text = _wrap_last(flow, call.node, top, call.result)
+            fix = self.fix(Safety.SAFE, "transform first, wrap last",
+                           Edit(EditKind.REPLACE, flow.span(top), text))
+        except NotFixable as reason:
+            why_not = str(reason)
+        yield self.finding(
+            flow.span(top),
+            "what is kept is computed from the leaf; it is not the leaf itself",
+            because=tuple(because),
+            help="apply the transformation to the data and wrap the result last",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    # -- t = Parameter(x); t = t.view(...) ----------------------------------------------------
+
+    def _named(self, flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[Finding]:
+        made = leaf.statement.value if isinstance(leaf.statement, ast.Assign) else None
+        if leaf.how != "assign" or made is None or not isinstance(leaf.node, ast.Name):
+            return
+        mark = _marks_leaf(flow, scope, leaf)
+        if not leaf.value.is_leaf and mark is None:
+            return
+        for transform in _transforms(flow, scope, leaf):
+            statement = transform.statement
+            assert isinstance(statement, ast.Assign)
+            use = _kept_as_leaf(flow, scope, transform)
+            if use is None:
+                continue
+            fix, why_not = None, None
+            try:
+                fix = self._rewrap(flow, scope, leaf, transform, mark)
+            except NotFixable as reason:
+                why_not = str(reason)
+            yield self.finding(
+                flow.span(statement.value),
+                f"`{flow.source_of(transform.node)}` is computed from a leaf, and is used as the leaf",
+                because=(
+                    flow.note(mark or leaf.node, f"`{leaf.name}` is the leaf"),
+                    flow.note(use.node, f"{use.why}, but only the leaf has a gradient"),
+                ),
+                help="apply the transformation to the data and wrap the result last",
+                fix=fix,
+                why_not=why_not,
+            )
+
+    def _rewrap(
+        self, flow: ModuleFlow, scope: Scope, leaf: Definition, transform: Definition, mark: ast.stmt | None
+    ) -> Fix:
+        assert isinstance(leaf.statement, ast.Assign) and isinstance(transform.statement, ast.Assign)
+        right = transform.statement.value
+        reads = {n for n in ast.walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
+        marks = set() if mark is None else {n for n in ast.walk(mark) if isinstance(n, ast.Name)}
+        others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
+        if others:
+            row = min(flow.span(n).row for n in others)
+            raise NotFixable(f"the leaf `{leaf.name}` is also used on line {row}")
+        if flow.block_of(leaf.statement) is not flow.block_of(transform.statement):
+            raise NotFixable("leaf and transformation stand in different blocks")
+        _must_not_need_grad(flow, right, reads)
+        text = flow.source_of(right)
+        if mark is not None:
+            return self.fix(Safety.SAFE, "transform first, make it a leaf last",
+                            Edit(EditKind.STATEMENT, flow.span(mark), ""),
+                            Edit(EditKind.REPLACE, flow.span(right), f"{bracketed(text, right)}.requires_grad_()"))
+        made = leaf.statement.value
+        assert isinstance(made, ast.Call)
+        if _wraps_data(leaf.value):
+            data = _data(made)
+            wrapped = replaced(flow, made, {data: text})
+            raw = flow.source_of(data)
+        else:
+            wrapped = f"{bracketed(text, right)}.requires_grad_()"
+            raw = _without_requires_grad(flow, made)
+        return self.fix(Safety.SAFE, "transform first, wrap last",
+                        Edit(EditKind.REPLACE, flow.span(made), raw),
+                        Edit(EditKind.REPLACE, flow.span(right), wrapped))
+
+
+def _outermost(flow: ModuleFlow, node: ast.expr) -> ast.expr:
+    """The end of the chain of operations that starts at a leaf nobody else holds."""
+    top = node
+    while True:
+        parent = flow.parents.get(top)
+        if isinstance(parent, ast.Attribute) and parent.value is top:
+            grand = flow.parents.get(parent)
+            step = grand if isinstance(grand, ast.Call) and grand.func is parent else None
+        elif isinstance(parent, ast.BinOp):
+            step = parent
+        elif isinstance(parent, ast.Call) and parent.args and parent.args[0] is top:
+            step = parent if flow.value(parent).op == flow.value(parent).name else None
+        else:
+            step = None
+        if step is None or not _transforms_value(flow.value(step), flow.value(top)):
+            return top
+        top = step
+
+
+def _transforms_value(result: Value, source: Value) -> bool:
+    """Whether ``result`` is ``source`` after a differentiable operation or a cast."""
+    return (
+        result.is_tensor
+        and result is not source
+        and any(source is value for value in result.inputs)
+        and (bool(result.role & Role.TRACKED) or result.op in VIEWS | CASTS)
+        and not result.cut
+        and not result.op.endswith("_")
+    )
+
+
+def _is_kept(flow: ModuleFlow, top: ast.expr) -> bool:
+    """Whether the result gets a name, an attribute or a place in a container."""
+    parent = flow.parents.get(top)
+    return isinstance(parent, (ast.Assign, ast.AnnAssign, ast.List, ast.Tuple, ast.Dict, ast.ListComp,
+                               ast.DictComp))
+
+
+def _wraps_data(value: Value) -> bool:
+    return value.op in ("Parameter", "Variable")
+
+
+def _data(call: ast.Call) -> ast.expr:
+    """The data argument of ``Parameter`` or ``Variable``."""
+    for keyword in call.keywords:
+        if keyword.arg == "data":
+            return keyword.value
+    if not call.args or isinstance(call.args[0], ast.Starred):
+        raise NotFixable("the arguments of the call are not understood")
+    return call.args[0]
+
+
+def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: set[ast.Name] | set[ast.expr]) -> None:
+    """The transformation is evaluated before the leaf exists: it must not need its own gradients."""
+    inside = {child for leaf in leaves for child in ast.walk(leaf)}
+    for node in ast.walk(top):
+        if isinstance(node, (ast.Name, ast.Attribute)) and node not in inside:
+            value = flow.values.get(node)
+            if value is not None and value.is_tensor and value.needs_grad is not Certainty.NO:
+                path = flow.parents.get(node)
+                if not (isinstance(path, ast.Attribute) or value.op in ("Parameter",) and False):
+                    raise NotFixable("the transformation uses another tensor that may need a gradient")
+
+
+def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) -> str:
+    """The source of ``top`` with the wrapping moved from the inside to the outside."""
+    _must_not_need_grad(flow, top, {leaf})
+    if not _wraps_data(value):
+        raw = replaced(flow, top, {leaf: _without_requires_grad(flow, leaf)})
+        return f"{bracketed(raw, top)}.requires_grad_()"
+    data = _data(leaf)
+    inner = flow.source_of(data)
+    if not isinstance(flow.parents.get(leaf), ast.Call) or leaf is not top:
+        inner = bracketed(inner, data)
+    moved = replaced(flow, top, {leaf: inner})
+    return replaced(flow, leaf, {data: moved})
+
+
+def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:
+    """The source of a factory call without its ``requires_grad=`` argument."""
+    if any(keyword.arg is None for keyword in call.keywords):
+        raise NotFixable("the keyword arguments of the factory are not visible")
+    arguments = [flow.source_of(argument) for argument in call.args]
+    arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
+    return f"{flow.source_of(call.func)}({', '.join(arguments)})"
+
+
+def _marks_leaf(flow: ModuleFlow, scope: Scope, leaf: Definition) -> ast.stmt | None:
+    """The statement ``x.requires_grad_()`` or ``x.requires_grad = True`` that makes a name the leaf."""
+    for node in uses_of(scope, leaf):
+        parent = flow.parents.get(node)
+        if not isinstance(parent, ast.Attribute):
+            continue
+        grand = flow.parents.get(parent)
+        if parent.attr == "requires_grad_" and isinstance(grand, ast.Call) and not grand.args:
+            statement = flow.parents.get(grand)
+            if isinstance(statement, ast.Expr):
+                return statement
+        if parent.attr == "requires_grad" and isinstance(grand, ast.Assign):
+            if isinstance(grand.value, ast.Constant) and grand.value.value is True:
+                return grand
+    return None
+
+
+def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[Definition]:
+    """Definitions ``T = f(t)`` whose value is one operation on the leaf."""
+    for other in list(scope.definitions):
+        statement = other.statement
+        if other is leaf or other.how != "assign" or not isinstance(statement, ast.Assign):
+            continue
+        if len(statement.targets) != 1 or statement.targets[0] is not other.node:
+            continue
+        value = flow.value(statement.value)
+        if not value.is_tensor or value.needs_grad is not Certainty.YES or not value.inputs:
+            continue
+        if value.role & Role.LEAF and value.op not in CASTS:
+            continue
+        source = next((n for n in ast.walk(statement.value) if isinstance(n, ast.Name)
+                       and reaching(scope, n) == {leaf}), None)
+        if source is None or any(flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs):
+            continue
+        same_name = other.name == leaf.name
+        if same_name and value.op not in VIEWS | CASTS:
+            continue  # self-reassignment
+        yield other
+
+
+def _kept_as_leaf(flow: ModuleFlow, scope: Scope, transform: Definition) -> LeafUse | None:
+    return leaf_use_of(flow, transform.value)

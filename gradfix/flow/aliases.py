@@ -1,0 +1,97 @@
+"""Who else holds a piece of memory: whether rebinding a name instead of writing to it can be noticed."""
+
+from __future__ import annotations
+
+import ast
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import captured, own_nodes, reaching
+from gradfix.flow.state import AttributeStore, Definition, Scope, Write
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import SOMEWHERE, Kind, Value, element_of
+
+
+def other_holders(flow: ModuleFlow, write: Write) -> str | None:
+    """Something besides the written name that may hold the same memory, described; else None.
+
+    Rebinding the name is the same as writing in place only when nobody else can see the memory:
+    no other name or attribute, no container, no caller, no closure.
+    """
+    assert isinstance(write.base, ast.Name)
+    scope, name = write.scope, write.base.id
+    storages = write.target.storages
+    if SOMEWHERE in storages:
+        return "memory from outside the function"
+    for definition in reaching(scope, write.base):
+        if definition.how in ("argument", "for", "with", "import", "except"):
+            return f"whoever passed `{name}`"
+    if captured(flow, scope, name) is not None or name in flow.shared_names:
+        return "another function"
+    if not scope.is_function and _read_elsewhere(flow, scope, name):
+        return "another function"
+    leaf = next((v for v in _ancestry(write.target) if v.is_leaf and v.storages & storages), None)
+    if leaf is not None:
+        return "a leaf"
+    for definition in scope.definitions:
+        if definition.name != name and _holds(definition.value, storages):
+            if _is_other_piece(definition.value, write.target):
+                continue
+            if not _only_read_before(flow, scope, definition, write):
+                return f"`{definition.name}`"
+    for store in flow.all(AttributeStore):
+        if _holds(store.value, storages):
+            return f"the attribute `{store.name}`"
+    for value in flow.made:
+        if value.kind in (Kind.SEQUENCE, Kind.DICT) and _holds(value, storages):
+            if value.op not in ("chunk", "split", "unbind", "tensor_split") and value.name not in ("zip", "values"):
+                return "a container"
+    return None
+
+
+def _is_other_piece(value: Value, target: Value) -> bool:
+    """Another result of the same ``chunk``/``split``/``unbind``: the pieces do not overlap."""
+    op = op_facts(target.op, "method")
+    return op is not None and op.multi_view and value.node is target.node
+
+
+def _holds(value: Value, storages: frozenset[object]) -> bool:
+    if value.kind is Kind.TENSOR:
+        return bool(value.storages & storages)
+    if value.kind in (Kind.SEQUENCE, Kind.DICT):
+        if value.op in ("chunk", "split", "unbind", "tensor_split"):
+            return False
+        inner = element_of(value)
+        return inner is not None and inner.kind is Kind.TENSOR and bool(inner.storages & storages)
+    return False
+
+
+def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, write: Write) -> bool:
+    """Whether every use of another name for the memory comes before the write, outside of loops."""
+    if definition.loops or write.scope is not scope:
+        return False
+    place = flow.span(write.statement)
+    return all(
+        flow.span(node) < place
+        for node, definitions in scope.uses.items()
+        if definition in definitions
+    )
+
+
+def _ancestry(value: Value) -> list[Value]:
+    found, queue, seen = [], [value], set()
+    while queue:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        found.append(at)
+        if at.view or at.op in ("join", "write"):
+            queue += at.inputs
+    return found
+
+
+def _read_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
+    own = set(own_nodes(scope))
+    return any(
+        isinstance(node, ast.Name) and node.id == name and node not in own for node in ast.walk(flow.tree)
+    )

@@ -200,7 +200,7 @@ def _walk(top: str, settings_of: SettingsOf) -> Iterator[Found | Failure]:
         below = []
         for entry in listing:
             is_folder = entry.is_dir(follow_symlinks=False)
-            if not is_folder and not (entry.name.endswith(".py") and entry.is_file()):
+            if not is_folder and not (entry.name.endswith(".py") and os.path.isfile(entry.path)):
                 continue
             if settings.exclude.prunes(entry.path, folder=is_folder):
                 continue

@@ -33,14 +33,22 @@ class _Code:
 
     text: str | None
     span: Span
-    codes: frozenset[str]
     first_row: int
     last_row: int
     used: bool = field(default=False)
 
     def silences(self, finding: Finding) -> bool:
         in_rows = self.first_row <= finding.span.row <= self.last_row
-        return in_rows and (self.text is None or finding.code in self.codes)
+        return in_rows and (self.text is None or self._means(finding.code, finding.name))
+
+    def aims_at(self, codes: frozenset[str]) -> bool:
+        """Whether it names one of ``codes`` that it is possible to leave unused."""
+        meant = rules.matching(self.text or "") | {c for c in codes if self._means(c, "")}
+        return bool((meant & codes) - {rules.UNUSED_CODE})
+
+    def _means(self, code: str, name: str) -> bool:
+        wanted = (self.text or "").upper()
+        return (wanted.startswith("GF") and code.startswith(wanted)) or wanted == name.upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,7 @@ class Suppressions:
             return []
         found = []
         for entry in self.entries:
-            aimed_at = (entry.codes - {rules.UNUSED_CODE}) & selected
-            if entry.used or entry.text is None or not aimed_at:
+            if entry.used or entry.text is None or not entry.aims_at(selected):
                 continue
             found.append(
                 Finding(
@@ -131,11 +138,11 @@ def _parse(
         reach = (1, rows) if ours and match["kind"].lower() == "file-ignore" else (first, last)
         if match["codes"] is None:
             whole = Span(row, column + match.start() + 1, row, column + match.end() + 1)
-            yield _Code(None, whole, frozenset(), *reach)
+            yield _Code(None, whole, *reach)
             continue
         offset = column + match.start("codes") + 1
         for word in _WORD.finditer(match["codes"]):
             name = word[0]
             if ours or name.upper().startswith("GF"):
                 span = Span(row, offset + word.start(), row, offset + word.end())
-                yield _Code(name, span, rules.matching(name), *reach)
+                yield _Code(name, span, *reach)

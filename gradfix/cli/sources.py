@@ -161,10 +161,10 @@ class _Command:
     def _interrupted(self) -> int:
         self._message("interrupted")
         if self.run.rewriting and not self.run.dry_run:
-            self._message(
-                f"{self.run.changed_files} files were rewritten and are whole; run the same"
-                " command again to go on"
-            )
+            one = self.run.changed_files == 1
+            written = "1 file was" if one else f"{self.run.changed_files} files were"
+            whole = f"rewritten and {'is' if one else 'are'} whole"
+            self._message(f"{written} {whole}; run the same command again to go on")
         return INTERRUPTED
 
     def _exit_code(self) -> int:

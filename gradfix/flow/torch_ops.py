@@ -108,7 +108,7 @@ class Op:
     maybe_copy: bool  # the view may be a copy instead (``reshape``)
     may_return_self: bool  # the result may be the input itself (``to``, ``contiguous``)
     inplace: bool
-    writes: bool  # in place, and it changes values, not only metadata
+    writes: bool  # in place, and autograd's version counter moves (not for ``detach_``)
     factory: bool  # no tensor goes in
     like: bool  # the input gives shape and dtype only
     zero_grad: bool  # differentiable, but the gradient of the old value is always zero
@@ -189,7 +189,7 @@ def op_facts(name: str, kind: OpKind) -> Op | None:
 op = op_facts
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _op_facts(name: str, kind: OpKind) -> Op | None:
     table = _table()["functional" if kind == "functional" else "ops"]
     row: dict[str, Any] | None = table.get(name)
@@ -214,13 +214,13 @@ def _op_facts(name: str, kind: OpKind) -> Op | None:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def torch_version() -> str:
     """The version of PyTorch whose tables these facts come from."""
     return str(_table()["torch"])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _table() -> dict[str, Any]:
     text = resources.files("gradfix.flow").joinpath("torch_ops.json").read_text(encoding="utf-8")
     table: dict[str, Any] = json.loads(text)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from gradfix import rules
 from gradfix.errors import ConfigError
-from gradfix.words import did_you_mean
 
 if TYPE_CHECKING:
     import pathspec
@@ -198,7 +197,7 @@ def reader_for(table: Mapping[str, Any], origin: str, known: Sequence[str]) -> R
     """A reader of a table that may hold only ``known`` keys; raises ConfigError otherwise."""
     for key in table:
         if key not in known:
-            raise ConfigError(f"{origin}: unknown key {key!r}{did_you_mean(key, known)}")
+            raise ConfigError(f"{origin}: unknown key {key!r}{rules.did_you_mean(key, known)}")
     return Reader(table, origin)
 
 

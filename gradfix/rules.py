@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from gradfix import registry
 from gradfix.errors import ConfigError
-from gradfix.words import did_you_mean
 
 UNUSED_CODE = "GF900"
 UNUSED_NAME = "unused-suppression"
@@ -99,6 +99,13 @@ def selected(
         meant = resolve(selector, origin)
         codes = codes - meant if is_ignore else codes | meant
     return codes
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the known word closest to ``word``, or nothing."""
+    by_folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"; did you mean {by_folded[close[0]]!r}?" if close else ""
 
 
 def _specificity(selector: str) -> int:

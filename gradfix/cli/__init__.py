@@ -52,7 +52,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from gradfix.words import did_you_mean
+            from gradfix.rules import did_you_mean
 
             hint = did_you_mean(args[0], _COMMANDS)
             ctx.fail(f"unknown command {args[0]!r}{hint}")

@@ -35,6 +35,10 @@ MENDED = FAULTY.replace("torch.tensor([", "torch.stack([")
 FAULT_ROW = 12
 
 
+UNFIXABLE = "x = 1  # noqa: GF301\n"  # a finding without a fix
+PYTHON_2 = "import torch\nprint 'torch.tensor'\n"
+
+
 class Result(NamedTuple):
     code: int
     out: str
@@ -65,6 +69,11 @@ def span_of(node: ast.expr | ast.stmt) -> Span:
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     return Span(node.lineno, node.col_offset + 1, node.end_lineno, node.end_col_offset + 1)
+
+
+def put(project: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (project / f"{name}.py").write_bytes(text.encode())
 
 
 @pytest.fixture

@@ -149,8 +149,7 @@ class Finder:
 
     def _black_of(self, folder: Path) -> BlackSettings:
         if folder not in self._black:
-            document = _document(folder / "pyproject.toml")
-            table = document.get("tool", {}).get("black") if document else None
+            table = _black_table(folder / "pyproject.toml")
             if table is None and folder.parent != folder and not (folder / ".git").exists():
                 self._black[folder] = self._black_of(folder.parent)
             else:
@@ -203,6 +202,15 @@ def _table(path: Path, *, required: bool = False) -> Mapping[str, Any] | None:
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{_shown(path)}: [tool.gradfix] must be a table")
     return table
+
+
+def _black_table(path: Path) -> Mapping[str, Any] | None:
+    try:
+        tool = (_document(path) or {}).get("tool")
+    except ConfigError:  # reported where our own section is read; black's is only a help
+        return None
+    table = tool.get("black") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None
 
 
 def _document(path: Path, *, required: bool = False) -> dict[str, Any] | None:

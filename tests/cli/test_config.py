@@ -148,6 +148,12 @@ def test_black_is_asked_how_the_project_formats(project: Path) -> None:
     assert black == BlackSettings(100, ("py310",), string_normalization=False)
 
 
+@pytest.mark.parametrize("text", ["tool = 1", "tool.black = 1", "[tool.black\n"])
+def test_isolated_is_not_stopped_by_a_broken_pyproject(text: str, project: Path) -> None:
+    (project / "pyproject.toml").write_text(text)
+    assert Finder(Overrides(), isolated=True).settings(project).black == BlackSettings()
+
+
 def test_errors_of_the_command_line_name_the_file_and_change_nothing(
     project: Path, gradfix: Gradfix
 ) -> None:

@@ -34,6 +34,8 @@ class Codemod(ABC):
     code: ClassVar[str]
     #: Only files whose text matches can have this fault; a speed filter, never a rule.
     trigger: ClassVar[re.Pattern[str]]
+    #: Whether it rewrites code that works; held back where a real fault nearby is not fixed.
+    modernises: ClassVar[bool] = False
     DESCRIPTION: ClassVar[str] = ""
 
     def __init__(
@@ -97,6 +99,11 @@ class Codemod(ABC):
         parser.add_argument(
             "--unsafe-fixes", action="store_true", help="also apply fixes that are not proven"
         )
+
+    @staticmethod
+    def get_inherited_dependencies() -> frozenset[object]:
+        """The LibCST metadata this codemod needs from the whole repository: none."""
+        return frozenset()
 
     def transform_module(self, tree: libcst.Module) -> libcst.Module:
         """Rewrite one module with this codemod alone (entry point of LibCST's runner)."""

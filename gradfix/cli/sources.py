@@ -161,10 +161,12 @@ class _Command:
     def _interrupted(self) -> int:
         self._message("interrupted")
         if self.run.rewriting and not self.run.dry_run:
-            one = self.run.changed_files == 1
-            written = "1 file was" if one else f"{self.run.changed_files} files were"
-            whole = f"rewritten and {'is' if one else 'are'} whole"
-            self._message(f"{written} {whole}; run the same command again to go on")
+            # The file in hand may have been written just before, so the number is a lower bound.
+            number = self.run.changed_files
+            self._message(
+                f"what was rewritten (at least {number} {'file' if number == 1 else 'files'})"
+                " is whole; run the same command again to go on"
+            )
         return INTERRUPTED
 
     def _exit_code(self) -> int:

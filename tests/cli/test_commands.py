@@ -205,7 +205,7 @@ def test_an_interrupt_is_130_and_what_was_written_is_whole(
     monkeypatch.setattr(files, "read", interrupted)
     result = gradfix(command, ".")
     assert result.code == 130
-    assert ("1 file was rewritten and is whole" in result.err) == (command == "apply")
+    assert ("what was rewritten (at least 1 file) is whole" in result.err) == (command == "apply")
     assert (project / "b.py").read_text() == FAULTY
 
 

@@ -1,0 +1,193 @@
+"""Turns calls of the value graph into lines a user can act on; no torch in here."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+from pathlib import Path
+
+from gradfix.verify.graph import Call, Edge, Graph, Site
+from gradfix.verify.results import Blame
+
+_ESCAPES = {
+    "item": ".item()",
+    "__float__": "float()",
+    "__int__": "int()",
+    "__index__": "int()",
+    "__complex__": "complex()",
+    "tolist": ".tolist()",
+    "numpy": ".numpy()",
+    "__array__": "NumPy",
+}
+_REWRAPS = {"tensor", "as_tensor", "asarray", "new_tensor", "scalar_tensor"}
+_QUIET = ("no_grad", "inference_mode", "set_grad_enabled")
+ZERO_GRADIENT = frozenset(
+    {
+        "round", "round_", "floor", "floor_", "ceil", "ceil_", "trunc", "trunc_", "fix", "sign",
+        "sign_", "floor_divide", "__floordiv__", "heaviside",
+    }
+)  # fmt: skip
+
+
+class Places:
+    """Where things happened, in the user's own paths: ``project`` is the copy of ``root``."""
+
+    def __init__(self, project: str, root: str, base: str) -> None:
+        self.project, self.root, self.base = project, root, base
+
+    def shown(self, filename: str) -> str:
+        """The path of the original, relative to where the user stands."""
+        if filename.startswith(self.project):
+            filename = os.path.join(self.root, os.path.relpath(filename, self.project))
+        return os.path.relpath(filename, self.base).replace(os.sep, "/")
+
+    def blame(
+        self, site: Site | None, kind: str, message: str, code: str | None = None
+    ) -> Blame | None:
+        """A blame at a site; None where no line of the user's code was involved."""
+        if site is None:
+            return None
+        return Blame(self.shown(site.filename), site.row, site.function, kind, message, code)
+
+
+def is_escape(call: Call) -> bool:
+    """Whether the call hands a value to Python or NumPy."""
+    return call.name in _ESCAPES
+
+
+def is_smooth_cut(call: Call) -> bool:
+    """Whether a value with a derivative went through this dead edge (a comparison has none)."""
+    if not call.grad_mode or call.inference or call.hidden_write or call.leaf_write:
+        return True
+    return (
+        call.name in ("detach", "detach_", "data", "data=", "Parameter", "Variable", "constant")
+        or call.name in _REWRAPS
+        or is_escape(call)
+    )
+
+
+def is_conversion(call: Call) -> bool:
+    """Whether the cut is a side effect of copying values, never a way to stop a gradient."""
+    return call.name in _REWRAPS or is_escape(call) or call.name in ("Parameter", "constant")
+
+
+def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
+    """One blame per cut, without repeats."""
+    found: dict[Blame, None] = {}
+    for edge in edges:
+        blame = describe_cut(edge.call, places)
+        if blame is not None:
+            found[blame] = None
+    return list(found)
+
+
+def describe_cut(call: Call, places: Places) -> Blame | None:
+    """What a dead edge means in words, with the codemod that deals with it."""
+    site, name = call.site, call.name
+    if name in ("detach", "detach_"):
+        text = f".{name}() takes the value out of the graph"
+        return places.blame(site, f".{name}()", text, "GF304")
+    if name in ("data", "data="):
+        return places.blame(site, ".data", ".data is not part of the graph", "GF304")
+    if is_escape(call):
+        kind = _ESCAPES[name]
+        text = f"{kind} hands the value to Python; what comes back is a constant"
+        return places.blame(site, kind, text, "GF305")
+    if name in _REWRAPS:
+        kind = ".new_tensor" if name == "new_tensor" else f"torch.{name}"
+        code = "GF303" if call.scalar else "GF301"
+        return places.blame(site, kind, f"{kind}(...) copies values, not their gradients", code)
+    if name == "Parameter":
+        text = "Parameter(...) makes a new leaf on every call"
+        return places.blame(site, "Parameter", text, "GF103")
+    if name == "constant":
+        return _describe_constant(site, places)
+    if call.hidden_write:
+        text = "this in-place write is invisible to autograd"
+        return places.blame(site, "in-place", text, "GF304")
+    if call.integer and name in ("__setitem__", "copy_", "index_copy_", "fill_"):
+        text = "the buffer holds integers: values are truncated and leave the graph"
+        return places.blame(site, "integer buffer", text, "GF302")
+    if call.inference or not call.grad_mode:
+        quiet = quiet_block(site)
+        kind = quiet[1] if quiet else "grad mode off"
+        return places.blame(
+            quiet[0] if quiet else site, kind, f"{kind} is in force: nothing is recorded", "GF304"
+        )
+    kind = f".{name}()" if not name.startswith("__") else _operator(name)
+    return places.blame(site, kind, f"{kind} is not differentiable", "GF306")
+
+
+def _operator(name: str) -> str:
+    comparisons = {
+        "__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">="
+    }  # fmt: skip
+    return comparisons.get(name, name)
+
+
+@functools.lru_cache(maxsize=64)
+def _tree(filename: str) -> ast.Module:
+    return ast.parse(Path(filename).read_bytes())
+
+
+def quiet_block(site: Site | None) -> tuple[Site, str] | None:
+    """The ``with`` statement or decorator that switched gradients off, searched outwards."""
+    for frame in (site, *site.outer) if site else ():
+        try:
+            tree = _tree(frame.filename)
+        except (OSError, SyntaxError, ValueError):
+            continue
+        found: tuple[Site, str] | None = None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.With) and _covers(node, frame.row):
+                for item in node.items:
+                    found = _quiet(item.context_expr, frame) or found
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                if frame.first_row in (first, node.lineno) and _covers(node, frame.row):
+                    for mark in node.decorator_list:
+                        found = found or _quiet(mark, frame)
+        if found is not None:
+            return found
+    return None
+
+
+def _covers(node: ast.stmt, row: int) -> bool:
+    return node.lineno <= row <= (node.end_lineno or node.lineno)
+
+
+def _quiet(expression: ast.expr, frame: Site) -> tuple[Site, str] | None:
+    text = ast.unparse(expression)
+    for name in _QUIET:
+        if name in text:
+            return Site(frame.filename, expression.lineno, frame.function, frame.first_row), name
+    return None
+
+
+_LEGACY = ("FloatTensor", "DoubleTensor", "Tensor", "Variable", "from_numpy")
+
+
+def _describe_constant(site: Site | None, places: Places) -> Blame | None:
+    """A tensor of unseen origin: blamed only where one legacy constructor in the function fits."""
+    if site is None:
+        return None
+    try:
+        tree = _tree(site.filename)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    calls = [
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and _covers(function, site.row)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in _LEGACY
+        and node.lineno <= site.row
+    ]
+    if len({(c.lineno, c.col_offset) for c in calls}) != 1:
+        return None
+    kind = ast.unparse(calls[0].func)
+    at = Site(site.filename, calls[0].lineno, site.function, site.first_row)
+    code = "GF401" if kind.endswith("Variable") else "GF301"
+    return places.blame(at, kind, f"{kind}(...) copies values, not their gradients", code)

@@ -1,0 +1,149 @@
+"""Tells a gradient lost by accident from one stopped on purpose.
+
+NOTE the rules. The gradient of a Parameter differs from the derivative, and dead edges lie between
+it and the result. The cut is *straight-through* when the same value enters one sum live with one
+sign and cut with the other: ``x + (q - x).detach()``. It is *deliberate or not, ask* when the value
+that was cut also goes on live (SimSiam, a codebook loss), when it depends on the inputs (a target),
+or when the user wrote the backward. It is *wrong* when copying values made the cut, when an
+in-place write hid from autograd, or when a value made of Parameters alone has no other way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from gradfix.verify import blame as lines
+from gradfix.verify.blame import Places
+from gradfix.verify.examine import Run
+from gradfix.verify.graph import Edge, Graph
+from gradfix.verify.results import Blame
+
+_DEPTH = 12
+_RANDOM = ("rand", "normal", "bernoulli", "multinomial", "dropout", "uniform", "exponential")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """``kind`` is wrong, straight-through, or question."""
+
+    kind: str
+    text: str
+    blame: tuple[Blame, ...] = ()
+
+
+def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Question:
+    """What to make of a gradient that is not the derivative."""
+    graph, nodes = run.tracer.graph, run.nodes(parameter)
+    cuts = [e for e in graph.cuts(nodes, run.roots) if lines.is_smooth_cut(e.call)]
+    cuts = _outermost(graph, cuts, run.roots)
+    if not cuts:
+        return _without_cut(run, nodes, places)
+    twins = [e for e in cuts if _is_straight_through(graph, e, run.roots)]
+    rest = [e for e in cuts if e not in twins]
+    if not rest:
+        where = lines.describe_cut(cuts[0].call, places)
+        return Question(
+            "straight-through",
+            f"straight-through estimator at line {where.row if where else '?'}",
+        )
+    accidents = [e for e in rest if _is_accident(run, e)]
+    blames = tuple(lines.cut_blames(graph, accidents or rest, places))
+    if accidents:
+        return Question("wrong", "", blames)
+    rows = ", ".join(str(row) for row in sorted({b.row for b in blames}))
+    return Question("question", f"stop-gradient at line {rows or '?'}: intended?", blames)
+
+
+def _without_cut(run: Run, nodes: set[int], places: Places) -> Question:
+    for call in run.tracer.graph.on_path(nodes, run.roots):
+        if call.custom:
+            where = places.blame(call.site, call.name, "defines its own backward")
+            text = f"{call.name} at line {where.row if where else '?'} defines its own backward"
+            return Question("question", f"{text}: intended?", (where,) if where else ())
+    return Question("question", "no line was found that explains it")
+
+
+def _outermost(graph: Graph, cuts: list[Edge], roots: set[int]) -> list[Edge]:
+    """Cuts whose value goes on without passing another cut: inner ones change nothing."""
+    live_to_root = graph.sources_of(roots, live_only=True)
+    outer = []
+    for edge in cuts:
+        todo, seen = [edge.target], {edge.target}
+        while todo:
+            node = todo.pop()
+            if node in live_to_root:
+                outer.append(edge)
+                break
+            for following in graph.outgoing[node]:
+                if following.target not in seen and following not in cuts:
+                    seen.add(following.target)
+                    todo.append(following.target)
+    return outer or cuts
+
+
+def _is_accident(run: Run, edge: Edge) -> bool:
+    graph, call = run.tracer.graph, edge.call
+    if call.hidden_write:
+        return True
+    if lines.is_conversion(call):
+        return True
+    if call.leaf_write or call.inference or not call.grad_mode:
+        return False
+    others = [e for e in graph.outgoing[edge.source] if e.call is not call]
+    needed = graph.sources_of(run.roots)
+    if any(e.target in needed for e in others):
+        return False
+    return not _depends_on_inputs(run, edge.source)
+
+
+def _depends_on_inputs(run: Run, node: int) -> bool:
+    """Whether an input or something random went into a value."""
+    graph = run.tracer.graph
+    drawn = {
+        n
+        for call in graph.calls
+        if call.phase == "run" and call.name.startswith(_RANDOM)
+        for n in call.outputs
+    }
+    return bool(graph.sources_of({node}) & (run.inputs | drawn))
+
+
+def _is_straight_through(graph: Graph, edge: Edge, roots: set[int]) -> bool:
+    """Whether some sum takes one value live with one sign and cut with the other."""
+    todo, seen = [edge.target], {edge.target}
+    while todo:
+        node = todo.pop()
+        live, cut = _terms(graph, node)
+        if any((value, -sign) in live for value, sign in cut):
+            return True
+        for following in graph.outgoing[node]:
+            linear = following.call.signs or len(following.call.inputs) == 1
+            if linear and following.target not in seen:
+                seen.add(following.target)
+                todo.append(following.target)
+    return False
+
+
+def _terms(graph: Graph, node: int) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """A sum written out: its terms with their signs, those reached live and those behind a cut."""
+    live: set[tuple[int, int]] = set()
+    cut: set[tuple[int, int]] = set()
+    todo = [(node, 1, True, 0)]
+    while todo:
+        at, sign, alive, depth = todo.pop()
+        (live if alive else cut).add((at, sign))
+        edges = graph.incoming[at]
+        if not edges or depth > _DEPTH:
+            continue
+        call = edges[0].call
+        if call.name in ("detach", "data", "clone", "contiguous", "to") and len(edges) == 1:
+            todo.append((edges[0].source, sign, alive and edges[0].live, depth + 1))
+        elif call.signs and len(call.signs) == len(call.inputs):
+            by_source = {e.source: e.live for e in edges}
+            for source, factor in zip(call.inputs, call.signs, strict=True):
+                # A dead operand of a live sum is a constant to it: everything below is cut.
+                step = alive and by_source.get(source, False)
+                todo.append((source, sign * factor, step, depth + 1))
+    return live, cut

@@ -1,0 +1,102 @@
+"""Ways to build and call one class: from a case, a call site, or by inference."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class DriveError(Exception):
+    """A class could not be built or called; the text says why, the case shows what to fill in."""
+
+    def __init__(self, reason: str, case: str | None = None) -> None:
+        super().__init__(reason)
+        self.case = case
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A built module and one call of it."""
+
+    module: nn.Module
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    invoke: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    def run(self) -> Any:
+        """Call the module; whatever it raises is the user's."""
+        if self.invoke is not None:
+            return self.invoke(self.module, self.args, self.kwargs)
+        return self.module(*self.args, **self.kwargs)
+
+    def copied(self) -> Prepared:
+        """An independent copy, so that a run leaves no trace; raises what ``deepcopy`` raises."""
+        module, args, kwargs = copy.deepcopy((self.module, self.args, self.kwargs))
+        return Prepared(module, args, kwargs, self.invoke)
+
+    def double(self) -> Prepared:
+        """The same in float64."""
+        self.module.double()
+        self.args = _double(self.args)
+        self.kwargs = _double(self.kwargs)
+        return self
+
+
+@dataclass(slots=True)
+class Drive:
+    """A recipe: ``prepare`` builds a fresh module and inputs, always the same after `reseed`."""
+
+    prepare: Callable[[], Prepared]
+    driven_by: str
+    text: str
+
+
+def reseed(seed: int) -> None:
+    """Make every generator a module may draw from start over."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    try:
+        import numpy
+    except ImportError:
+        return
+    numpy.random.seed(seed)
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            return value.to(torch.complex128)
+        return value.double() if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return {key: _double(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_double(item) for item in value)
+    return value
+
+
+def property_reader(names: tuple[str, ...]) -> Callable[..., Any]:
+    """An ``invoke`` that reads tensor-valued properties instead of calling ``forward``."""
+
+    def read(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        values = [getattr(module, name) for name in names]
+        return [v for v in values if isinstance(v, (torch.Tensor, tuple, list, dict))]
+
+    return read
+
+
+def has_forward(cls: type) -> bool:
+    """Whether calling an instance does anything."""
+    return getattr(cls, "forward", None) is not getattr(nn.Module, "forward", None)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"{name}: {text[:240]}" if text else name

@@ -1,0 +1,209 @@
+"""Constructor arguments and inputs made up from names, annotations and first layers.
+
+A guess is only a start: `repair` mends it from the error text when the call does not run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One tensor input: its shape, what it holds, and the exclusive upper bound of integers."""
+
+    shape: tuple[int, ...]
+    kind: str = "float"
+    high: int = 2
+
+    def make(self) -> torch.Tensor:
+        """The tensor, from torch's global generator."""
+        if self.kind == "long":
+            return torch.randint(0, self.high, self.shape)
+        if self.kind == "bool":
+            return torch.ones(self.shape, dtype=torch.bool)
+        if self.kind == "positive":
+            return torch.rand(self.shape) + 0.1
+        return torch.randn(self.shape)
+
+    def text(self) -> str:
+        """The expression that makes it."""
+        dims = ", ".join(map(str, self.shape)) or "()"
+        return {
+            "long": f"torch.randint(0, {self.high}, {self.shape})",
+            "bool": f"torch.ones({dims}, dtype=torch.bool)",
+            "positive": f"torch.rand({dims}) + 0.1",
+        }.get(self.kind, f"torch.randn({dims})")
+
+
+_NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
+    (("head", "nhead"), 2),
+    (("kernel", "ksize", "window", "patch"), 3),
+    (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale"), 1),
+    (("padding",), 0),
+    (("layer", "n_block", "num_block", "blocks"), 2),
+    (("class", "n_out", "num_out", "output", "out_"), 3),
+    (("max_len", "seq", "length", "maxlen", "timesteps", "steps", "context"), 16),
+    (("img", "image", "resolution", "height", "width"), 16),
+)
+
+
+def constructor_values(parameter: inspect.Parameter) -> list[Any]:
+    """Candidate values for one required constructor argument, most likely first."""
+    name, kind = parameter.name.lower(), _annotation(parameter)
+    if kind == "bool" or name.startswith(("use_", "is_", "bidirectional", "bias")):
+        return [False, True]
+    if kind == "str" or name.endswith(("_type", "mode", "name", "activation")):
+        return ["relu", "mean", "sum", "x"]
+    if kind in ("float",) or any(
+        word in name for word in ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma")
+    ):
+        return [0.0 if "drop" in name else 0.5]
+    if "device" in name:
+        return ["cpu"]
+    if kind in ("list", "tuple", "sequence", "iterable") or name.endswith(
+        ("sizes", "dims", "layers_dims", "units", "features_list", "shape")
+    ):
+        return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
+    if kind in ("module", "callable") or name in ("module", "layer", "block", "fn", "model"):
+        return [nn.Linear(8, 8), nn.Identity()]
+    for words, value in _NAMED_INTS:
+        if any(word in name for word in words):
+            return [value, 8]
+    return [8]
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    note = parameter.annotation
+    text = note if isinstance(note, str) else getattr(note, "__name__", str(note))
+    return str(text).rpartition(".")[2].partition("[")[0].lower()
+
+
+def required(function: Any) -> list[inspect.Parameter]:
+    """The parameters of a callable that have no default, without ``self``.
+
+    Raises ValueError or TypeError when there is no signature to read.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        p
+        for p in parameters
+        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+
+
+def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
+    """Keyword arguments to try for the constructor."""
+    needed = required(cls)
+    options = [constructor_values(p) for p in needed]
+    for values in itertools.islice(itertools.product(*options), 8):
+        yield {p.name: v for p, v in zip(needed, values, strict=True)}
+
+
+# -- inputs ----------------------------------------------------------------------------------
+
+
+def shapes_for(module: nn.Module) -> list[Spec]:
+    """Inputs the first layers of a module suggest, then inputs its Parameters suggest."""
+    found: list[Spec] = []
+    for layer in module.modules():
+        found += _for_layer(layer)
+    for parameter in module.parameters():
+        shape = tuple(parameter.shape)
+        if len(shape) == 2:
+            found += [Spec((BATCH, shape[0])), Spec((BATCH, shape[1]))]
+        elif len(shape) == 1:
+            found.append(Spec((BATCH, shape[0])))
+        elif len(shape) == 4:
+            found.append(Spec((BATCH, shape[1], SIDE, SIDE)))
+    general = [
+        Spec((BATCH, WIDTH)),
+        Spec((BATCH, LENGTH, 8)),
+        Spec((BATCH, 8, SIDE, SIDE)),
+        Spec((BATCH, 3, SIDE, SIDE)),
+        Spec((BATCH, 1, SIDE, SIDE)),
+        Spec((BATCH, LENGTH), "long", 2),
+        Spec((LENGTH,)),
+        Spec(()),
+    ]
+    return list(dict.fromkeys([*found, *general]))
+
+
+def _for_layer(layer: nn.Module) -> list[Spec]:
+    if isinstance(layer, nn.Linear):
+        width = layer.in_features
+        return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
+    if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ConvTranspose2d):
+        return [Spec((BATCH, _channels(layer), s, s)) for s in (SIDE, 2 * SIDE, 4 * SIDE)]
+    if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+        return [Spec((BATCH, _channels(layer), SIDE))]
+    if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):
+        return [Spec((BATCH, _channels(layer), 8, SIDE, SIDE))]
+    if isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+        high = layer.num_embeddings
+        return [Spec((BATCH, LENGTH), "long", high), Spec((BATCH,), "long", high)]
+    if isinstance(layer, nn.RNNBase):
+        return [Spec((BATCH, LENGTH, layer.input_size))]
+    if isinstance(layer, nn.RNNCellBase):
+        return [Spec((BATCH, layer.input_size)), Spec((BATCH, LENGTH, layer.input_size))]
+    if isinstance(layer, nn.BatchNorm1d):
+        return [Spec((BATCH, layer.num_features)), Spec((BATCH, layer.num_features, LENGTH))]
+    if isinstance(layer, nn.LayerNorm):
+        return [
+            Spec((BATCH, *layer.normalized_shape)),
+            Spec((BATCH, LENGTH, *layer.normalized_shape)),
+        ]
+    if isinstance(layer, nn.MultiheadAttention):
+        return [Spec((BATCH, LENGTH, layer.embed_dim))]
+    return []
+
+
+def _images_of(width: int) -> list[Spec]:
+    """A Linear at the front of a network that flattens may be fed a square image."""
+    side = int(width**0.5)
+    return [Spec((BATCH, 1, side, side))] if side * side == width and side > 3 else []
+
+
+def _channels(layer: Any) -> int:
+    return int(getattr(layer, "in_channels", getattr(layer, "num_features", 3)))
+
+
+def starts(module: nn.Module, needed: list[inspect.Parameter]) -> Iterator[list[Spec]]:
+    """First guesses for all inputs of a call, most likely first."""
+    shapes = shapes_for(module)
+    if not needed:
+        yield []
+        return
+    for spec in shapes[:24]:
+        yield [_named(p, spec, shapes) for p in needed]
+    if len(needed) == 2:
+        for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
+            yield [first, second]
+
+
+def _named(parameter: inspect.Parameter, main: Spec, shapes: list[Spec]) -> Spec:
+    """What a parameter's name says against the shape the module's layers suggest."""
+    name = parameter.name.lower()
+    if name in ("mask", "src_mask", "attn_mask", "padding_mask") or name.endswith("_mask"):
+        return Spec(main.shape[:2] if main.kind == "long" else main.shape, "bool")
+    if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
+        return Spec(main.shape[:1], "long", 2)
+    if name in ("t", "time", "timestep", "timesteps"):
+        return Spec(main.shape[:1])
+    if (
+        any(w in name for w in ("idx", "index", "indices", "token", "_ids"))
+        and main.kind == "float"
+    ):
+        longs = [s for s in shapes if s.kind == "long"]
+        return longs[0] if longs else replace(main, kind="long")
+    return main

@@ -1,0 +1,198 @@
+"""Imports the file under test: plainly, else with stand-ins, else its definitions only.
+
+A verdict never rests on a stand-in: using one while a target is built or run raises, and the
+target is then not verified.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gradfix.verify.drive import describe
+
+_MAX_STUBS = 25
+
+
+class StubUsed(RuntimeError):
+    """A target used a stand-in for a package that is not installed."""
+
+
+class LoadError(Exception):
+    """The file could not be imported in any way; the text is the first reason."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """An imported module and what had to be done for it."""
+
+    module: ModuleType
+    how: str = "import"
+    notes: list[str] = field(default_factory=list)
+
+
+class Stub:
+    """Stands in for anything a missing package would have offered, at import time only."""
+
+    importing = True
+
+    def __init__(self, name: str) -> None:
+        self.__dict__["_name"] = name
+
+    def _use(self) -> None:
+        if not Stub.importing:
+            raise StubUsed(f"needs {self._name.partition('.')[0]!r}, which is not installed")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._use()
+        return Stub(f"{self._name}.{name}")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._use()
+        # As a decorator it must hand back what it decorates, or the class itself would be lost.
+        if len(args) == 1 and not kwargs and callable(args[0]) and not isinstance(args[0], Stub):
+            return args[0]
+        return Stub(self._name)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (StubBase,)
+
+    def __getitem__(self, key: object) -> Any:
+        return self
+
+
+class StubBase:
+    """The base of a class whose real base is missing; it cannot be built."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise StubUsed("derives from a class of a package that is not installed")
+
+
+class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last on ``sys.meta_path``: finds the packages that nothing else found."""
+
+    def __init__(self) -> None:
+        self.packages: set[str] = set()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name.partition(".")[0] in self.packages:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = ModuleType(spec.name)
+        module.__path__ = []
+        name = spec.name
+
+        def attribute(key: str) -> Any:
+            if key.startswith("__"):
+                raise AttributeError(key)
+            return Stub(f"{name}.{key}")
+
+        module.__getattr__ = attribute  # type: ignore[method-assign]
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing to run: every attribute is made when it is asked for."""
+
+
+def load(path: Path, dotted: str, entry: Path, *, definitions: bool = False) -> Loaded:
+    """Import the file as ``dotted``. Raises LoadError with the first failure when nothing works.
+
+    ``definitions`` skips straight to running only imports, definitions and constants, for files
+    whose import has been seen not to come back.
+    """
+    finder = _StubFinder()
+    sys.meta_path.append(finder)
+    first: str | None = None
+    while not definitions and len(finder.packages) < _MAX_STUBS:
+        try:
+            module = _import(path, dotted, entry)
+        except ModuleNotFoundError as error:
+            first = first or describe(error)
+            missing = (error.name or "").partition(".")[0]
+            if not missing or missing in finder.packages or _is_local(missing, entry):
+                break
+            finder.packages.add(missing)
+        except (Exception, SystemExit) as error:  # a script may do anything, even exit
+            first = first or describe(error)
+            break
+        else:
+            Stub.importing = False
+            how = "stubs" if finder.packages else "import"
+            return Loaded(module, how, sorted(finder.packages))
+    try:
+        module, notes = _define(path, dotted)
+    except (Exception, SystemExit) as error:  # as above; the plain import's reason says more
+        raise LoadError(first or describe(error)) from error
+    Stub.importing = False
+    return Loaded(module, "definitions", [first, *notes] if first else notes)
+
+
+def _is_local(name: str, entry: Path) -> bool:
+    return (entry / name).is_dir() or (entry / f"{name}.py").is_file()
+
+
+def _import(path: Path, dotted: str, entry: Path) -> ModuleType:
+    name = dotted if dotted not in sys.modules else f"gradfix_target_{path.stem}"
+    if dotted in sys.stdlib_module_names:
+        name = f"gradfix_target_{path.stem}"
+    if "." in name:
+        module = importlib.import_module(name)
+        if Path(module.__file__ or "").resolve() == path:
+            return module
+        name = f"gradfix_target_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path.name} is not importable")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _define(path: Path, dotted: str) -> tuple[ModuleType, list[str]]:
+    """Run imports, definitions and constant assignments; skip everything that does work.
+
+    What a skipped statement would have provided stays undefined, and is noted.
+    """
+    source, notes = path.read_bytes(), []
+    module = ModuleType(dotted)
+    module.__file__ = str(path)
+    module.__package__ = dotted.rpartition(".")[0]
+    sys.modules[dotted] = module
+    for statement in ast.parse(source).body:
+        if not _defines(statement):
+            continue
+        code = compile(ast.Module([statement], []), str(path), "exec")
+        try:
+            exec(code, module.__dict__)
+        except (ImportError, NameError, AttributeError) as error:
+            notes.append(f"line {statement.lineno}: {describe(error)}")
+    return module, notes
+
+
+def _defines(statement: ast.stmt) -> bool:
+    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
+        return True
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+        value = statement.value
+        return value is None or not any(isinstance(n, ast.Call) for n in ast.walk(value))
+    return False

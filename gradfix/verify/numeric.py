@@ -1,0 +1,208 @@
+"""Is the gradient that arrived the derivative of the forward? Central differences in float64.
+
+NOTE the method. All outputs are projected onto one number with fixed random weights. Along one
+random direction over all Parameters, the directional derivative from backward must equal the one
+from finite differences. If it does not, the Parameters are halved until single ones are found. A
+difference counts only where the function is smooth: several step sizes agree, and so do both
+one-sided differences; elsewhere the point is moved and tried again, and at last inconclusive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from gradfix.verify.drive import Prepared, describe, reseed
+from gradfix.verify.outputs import is_real, outputs_of, project
+
+_STEPS = (1e-5, 1e-4, 1e-6)
+_RELATIVE = 1e-4
+_POINTS = 3
+
+
+class NumericError(Exception):
+    """The comparison could not be made; the text says why."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What finite differences say: the Parameters that are wrong, and those that stayed unclear."""
+
+    right: set[str] = field(default_factory=set)
+    wrong: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unclear: dict[str, str] = field(default_factory=dict)
+    nonzero: set[str] = field(default_factory=set)
+
+
+class Probe:
+    """Evaluates a module at shifted Parameters, each time from the same pristine state."""
+
+    def __init__(self, prepare: Callable[[], Prepared], seed: int) -> None:
+        self.seed = seed
+        self._prepare = prepare
+        self._pristine = self._build()
+        self._copies = True
+        try:
+            self._pristine.copied()
+        except Exception:  # deepcopy runs the user's code; building again is always possible
+            self._copies = False
+        self.names = [n for n, p in self._pristine.module.named_parameters() if p.requires_grad]
+        self.offset: dict[str, torch.Tensor] = {}
+
+    def _build(self) -> Prepared:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            reseed(self.seed)
+            return self._prepare().double()
+        finally:
+            torch.set_default_dtype(before)
+
+    def _run(self, shift: dict[str, torch.Tensor], step: float) -> tuple[Prepared, torch.Tensor]:
+        prepared = self._pristine.copied() if self._copies else self._build()
+        with torch.no_grad():
+            for name, parameter in prepared.module.named_parameters():
+                if name in self.offset:
+                    parameter.add_(self.offset[name])
+                if name in shift:
+                    parameter.add_(shift[name], alpha=step)
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            reseed(self.seed)
+            outputs = [t for t in outputs_of(prepared.run()) if is_real(t)]
+        finally:
+            torch.set_default_dtype(before)
+        if not outputs:
+            raise NumericError("the call returns no floating-point tensor in float64")
+        return prepared, project(outputs, self.seed)
+
+    def value(self, shift: dict[str, torch.Tensor], step: float) -> float:
+        """The projected output with the Parameters moved by ``step * shift``."""
+        value = float(self._run(shift, step)[1].detach())
+        if not math.isfinite(value):
+            raise NumericError("the output is not finite in float64")
+        return value
+
+    def gradient(self) -> dict[str, torch.Tensor]:
+        """The gradients backward computes here, for the Parameters that get one."""
+        prepared, root = self._run({}, 0.0)
+        if not root.requires_grad:
+            return {}
+        torch.autograd.backward(root)
+        return {
+            name: p.grad.detach().clone()
+            for name, p in prepared.module.named_parameters()
+            if p.grad is not None and p.requires_grad
+        }
+
+    def shapes(self) -> dict[str, torch.Tensor]:
+        """The Parameters by name, for their shapes and dtypes."""
+        return dict(self._pristine.module.named_parameters())
+
+
+def compare(prepare: Callable[[], Prepared], seed: int) -> Comparison:
+    """Compare every Parameter's gradient with finite differences.
+
+    Raises NumericError where no comparison is possible: float64 does not run, the forward is not
+    reproducible, or the outputs are not finite.
+    """
+    try:
+        probe = Probe(prepare, seed)
+        base = probe.value({}, 0.0)
+        if base != probe.value({}, 0.0):
+            raise NumericError("two runs from the same seed differ, so there is nothing to compare")
+        return _compare(probe)
+    except NumericError:
+        raise
+    except Exception as error:  # the user's forward, now in float64, may raise anything
+        raise NumericError(f"it does not run in float64: {describe(error)}") from error
+
+
+def _compare(probe: Probe) -> Comparison:
+    found = Comparison()
+    pending = probe.names
+    generator = torch.Generator().manual_seed(probe.seed + 104729)
+    shapes = probe.shapes()
+    for attempt in range(_POINTS):
+        if attempt:
+            # A kink, or a gradient that is zero by accident of the initial values: step aside.
+            probe.offset = {
+                n: 0.02 * torch.randn(shapes[n].shape, generator=generator, dtype=torch.float64)
+                for n in probe.names
+            }
+        gradient = probe.gradient()
+        present = [n for n in pending if n in gradient]
+        found.nonzero |= {n for n, g in gradient.items() if bool((g != 0).any())}
+        direction = {
+            n: torch.randn(shapes[n].shape, generator=generator, dtype=torch.float64)
+            for n in present
+        }
+        right, wrong, unclear = _bisect(probe, gradient, direction, present)
+        found.right |= right
+        found.wrong.update(wrong)
+        dead = set(gradient) - found.nonzero
+        pending = [n for n in present if n in unclear or (n in dead and attempt == 0)]
+        found.unclear = {n: unclear[n] for n in unclear}
+        if not pending:
+            break
+    found.unclear = {n: why for n, why in found.unclear.items() if n not in found.right}
+    return found
+
+
+def _bisect(
+    probe: Probe,
+    gradient: dict[str, torch.Tensor],
+    direction: dict[str, torch.Tensor],
+    names: list[str],
+) -> tuple[set[str], dict[str, tuple[float, float]], dict[str, str]]:
+    """Split the Parameters into right, wrong (expected, got) and unclear ones."""
+    right: set[str] = set()
+    wrong: dict[str, tuple[float, float]] = {}
+    unclear: dict[str, str] = {}
+    todo = [names] if names else []
+    while todo:
+        group = todo.pop()
+        shift = {n: direction[n] for n in group}
+        got = sum(float((gradient[n] * direction[n]).sum()) for n in group)
+        size = sum(float(gradient[n].norm() * direction[n].norm()) for n in group)
+        expected, smooth = _derivative(probe, shift, got, size)
+        if expected is not None and _close(expected, got, size, probe):
+            right |= set(group)
+        elif len(group) > 1:
+            middle = len(group) // 2
+            todo += [group[:middle], group[middle:]]
+        elif smooth and expected is not None:
+            wrong[group[0]] = (expected, got)
+        else:
+            unclear[group[0]] = "the forward is not smooth here (a kink or a jump)"
+    return right, wrong, unclear
+
+
+def _derivative(
+    probe: Probe, shift: dict[str, torch.Tensor], got: float, size: float
+) -> tuple[float | None, bool]:
+    """The directional derivative, and whether step sizes and both sides agree on it."""
+    base = probe.value({}, 0.0)
+    centrals: list[float] = []
+    gaps: list[float] = []
+    for step in _STEPS:
+        ahead, behind = probe.value(shift, step), probe.value(shift, -step)
+        centrals.append((ahead - behind) / (2 * step))
+        gaps.append(abs((ahead - base) - (base - behind)) / step)
+        if _close(centrals[-1], got, size, probe):
+            return centrals[-1], True
+    fine, coarse, finest = centrals
+    scale = max(abs(fine), abs(got), 1e-6)
+    agree = abs(fine - coarse) < 0.02 * scale and abs(fine - finest) < 0.02 * scale
+    # The one-sided slopes of a smooth function meet as the step shrinks; those of a kink do not.
+    meets = gaps[0] < 0.02 * scale or gaps[0] < 0.3 * gaps[1]
+    return fine, agree and meets and abs(fine - got) > 10 * _RELATIVE * scale
+
+
+def _close(expected: float, got: float, size: float, probe: Probe) -> bool:
+    scale = max(abs(expected), abs(got), 1e-3 * size)
+    return abs(expected - got) <= _RELATIVE * scale + 1e-9

@@ -1,0 +1,239 @@
+"""What a file offers to verification, read with ``ast`` alone: its module classes and their uses.
+
+A *call site* is a place where the project itself builds or calls a class. Its *setup* is the slice
+of earlier simple assignments that the call needs, so the child can run it without the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef)
+_MODULE_ROOTS = ("torch.nn.", "lightning.", "pytorch_lightning.")
+_NOT_MODULES = frozenset({"torch.nn.Parameter", "torch.nn.parameter.Parameter"})
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """One use of a class in the file: setup statements, the construction, the inputs of a call."""
+
+    setup: tuple[str, ...]
+    init: str
+    inputs: tuple[str, ...] | None = None
+    kwargs: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPlan:
+    """One class of the file that is, or may turn out to be, an ``nn.Module``."""
+
+    name: str
+    row: int
+    certain: bool
+    abstract: bool
+    properties: tuple[str, ...] = ()
+    attributes_read: tuple[str, ...] = ()
+    sites: tuple[CallSite, ...] = field(default=())
+
+
+def plan(tree: ast.Module) -> list[ClassPlan]:
+    """The top-level classes that derive from ``torch.nn.Module``, in source order.
+
+    Bases are followed through the file; a base imported from elsewhere makes the class uncertain
+    (the child looks again), and a class with other bases only is left out.
+    """
+    aliases = _aliases(tree)
+    classes = {n.name: n for n in _statements(tree.body) if isinstance(n, ast.ClassDef)}
+    sites = _call_sites(tree, set(classes))
+    plans = []
+    for name, node in classes.items():
+        kind = _derives(node, classes, aliases, set())
+        if kind is not None:
+            plans.append(
+                ClassPlan(
+                    name,
+                    node.lineno,
+                    kind,
+                    _is_abstract(node),
+                    _properties(node, classes),
+                    tuple(sorted(_attributes_read(tree))),
+                    tuple(sites.get(name, [])[:6]),
+                )
+            )
+    return plans
+
+
+def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Statements at module level, through ``if`` and ``try`` as Python would run them."""
+    found: list[ast.stmt] = []
+    for node in body:
+        found.append(node)
+        if isinstance(node, ast.If):
+            found += _statements(node.body) + _statements(node.orelse)
+        elif isinstance(node, ast.Try):
+            found += _statements(node.body)
+            for handler in node.handlers:
+                found += _statements(handler.body)
+    return found
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                names[alias.asname or top] = alias.name if alias.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                source = "." * node.level + (node.module or "")
+                names[alias.asname or alias.name] = f"{source}.{alias.name}"
+    return names
+
+
+def _dotted(node: ast.expr, aliases: dict[str, str]) -> str | None:
+    if isinstance(node, ast.Subscript):  # Generic[T]
+        return _dotted(node.value, aliases)
+    if isinstance(node, ast.Attribute):
+        head = _dotted(node.value, aliases)
+        return None if head is None else f"{head}.{node.attr}"
+    return aliases.get(node.id, node.id) if isinstance(node, ast.Name) else None
+
+
+def _derives(
+    node: ast.ClassDef, classes: dict[str, ast.ClassDef], aliases: dict[str, str], seen: set[str]
+) -> bool | None:
+    """True: certainly a module; False: perhaps, a base is out of sight; None: no."""
+    verdict: bool | None = None
+    for base in node.bases:
+        name = _dotted(base, aliases)
+        if name in classes and name not in seen:
+            found = _derives(classes[name], classes, aliases, seen | {node.name})
+        elif name is None or (name.startswith(_MODULE_ROOTS) and name not in _NOT_MODULES):
+            found = name is not None
+        elif "." in name and not name.startswith(("torch.", "abc.", "typing.", "enum.")):
+            found = False
+        else:
+            found = None
+        if found:
+            return True
+        verdict = found if verdict is None else verdict
+    return verdict
+
+
+def _methods(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [n for n in node.body if isinstance(n, ast.FunctionDef)]
+
+
+def _is_abstract(node: ast.ClassDef) -> bool:
+    """Whether ``forward`` only says that a subclass must define it."""
+    for method in _methods(node):
+        marks = {ast.unparse(d).rpartition(".")[2] for d in method.decorator_list}
+        if "abstractmethod" in marks:
+            return True
+        if method.name == "forward":
+            body = [s for s in method.body if not isinstance(s, ast.Expr)]
+            return all(
+                isinstance(s, ast.Pass)
+                or (isinstance(s, ast.Raise) and "NotImplemented" in ast.unparse(s))
+                for s in body
+            )
+    return False
+
+
+def _properties(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id in classes and base.id != node.name:
+            names.update(dict.fromkeys(_properties(classes[base.id], {})))
+    for method in _methods(node):
+        marks = {ast.unparse(d).rpartition(".")[2] for d in method.decorator_list}
+        if marks & {"property", "cached_property"}:
+            names[method.name] = None
+    return tuple(names)
+
+
+def _attributes_read(tree: ast.Module) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+
+
+# -- call sites ------------------------------------------------------------------------------
+
+
+def _call_sites(tree: ast.Module, names: set[str]) -> dict[str, list[CallSite]]:
+    scopes: list[list[ast.stmt]] = [tree.body]
+    scopes += [n.body for n in ast.walk(tree) if isinstance(n, _SCOPES)]
+    found: dict[str, list[CallSite]] = {}
+    for body in scopes:
+        flat = _flatten(body)
+        for index, statement in enumerate(flat):
+            for call in _calls(statement):
+                if isinstance(call.func, ast.Name) and call.func.id in names:
+                    site = _site(call, statement, flat, index)
+                    found.setdefault(call.func.id, []).append(site)
+    for sites in found.values():
+        sites.sort(key=lambda site: site.inputs is None)
+    return found
+
+
+def _flatten(body: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements of one scope in order, without nested functions and classes."""
+    flat: list[ast.stmt] = []
+    for node in body:
+        if isinstance(node, (*_SCOPES, ast.ClassDef)):
+            continue
+        flat.append(node)
+        for name in ("body", "orelse", "finalbody"):
+            flat += _flatten(getattr(node, name, []))
+    return flat
+
+
+def _calls(statement: ast.stmt) -> list[ast.Call]:
+    """Calls in the statement's own expressions, not in the statements nested below it."""
+    calls: list[ast.Call] = []
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        calls += [node] if isinstance(node, ast.Call) else []
+        todo += [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt)]
+    return calls
+
+
+def _site(call: ast.Call, statement: ast.stmt, flat: list[ast.stmt], index: int) -> CallSite:
+    setup = _slice(call, flat[:index])
+    init = ast.unparse(call)
+    if isinstance(statement, ast.Assign) and statement.value is call:
+        name = statement.targets[0]
+        for later, node in enumerate(flat[index + 1 :], index + 1):
+            for use in _calls(node):
+                if isinstance(name, ast.Name) and ast.unparse(use.func) == name.id:
+                    both = _slice(use, [s for s in flat[:later] if s is not statement])
+                    return CallSite(
+                        tuple(dict.fromkeys((*setup, *both))),
+                        init,
+                        tuple(ast.unparse(a) for a in use.args),
+                        tuple((k.arg, ast.unparse(k.value)) for k in use.keywords if k.arg),
+                    )
+    return CallSite(setup, init)
+
+
+def _slice(expression: ast.expr, before: list[ast.stmt], depth: int = 6) -> tuple[str, ...]:
+    """The assignments before a call that give its names their values, in order."""
+    needed = {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
+    kept: list[str] = []
+    for statement in reversed(before):
+        if not isinstance(statement, ast.Assign) or depth == 0:
+            continue
+        written = {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        if written & needed:
+            needed = (needed - written) | {
+                n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)
+            }
+            kept.append(ast.unparse(statement))
+            depth -= 1
+    return tuple(reversed(kept))

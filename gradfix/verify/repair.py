@@ -1,0 +1,126 @@
+"""Mends guessed inputs from the text of the error they caused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
+
+_MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
+_MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
+_LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
+_NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
+_RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
+_RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
+_EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
+_UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
+_TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
+_INTEGERS = re.compile(
+    r"indices to have one of the following scalar types|expected scalar type Long|"
+    r"tensors used as indices must be long|must be .*integer|only integer tensors"
+)
+_RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
+_SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
+
+
+def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
+    """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
+    text = str(error)
+    found: list[list[Spec]] = []
+    if match := _MATMUL.search(text):
+        rows, columns, wanted, _ = map(int, match.groups())
+        found += _swap_last(specs, columns, wanted)
+        found += [_set(specs, i, (rows, wanted)) for i in range(len(specs))]
+    if match := _MISMATCH.search(text):
+        a, b = map(int, match.groups())
+        found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
+    if match := _CHANNELS.search(text):
+        shape = tuple(int(n) for n in match[1].split(","))
+        for i, spec in enumerate(specs):
+            if len(spec.shape) == len(shape):
+                found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+    if match := _LAST.search(text):
+        found += _swap_last(specs, int(match[2]), int(match[1]))
+    if match := _NORMALIZED.search(text):
+        tail = tuple(int(n) for n in match[1].split(","))
+        found += [_set(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
+    if match := _RUNNING.search(text):
+        found += _swap_any(specs, int(match[2]), int(match[1]))
+    if (match := _EMBED.search(text)) and match[1]:
+        found += _swap_last(specs, int(match[2]), int(match[1]))
+    found += _other_rank(specs, text)
+    if _INTEGERS.search(text):
+        found += [_kind(specs, i, "long") for i in range(len(specs))]
+    if _RANGE.search(text):
+        found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
+    if _SMALL.search(text):
+        found += [[_larger(s) for s in specs]]
+    return [f for f in found if f != specs]
+
+
+def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
+    return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
+
+
+def _kind(specs: list[Spec], index: int, kind: str) -> list[Spec]:
+    changed = [replace(s, kind=kind) if i == index else s for i, s in enumerate(specs)]
+    return [replace(s, shape=s.shape[:2]) if s.kind == "long" else s for s in changed]
+
+
+def _swap_last(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
+    return [
+        _set(specs, i, (*s.shape[:-1], new)) for i, s in enumerate(specs) if s.shape[-1:] == (old,)
+    ]
+
+
+def _swap_any(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
+    return [
+        _set(specs, i, (*s.shape[:d], new, *s.shape[d + 1 :]))
+        for i, s in enumerate(specs)
+        for d in reversed(range(len(s.shape)))
+        if s.shape[d] == old
+    ]
+
+
+def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """The same inputs with another number of dimensions, where the error asks for one."""
+    wanted: set[int] = set()
+    if match := _RANK.search(text):
+        wanted |= {int(n) for n in match.groups() if n}
+    if match := _UNPACK.search(text):
+        wanted.add(int(match[1]))
+    if match := _TOO_MANY.search(text):
+        wanted.add(int(match[1]))
+    if "Dimension out of range" in text:
+        wanted |= {len(s.shape) + 1 for s in specs}
+    found = []
+    for i, spec in enumerate(specs):
+        for rank in sorted(wanted):
+            shape = _with_rank(spec.shape, rank)
+            if shape is not None:
+                found.append(_set(specs, i, shape))
+    return found
+
+
+def _with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    if rank == len(shape) or not 1 <= rank <= 5:
+        return None
+    last = shape[-1] if shape else 4
+    if rank < len(shape):
+        return (*shape[: rank - 1], last)
+    return {
+        1: (last,),
+        2: (BATCH, last),
+        3: (BATCH, LENGTH, last),
+        4: (BATCH, last if len(shape) == 2 else shape[1], SIDE, SIDE),
+        5: (BATCH, last, 8, SIDE, SIDE),
+    }[rank]
+
+
+def _larger(spec: Spec) -> Spec:
+    if spec.kind != "float" or len(spec.shape) < 3 or max(spec.shape) > 256:
+        return spec
+    kept = spec.shape[:2]
+    return replace(spec, shape=(*kept, *(2 * n for n in spec.shape[2:])))

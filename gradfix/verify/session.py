@@ -1,0 +1,195 @@
+"""Verifies many targets: reads files, starts children, tries again what a dying child left over."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradfix.errors import SourceError
+from gradfix.files import reported_name
+from gradfix.model import Failure
+from gradfix.verify.isolate import ChildRun, run_child
+from gradfix.verify.plan import ClassPlan, plan
+from gradfix.verify.results import NOT_VERIFIED, TargetResult
+from gradfix.verify.settings import VerifySettings
+from gradfix.verify.targets import CASES_NAME, Location, Target, locate
+from gradfix.verify.workspace import workspace
+
+Configure = Callable[[Path], VerifySettings]
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What came of one file: results in source order, and why it could not be read, if so."""
+
+    results: list[TargetResult] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def verify(targets: list[Target], configure: Configure) -> Iterator[FileReport]:
+    """Verify files, a few at a time, in the order given.
+
+    Raises GradfixError when children cannot be started.
+    """
+    workers = max(1, min(4, os.cpu_count() or 1))
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(verify_file, t, configure(t.path)) for t in targets]
+        try:
+            for job in jobs:
+                yield job.result()
+        finally:
+            for job in jobs:
+                job.cancel()
+
+
+def verify_file(target: Target, settings: VerifySettings) -> FileReport:
+    """Verify one file. A file that cannot be read or parsed is a failure, never an exception."""
+    shown = reported_name(str(target.path))
+    try:
+        tree = _parse(target.path)
+    except SourceError as error:
+        return FileReport(failures=[Failure(shown, str(error), error.row)])
+    wanted = _wanted(plan(tree), target)
+    if not wanted:
+        return FileReport()
+    job = _job(target.path, wanted, settings, shown)
+    return FileReport(_run(job, locate(target.path, tree), settings, shown))
+
+
+def _parse(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from error
+    except SyntaxError as error:
+        raise SourceError(f"cannot be parsed: {error.msg}", error.lineno) from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"cannot be parsed: {error}") from error
+
+
+def _wanted(classes: list[ClassPlan], target: Target) -> list[dict[str, Any]]:
+    if not target.names:
+        return [{**asdict(c), "asked": False} for c in classes if not c.abstract]
+    known = {c.name: c for c in classes}
+    return [
+        {**(asdict(known[name]) if name in known else {"name": name}), "asked": True}
+        for name in target.names
+    ]
+
+
+def _job(
+    path: Path,
+    wanted: list[dict[str, Any]],
+    settings: VerifySettings,
+    shown: str,
+) -> dict[str, Any]:
+    for item in wanted:
+        case = settings.case_for(path, item["name"])
+        item["case"] = None if case is None else asdict(case)
+    return {
+        "targets": wanted,
+        "shown": shown,
+        "base": os.getcwd(),
+        "seed": settings.seed,
+        "memory_mb": settings.memory_mb,
+        "cpu_seconds": int(settings.timeout * (len(wanted) + 1)) + 10,
+        "definitions": False,
+    }
+
+
+def _cases_file(path: Path, root: Path, settings: VerifySettings) -> Path | None:
+    if settings.cases_file is not None:
+        return Path(settings.cases_file).resolve()
+    for folder in (path.parent, *path.parent.parents):
+        if (folder / CASES_NAME).is_file():
+            return folder / CASES_NAME
+        if folder == root:
+            break
+    return None
+
+
+@dataclass(slots=True)
+class _Reply:
+    """A child's messages, sorted."""
+
+    imported: bool = False
+    done: bool = False
+    current: str | None = None
+    results: dict[str, TargetResult] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+
+
+def _read(run: ChildRun) -> _Reply:
+    reply = _Reply()
+    for message in run.messages:
+        stage, name = message.get("stage"), message.get("name", "")
+        if stage == "imported":
+            reply.imported = True
+        elif stage == "target":
+            reply.current = name
+        elif stage == "result":
+            reply.results[name] = TargetResult.from_json(message["data"])
+            reply.current = None
+        elif stage == "skipped":
+            reply.skipped.add(name)
+            reply.current = None
+        elif stage == "done":
+            reply.done = True
+    return reply
+
+
+def _run(
+    job: dict[str, Any], where: Location, settings: VerifySettings, shown: str
+) -> list[TargetResult]:
+    """Run children until every target is settled; each child settles at least one."""
+    results: dict[str, TargetResult] = {}
+    skipped: set[str] = set()
+    todo: list[str] = [item["name"] for item in job["targets"]]
+    at_import = ""
+
+    def settle(name: str, reason: str) -> None:
+        results[name] = TargetResult(f"{shown}:{name}", NOT_VERIFIED, reason)
+
+    while todo:
+        wanted = [item for item in job["targets"] if item["name"] in todo]
+        run = _child({**job, "targets": wanted, "definitions": bool(at_import)}, where, settings)
+        reply = _read(run)
+        results.update(reply.results)
+        skipped |= reply.skipped
+        ending = run.ending or "ended without a word"
+        if reply.done:
+            break
+        if not reply.imported and not at_import:
+            # A script may do its work at import; its classes can still be verified without it.
+            at_import = f"{ending} while importing"
+            continue
+        if not reply.imported:
+            for name in todo:
+                settle(name, at_import)
+        else:
+            name = reply.current or next(n for n in todo if n not in results and n not in skipped)
+            settle(name, f"{ending} while verifying {name}")
+        todo = [n for n in todo if n not in results and n not in skipped]
+    for item in job["targets"]:
+        if item["name"] not in results and item["name"] not in skipped:
+            settle(item["name"], "the child said nothing about it")
+    return [results[item["name"]] for item in job["targets"] if item["name"] in results]
+
+
+def _child(job: dict[str, Any], where: Location, settings: VerifySettings) -> ChildRun:
+    with workspace(where.root) as space:
+        cases = _cases_file(where.path, where.root, settings)
+        lent = {
+            "path": str(space.inside(where.path)),
+            "entry": str(space.inside(where.entry)),
+            "project": str(space.project),
+            "root": str(where.root),
+            "module": where.module,
+            "cases_file": None if cases is None else str(space.inside(cases)),
+        }
+        return run_child({**job, **lent}, space, settings.timeout)

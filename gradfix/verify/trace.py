@@ -1,0 +1,359 @@
+"""Watches one run of the user's code and writes its value graph; changes nothing it computes.
+
+A `TorchFunctionMode` sees operations on tensors, their methods and properties, and what leaves
+them for Python. Three doors it does not see are patched while a tracer is active: ``Parameter``,
+``Variable`` and ``Function.apply``. Values that went through Python or NumPy are recognised by
+value when they come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from gradfix.verify.graph import Call, Graph, Site
+
+_ESCAPES = frozenset(
+    {"item", "tolist", "numpy", "__float__", "__int__", "__index__", "__array__", "__complex__"}
+)
+_IGNORED = frozenset({"requires_grad", "grad", "_version", "shape", "device", "dtype", "is_leaf"})
+_COMMON = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 4.0, 10.0, 100.0})
+_MATCHED_ELEMENTS = 256
+
+
+def tensors_in(value: object, depth: int = 4) -> Iterator[torch.Tensor]:
+    """The tensors in nested lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif depth and isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from tensors_in(item, depth - 1)
+    elif depth and isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_in(item, depth - 1)
+
+
+def _floats_in(value: object, depth: int = 4) -> Iterator[float]:
+    """The Python and NumPy numbers in nested containers (tensors excluded)."""
+    if isinstance(value, (bool, torch.Tensor)):
+        return
+    if isinstance(value, float):
+        yield value
+    elif depth and isinstance(value, (list, tuple)):
+        for item in value[:_MATCHED_ELEMENTS]:
+            yield from _floats_in(item, depth - 1)
+    elif type(value).__module__ == "numpy":
+        array: Any = value
+        if getattr(getattr(array, "dtype", None), "kind", "") == "f":
+            yield from (float(v) for v in array.ravel()[:_MATCHED_ELEMENTS])
+
+
+def _rounded(value: float) -> float:
+    """Numbers meet again after a detour through float32, so they are compared in float32."""
+    import ctypes
+
+    return ctypes.c_float(value).value
+
+
+def function_name(func: Callable[..., Any]) -> str:
+    """The name users know an intercepted function by; ``.data`` for the getter of ``data``."""
+    name = getattr(func, "__name__", type(func).__name__)
+    if name in ("__get__", "__set__"):
+        owner = getattr(getattr(func, "__self__", None), "__name__", "")
+        return owner if name == "__get__" else f"{owner}="
+    return str(name)
+
+
+class Tracer(TorchFunctionMode):
+    """Records the value graph of everything run inside ``with tracer:``.
+
+    ``folders`` are where the user's code lies; only its lines become sites. ``gaps`` lists why
+    the record is incomplete; with a gap nothing may be blamed.
+    """
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        super().__init__()
+        self.folders = folders
+        self.graph = Graph()
+        self.phase = "build"
+        self.gaps: list[str] = []
+        self.owner = os.getpid()
+        self.paused = 0
+        self.alive: dict[int, torch.Tensor] = {}  # keeps ids unique while the tracer lives
+        self.current: dict[int, int] = {}
+        self.nodes_of: dict[int, set[int]] = defaultdict(set)
+        self.group: dict[int, list[int]] = defaultdict(list)
+        self.numbers: dict[float, int] = {}
+        self.escapes: list[Call] = []
+        self.writes: list[tuple[Call, int, int]] = []
+        self.versions: list[tuple[Call, torch.Tensor, int]] = []
+        self.failed: Call | None = None
+
+    # -- the user's frames ---------------------------------------------------------------------
+
+    def site(self) -> Site | None:
+        """The innermost line of the user's code on the stack, with its callers."""
+        frame: FrameType | None = sys._getframe(1)
+        found: list[tuple[str, int, str, int]] = []
+        while frame is not None and len(found) < 8:
+            code = frame.f_code
+            if code.co_filename.startswith(self.folders):
+                name = getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]
+                found.append((code.co_filename, frame.f_lineno, name, code.co_firstlineno))
+            frame = frame.f_back
+        if not found:
+            return None
+        return Site(*found[0], outer=tuple(Site(*f) for f in found[1:]))
+
+    # -- nodes ---------------------------------------------------------------------------------
+
+    def node(self, tensor: torch.Tensor) -> int:
+        """The node of a tensor as it is now; tensors of unseen origin get one on first sight."""
+        known = self.current.get(id(tensor))
+        if known is not None:
+            return known
+        node = self._adopt(tensor)
+        others = {key for key in self._relatives(tensor) if key != id(tensor)}
+        relatives = [self.current[key] for key in others]
+        if relatives or not tensor.requires_grad:
+            self._explain(tensor, node, relatives)
+        return node
+
+    def _adopt(self, tensor: torch.Tensor) -> int:
+        node = self.graph.node()
+        if id(tensor) not in self.current:
+            self.alive[id(tensor)] = tensor
+            with contextlib.suppress(RuntimeError, NotImplementedError):
+                self.group[tensor.untyped_storage()._cdata].append(id(tensor))
+        self.current[id(tensor)] = node
+        self.nodes_of[id(tensor)].add(node)
+        return node
+
+    def _relatives(self, tensor: torch.Tensor) -> list[int]:
+        """The ids of all known tensors that share memory with this one."""
+        try:
+            return list(self.group[tensor.untyped_storage()._cdata])
+        except (RuntimeError, NotImplementedError):
+            return [id(tensor)]
+
+    def _explain(self, tensor: torch.Tensor, node: int, relatives: list[int]) -> None:
+        """Join a tensor of unseen origin to the values it was made of, if they can be told."""
+        name = type(tensor).__name__ if relatives else "constant"
+        call = self._call(name, weak=not relatives)
+        for source in relatives:
+            self.graph.connect(source, node, call, False)
+        if not relatives and tensor.is_floating_point() and 0 < tensor.numel() <= 64:
+            for value in tensor.detach().reshape(-1).tolist():
+                source_node = self.numbers.get(_rounded(value))
+                if source_node is not None:
+                    self.graph.connect(source_node, node, call, False)
+
+    def _call(self, name: str, *, weak: bool = False) -> Call:
+        call = Call(
+            len(self.graph.calls),
+            name,
+            self.site(),
+            self.phase,
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            weak=weak,
+        )
+        self.graph.calls.append(call)
+        return call
+
+    # -- the mode ------------------------------------------------------------------------------
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = function_name(func)
+        if self.paused or os.getpid() != self.owner or name in _IGNORED:
+            return func(*args, **kwargs)
+        inputs = [*tensors_in(args), *tensors_in(kwargs)]
+        before = [_version(t) for t in inputs]
+        first = torch._C._autograd._get_sequence_nr()
+        self.paused += 1
+        try:
+            result = func(*args, **kwargs)
+        except RuntimeError:
+            self.failed = self._call(name)
+            self.failed.inputs = [self.node(t) for t in inputs]
+            raise
+        finally:
+            self.paused -= 1
+        self.paused += 1
+        try:
+            self._record(name, (args, kwargs), inputs, before, first, result)
+        except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
+            self.gaps.append(f"{name}: {error}".partition("\n")[0])
+        finally:
+            self.paused -= 1
+        return result
+
+    def _record(
+        self,
+        name: str,
+        arguments: Any,
+        inputs: list[torch.Tensor],
+        before: list[int],
+        first: int,
+        result: Any,
+    ) -> None:
+        outputs = list(tensors_in(result))
+        changed = {id(t): t for t, v in zip(inputs, before, strict=True) if _version(t) != v}
+        if name.endswith("="):  # `t.data = x` changes t without a new version
+            changed.update({id(t): t for t in inputs[:1]})
+        escapes = name in _ESCAPES
+        if not outputs and not changed and not escapes:
+            return
+        sources = [self.node(t) for t in inputs if not _only_shape(name, t, inputs)]
+        numbers = [self.numbers.get(_rounded(v)) for v in _floats_in(arguments)]
+        returned = [n for n in numbers if n is not None]
+        call = self._call(name)
+        call.inputs, call.first_seq = sources, first
+        call.last_seq = torch._C._autograd._get_sequence_nr()
+        call.scalar = len(inputs) == 1 and inputs[0].numel() == 1
+        call.signs = _signs(name, arguments)
+        for tensor in inputs:
+            self.versions.append((call, tensor, _version(tensor)))
+        if escapes:
+            self._escape(call, inputs[0], result)
+            return
+        requires = dict(zip(sources, (t.requires_grad for t in inputs), strict=False))
+        for tensor in changed.values():
+            self._write(call, tensor, requires, returned)
+        for tensor in outputs:
+            if id(tensor) in changed or id(tensor) in self.current:
+                continue
+            self._produce(call, tensor, requires, returned)
+
+    def _produce(
+        self, call: Call, tensor: torch.Tensor, requires: dict[int, bool], returned: list[int]
+    ) -> None:
+        node = self._adopt(tensor)
+        call.outputs.append(node)
+        self.versions.append((call, tensor, _version(tensor)))
+        recorded = tensor.requires_grad and tensor.grad_fn is not None
+        for source, required in requires.items():
+            self.graph.connect(source, node, call, recorded and required)
+        for source in returned:
+            self.graph.connect(source, node, call, False)
+        if recorded and tensor.numel() == 1 and tensor.is_floating_point():
+            self._remember(float(tensor.detach()), node)
+
+    def _write(
+        self, call: Call, tensor: torch.Tensor, requires: dict[int, bool], returned: list[int]
+    ) -> None:
+        """An in-place write reaches every tensor on the same memory, with or without autograd."""
+        tracked = tensor.requires_grad and torch.is_grad_enabled()
+        call.integer = not (tensor.is_floating_point() or tensor.is_complex())
+        family = {id(tensor), id(tensor._base)}
+        for key in self._relatives(tensor):
+            other = self.alive[key]
+            old, new = self.current[key], self._adopt(other)
+            seen = key in family or id(other._base) in family - {id(None)}
+            live = tracked and seen and other.requires_grad
+            if other.requires_grad and not live:
+                call.leaf_write = call.leaf_write or other.is_leaf
+                call.hidden_write = call.hidden_write or not other.is_leaf
+            self.graph.connect(old, new, call, other.requires_grad)
+            for source, required in requires.items():
+                if source != old:
+                    self.graph.connect(source, new, call, live and required)
+            for source in returned:
+                self.graph.connect(source, new, call, False)
+            call.outputs.append(new)
+        with contextlib.suppress(RuntimeError, NotImplementedError):
+            self.writes.append((call, tensor.untyped_storage()._cdata, _version(tensor)))
+
+    def _escape(self, call: Call, tensor: torch.Tensor, result: Any) -> None:
+        self.escapes.append(call)
+        node = self.graph.node()
+        self.graph.connect(call.inputs[0], node, call, False)
+        for value in _floats_in(result):
+            self._remember(value, node)
+
+    def number(self, value: float) -> int | None:
+        """The node a Python number came from, if it left a tensor during this trace."""
+        return self.numbers.get(_rounded(value))
+
+    def _remember(self, value: float, node: int) -> None:
+        if value not in _COMMON and value == value:
+            self.numbers[_rounded(value)] = node
+
+    # -- doors the mode does not see -----------------------------------------------------------
+
+    def opaque(self, name: str, run: Callable[[], Any], inputs: Any, *, custom: bool) -> Any:
+        """Run something as one call, whatever it does inside."""
+        if self.paused or os.getpid() != self.owner:
+            return run()
+        given = list(tensors_in(inputs))
+        before = [_version(t) for t in given]
+        first = torch._C._autograd._get_sequence_nr()
+        self.paused += 1
+        try:
+            result = run()
+            size = len(self.graph.calls)
+            self._record(name, inputs, given, before, first, result)
+        finally:
+            self.paused -= 1
+        for call in self.graph.calls[size:]:
+            call.custom = custom
+        return result
+
+
+def _only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> bool:
+    """Whether an operation looks at this argument's shape, dtype or device but not its values."""
+    if name.endswith("_like") or (name.startswith("new_") and name != "new_tensor"):
+        return True
+    return name.endswith("_as") and tensor is not inputs[0]
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else int(tensor._version)
+
+
+def _signs(name: str, arguments: Any) -> tuple[int, ...]:
+    """How each tensor argument enters a sum: +1, -1, or nothing for any other operation."""
+    tensors = len(list(tensors_in(arguments)))
+    if "alpha" in arguments[1]:
+        return ()
+    if name in ("add", "__add__", "__radd__", "add_", "__iadd__") and tensors == 2:
+        return (1, 1)
+    if name in ("sub", "__sub__", "subtract", "sub_", "__isub__") and tensors == 2:
+        return (1, -1)
+    if name in ("rsub", "__rsub__") and tensors == 2:
+        return (-1, 1)
+    return (-1,) if name in ("neg", "__neg__") else ()
+
+
+@contextlib.contextmanager
+def traced(tracer: Tracer) -> Iterator[Tracer]:
+    """Activate a tracer with its patches; everything is put back on the way out."""
+    function, parameter = torch.autograd.Function, torch.nn.Parameter
+    apply, new = function.__dict__["apply"], parameter.__dict__["__new__"]
+
+    def watched_apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        custom = not cls.__module__.startswith("torch.")
+        run = lambda: apply.__func__(cls, *args, **kwargs)  # noqa: E731
+        return tracer.opaque(cls.__name__, run, (args, kwargs), custom=custom)
+
+    def watched_new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        run = lambda: new(cls, *args, **kwargs)  # noqa: E731
+        return tracer.opaque(cls.__name__, run, (args, kwargs), custom=False)
+
+    setattr(function, "apply", classmethod(watched_apply))  # noqa: B010
+    setattr(parameter, "__new__", staticmethod(watched_new))  # noqa: B010
+    try:
+        with tracer:
+            yield tracer
+    finally:
+        setattr(function, "apply", apply)  # noqa: B010
+        setattr(parameter, "__new__", new)  # noqa: B010

@@ -95,6 +95,7 @@ class FillAssembly(Codemod):
     """
 
     code = "GF302"
+    modernises = True
     trigger = re.compile(r"(?:zeros|ones|empty|full)(?:_like)?\s*\(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
@@ -145,7 +146,9 @@ def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and node.id == name and node not in fills:
                 if node is not assembly.definition.node:
-                    raise NotFixable(f"`{name}` is used on line {node.lineno}, before it is complete")
+                    raise NotFixable(
+                        f"`{name}` is used on line {node.lineno}, before it is complete"
+                    )
             if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)):
                 raise NotFixable("other code can run between the fills")
     for fill in assembly.fills:
@@ -238,7 +241,10 @@ class _Straight:
         whole += [(gap, gap + 1, None) for gap in range(at, size)]
         if len(whole) > 64:
             raise NotFixable("the buffer has too many slots to write them out")
-        if any(fill is None for _, _, fill in whole) and FILL_VALUES[self.assembly.buffer.op] is None:
+        if (
+            any(fill is None for _, _, fill in whole)
+            and FILL_VALUES[self.assembly.buffer.op] is None
+        ):
             raise NotFixable("some slots are never written and hold whatever the memory held")
         return whole
 
@@ -253,8 +259,10 @@ class _Straight:
             if fill is None:
                 text = self._gap(rest)
             else:
-                text = self._part(fill, rest if fill.slot_stop is None else
-                                  (*rest[:axis], stop - start, *rest[axis:]))
+                text = self._part(
+                    fill,
+                    rest if fill.slot_stop is None else (*rest[:axis], stop - start, *rest[axis:]),
+                )
             if not single and (fill is None or fill.slot_stop is None):
                 text = f"{text}.unsqueeze({axis})"
             items.append((text, fill))
@@ -276,7 +284,11 @@ class _Straight:
             if slot is None or slot.start is None or slot.inner is None:
                 raise NotFixable("the fills lie on different axes")
             key = (slot.start % rows, slot.inner % columns)
-            if key in cells or not -rows <= slot.start < rows or not -columns <= slot.inner < columns:
+            if (
+                key in cells
+                or not -rows <= slot.start < rows
+                or not -columns <= slot.inner < columns
+            ):
                 raise NotFixable("a slot is written twice")
             cells[key] = fill
         if rows * columns > 64:
@@ -325,7 +337,9 @@ class _Straight:
         root = self._root()
         if root is None:
             self.safety = Safety.UNSAFE
-            torch = (spelling(self.flow, self.assembly.scope, "torch.zeros") or "torch.zeros").rpartition(".")[0]
+            torch = (
+                spelling(self.flow, self.assembly.scope, "torch.zeros") or "torch.zeros"
+            ).rpartition(".")[0]
             prefix = f"{torch}." if torch else ""
             return f"{prefix}{'ones' if kind == 'ones' else 'zeros'}({size})"
         if kind == "full":
@@ -358,8 +372,14 @@ class _Straight:
         """A list display, one part a line, with the comments of the fills it replaces."""
         lines = []
         for text, fill in items:
-            comment = _comment(self.flow, fill.statement) if fill is not None and self._inline else ""
-            above = _comments_above(self.flow, fill.statement) if fill is not None and self._inline else []
+            comment = (
+                _comment(self.flow, fill.statement) if fill is not None and self._inline else ""
+            )
+            above = (
+                _comments_above(self.flow, fill.statement)
+                if fill is not None and self._inline
+                else []
+            )
             lines += [f"    {line}\n" for line in above]
             lines.append(f"    {text},{'  ' + comment if comment else ''}\n")
         return f"[\n{''.join(lines)}]"
@@ -369,7 +389,9 @@ class _Straight:
         assert self.assembly.definition.statement is not None
         edits = [Edit(EditKind.STATEMENT, flow.span(self.assembly.definition.statement), "")]
         for fill in fills[:-1]:
-            content = "" if self._inline else f"{self._temporary(fill)} = {flow.source_of(fill.part)}"
+            content = (
+                "" if self._inline else f"{self._temporary(fill)} = {flow.source_of(fill.part)}"
+            )
             edits.append(Edit(EditKind.STATEMENT, flow.span(fill.statement), content))
         last = fills[-1]
         before = "" if self._inline else f"{self._temporary(last)} = {flow.source_of(last.part)}\n"
@@ -429,7 +451,7 @@ def _buffer_dtype(flow: ModuleFlow, assembly: Assembly) -> str:
     if buffer.op.startswith("new_"):
         assert isinstance(call.func, ast.Attribute)
         return f"{flow.source_of(call.func.value)}.dtype"
-    torch = (spelling(flow, assembly.scope, "torch.get_default_dtype") or "torch.get_default_dtype")
+    torch = spelling(flow, assembly.scope, "torch.get_default_dtype") or "torch.get_default_dtype"
     return f"{torch}()"
 
 
@@ -443,8 +465,11 @@ def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
     if slot.counter is None:
         raise NotFixable("the loop writes the same slot on every pass")
     counter = slot.counter
-    if axis >= len(shape) or (counter.start, counter.step) != (0, 1) or counter.stop is None or (
-        counter.stop != shape[axis]
+    if (
+        axis >= len(shape)
+        or (counter.start, counter.step) != (0, 1)
+        or counter.stop is None
+        or (counter.stop != shape[axis])
     ):
         raise NotFixable("it is not proven that the loop fills every slot once")
     if loop.orelse or _jumps(loop):
@@ -502,4 +527,3 @@ def _jumps(loop: ast.For) -> bool:
 def _counts(flow: ModuleFlow, loop: ast.For, made: ast.AST) -> bool:
     """Whether the loop's own ``range`` or ``enumerate`` is what the counter counts."""
     return loop.iter is made
-

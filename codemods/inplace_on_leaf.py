@@ -101,21 +101,28 @@ class InplaceOnLeaf(Codemod):
             flow.span(write.node),
             "a leaf that requires grad is written in place; this raises",
             because=tuple(because),
-            help="a buffer needs no requires_grad=True" if buffer else "write under torch.no_grad()",
+            help=(
+                "a buffer needs no requires_grad=True" if buffer else "write under torch.no_grad()"
+            ),
             fix=fix,
             why_not=why_not,
         )
 
     def _without_flag(self, flow: ModuleFlow, buffer: Definition) -> Fix:
-        assert isinstance(buffer.statement, ast.Assign) and isinstance(buffer.statement.value, ast.Call)
+        assert isinstance(buffer.statement, ast.Assign) and isinstance(
+            buffer.statement.value, ast.Call
+        )
         call = buffer.statement.value
         if any(keyword.arg is None for keyword in call.keywords):
             raise NotFixable("the keyword arguments of the buffer are not visible")
         arguments = [flow.source_of(argument) for argument in call.args]
         arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
         text = f"{flow.source_of(call.func)}({', '.join(arguments)})"
-        return self.fix(Safety.SAFE, "the buffer needs no requires_grad",
-                        Edit(EditKind.REPLACE, flow.span(call), text))
+        return self.fix(
+            Safety.SAFE,
+            "the buffer needs no requires_grad",
+            Edit(EditKind.REPLACE, flow.span(call), text),
+        )
 
     def _out_of_place(self, flow: ModuleFlow, write: Write) -> Fix:
         statement = write.statement
@@ -131,8 +138,11 @@ class InplaceOnLeaf(Codemod):
             raise NotFixable("the leaf itself would be lost; give the new value another name")
         operator = OPERATORS[type(statement.op)]
         right = bracketed(flow.source_of(statement.value), statement.value)
-        return self.fix(Safety.SAFE, "write out of place",
-                        Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"))
+        return self.fix(
+            Safety.SAFE,
+            "write out of place",
+            Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"),
+        )
 
     def _no_grad(self, flow: ModuleFlow, write: Write) -> Fix:
         if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
@@ -148,14 +158,19 @@ class InplaceOnLeaf(Codemod):
         if "\n" in body:
             raise NotFixable("the statement spans several lines")
         content = f"with {no_grad}():\n    {body}"
-        return self.fix(Safety.SAFE, "write under no_grad",
-                        Edit(EditKind.STATEMENT, flow.span(write.statement), content))
+        return self.fix(
+            Safety.SAFE,
+            "write under no_grad",
+            Edit(EditKind.STATEMENT, flow.span(write.statement), content),
+        )
 
 
 def _is_value(write: Write) -> bool:
     """Whether what is written has a history, so that the write is a computation, no update."""
-    return write.value is not None and write.value.is_tensor and bool(
-        write.value.role & (Role.TRACKED | Role.LEAF)
+    return (
+        write.value is not None
+        and write.value.is_tensor
+        and bool(write.value.role & (Role.TRACKED | Role.LEAF))
     )
 
 
@@ -185,7 +200,16 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
     if definition.how != "assign" or not isinstance(statement, ast.Assign):
         return False
     value = definition.value
-    if value.op not in ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "tensor", "torch.tensor"):
+    if value.op not in (
+        "zeros",
+        "ones",
+        "empty",
+        "full",
+        "zeros_like",
+        "ones_like",
+        "tensor",
+        "torch.tensor",
+    ):
         return False
     if value.node is not statement.value or is_initialiser(write.scope.name):
         return False

@@ -74,11 +74,14 @@ class ManualUpdate(Codemod):
                 if not _is_update(flow, scope, definition):
                     continue
                 later = [
-                    node for node, definitions in scope.uses.items()
+                    node
+                    for node, definitions in scope.uses.items()
                     if definition in definitions and node in meant
                 ]
                 if later:
-                    yield self._report(flow, scope, definition, meant[min(later, key=flow.span)].node)
+                    yield self._report(
+                        flow, scope, definition, meant[min(later, key=flow.span)].node
+                    )
 
     def _report(
         self, flow: ModuleFlow, scope: Scope, definition: Definition, later: ast.AST
@@ -127,8 +130,11 @@ class ManualUpdate(Codemod):
             content += f"\n{name}.grad = None"
         kept = _kept_elsewhere(flow, scope, name)
         safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
-        return self.fix(safety, "update in place under no_grad",
-                        Edit(EditKind.STATEMENT, flow.span(statement), content))
+        return self.fix(
+            safety,
+            "update in place under no_grad",
+            Edit(EditKind.STATEMENT, flow.span(statement), content),
+        )
 
 
 def _is_bracketed(flow: ModuleFlow, node: ast.expr) -> bool:
@@ -147,7 +153,11 @@ def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
         return False
     inside = set(ast.walk(statement.value))
     for read in flow.all(GradRead):
-        if read.node in inside and read.mode is GradMode.ON and flow.source_of(read.base) == definition.name:
+        if (
+            read.node in inside
+            and read.mode is GradMode.ON
+            and flow.source_of(read.base) == definition.name
+        ):
             return any(
                 not (d.value.is_tensor and d.value.role == Role.TRACKED)
                 for d in reaching(scope, read.base)

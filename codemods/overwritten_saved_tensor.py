@@ -128,8 +128,11 @@ class OverwrittenSavedTensor(Codemod):
             why_not = str(reason)
         origin = _multi_view(write.target)
         assert origin is not None
-        because = () if origin.node is None or not hasattr(origin.node, "lineno") else (
-            flow.note(origin.node, f"`{origin.op}` returns several views at once"),)
+        because = (
+            ()
+            if origin.node is None or not hasattr(origin.node, "lineno")
+            else (flow.note(origin.node, f"`{origin.op}` returns several views at once"),)
+        )
         return self.finding(
             flow.span(write.node),
             "a view that was returned together with others is written in place; this raises",
@@ -190,8 +193,11 @@ def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
         right = bracketed(flow.source_of(write.statement.value), write.statement.value)
         simple = isinstance(write.statement.value, (ast.Constant, ast.UnaryOp))
         text = f"{name} = {name} {operator} {flow.source_of(write.statement.value) if simple else right}"
-        return Fix(Safety.SAFE, "write out of place",
-                   (Edit(EditKind.STATEMENT, flow.span(write.statement), text),))
+        return Fix(
+            Safety.SAFE,
+            "write out of place",
+            (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
+        )
     if isinstance(write.statement, ast.Expr) and write.node is write.statement.value:
         call = write.statement.value
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
@@ -199,8 +205,11 @@ def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
             if call.func.value is write.base and op_facts(plain, "method") is not None:
                 arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
                 text = f"{name} = {name}.{plain}({arguments})"
-                return Fix(Safety.SAFE, "write out of place",
-                           (Edit(EditKind.STATEMENT, flow.span(write.statement), text),))
+                return Fix(
+                    Safety.SAFE,
+                    "write out of place",
+                    (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
+                )
     raise NotFixable("the write has no out-of-place form here")
 
 
@@ -221,13 +230,22 @@ def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
     statement = write.statement
     name = _only_holder(flow, write)
     value, shape = write.value, write.target.shape
-    if not isinstance(statement, ast.Assign) or write.how != "setitem" or len(statement.targets) != 1:
+    if (
+        not isinstance(statement, ast.Assign)
+        or write.how != "setitem"
+        or len(statement.targets) != 1
+    ):
         raise NotFixable("not a plain write to one slot")
     assert write.index is not None
     at = flow.value(write.index).const
     if shape is None or len(shape) != 1 or not isinstance(shape[0], int) or not isinstance(at, int):
         raise NotFixable("the length of the tensor is not known")
-    if value is None or not value.is_tensor or value.shape != () or value.dtype != write.target.dtype:
+    if (
+        value is None
+        or not value.is_tensor
+        or value.shape != ()
+        or value.dtype != write.target.dtype
+    ):
         raise NotFixable("the written value is not certainly one element of the same type")
     length = shape[0]
     at = at + length if at < 0 else at
@@ -242,8 +260,11 @@ def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
         content = f"{name} = {stack}([{name}[:{at}], {one}, {name}[{at + 1}:]])"
     if stack is None:
         raise NotFixable("the file has no name for torch.stack")
-    return Fix(Safety.SAFE, "join the elements out of place",
-               (Edit(EditKind.STATEMENT, flow.span(statement), content),))
+    return Fix(
+        Safety.SAFE,
+        "join the elements out of place",
+        (Edit(EditKind.STATEMENT, flow.span(statement), content),),
+    )
 
 
 def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:

@@ -115,18 +115,26 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return False
-    if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED or value.role & Role.LEAF:
+    if (
+        value.needs_grad is not Certainty.YES
+        or not value.role & Role.TRACKED
+        or value.role & Role.LEAF
+    ):
         return False
     if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call):
         return False  # transform-after-wrap
     reads = _reads(scope, statement.value, definition.name)
-    if any(isinstance(flow.parents.get(read), ast.Attribute) and _is_grad(flow, read) for read in reads):
+    if any(
+        isinstance(flow.parents.get(read), ast.Attribute) and _is_grad(flow, read) for read in reads
+    ):
         return False  # manual-update
     return any(_may_be_leaf(flow, scope, read) for read in reads)
 
 
 def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:
-    return [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses]
+    return [
+        n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses
+    ]
 
 
 def _is_grad(flow: ModuleFlow, read: ast.Name) -> bool:
@@ -153,7 +161,9 @@ def _binds_leaf(definition: Definition) -> bool:
 class _Web:
     """All definitions and uses of one name that belong to the computed value, not to the leaf."""
 
-    def __init__(self, flow: ModuleFlow, scope: Scope, first: Definition, meant: set[ast.AST]) -> None:
+    def __init__(
+        self, flow: ModuleFlow, scope: Scope, first: Definition, meant: set[ast.AST]
+    ) -> None:
         self.flow, self.scope, self.first, self.name = flow, scope, first, first.name
         self.derived: set[Definition] = {first}
         self.leaves: set[Definition] = set()
@@ -188,7 +198,9 @@ class _Web:
     @property
     def new_name(self) -> str:
         """A readable unused name for the computed value."""
-        return fresh_name(self.flow, f"{self.name}_{_SUFFIX.get(self.first.value.op, self.first.value.op)}")
+        return fresh_name(
+            self.flow, f"{self.name}_{_SUFFIX.get(self.first.value.op, self.first.value.op)}"
+        )
 
     def refusal(self) -> str | None:
         """Why the web cannot be renamed, or None."""
@@ -218,9 +230,7 @@ class _Web:
     def _merge_point(self) -> ast.stmt | None:
         """The outermost branch or loop around the rebinding that the leaf is defined before."""
         (leaf,) = self.leaves
-        inside = {
-            parent for parent in self._around(leaf.statement or leaf.node)
-        }
+        inside = {parent for parent in self._around(leaf.statement or leaf.node)}
         outermost: ast.stmt | None = None
         for parent in self._around(self.first.node):
             if isinstance(parent, _COMPOUND) and parent not in inside:
@@ -243,7 +253,9 @@ class _Web:
         if self.merges:
             point = self._merge_point()
             assert point is not None
-            edits.append(Edit(EditKind.BEFORE, _statement_span(flow, point), f"{new} = {self.name}"))
+            edits.append(
+                Edit(EditKind.BEFORE, _statement_span(flow, point), f"{new} = {self.name}")
+            )
         return edits
 
 

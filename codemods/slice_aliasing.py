@@ -79,13 +79,22 @@ class SliceAliasing(Codemod):
                 source = _aliases_leaf(flow, definition)
                 if source is None:
                     continue
-                writes = [w for w in flow.all(Write) if w.scope is scope and _is_write_through(scope, definition, w)]
+                writes = [
+                    w
+                    for w in flow.all(Write)
+                    if w.scope is scope and _is_write_through(scope, definition, w)
+                ]
                 if not writes or _deliberate(flow, scope, definition, writes):
                     continue
                 yield self._report(flow, scope, definition, source, writes)
 
     def _report(
-        self, flow: ModuleFlow, scope: Scope, definition: Definition, source: Value, writes: list[Write]
+        self,
+        flow: ModuleFlow,
+        scope: Scope,
+        definition: Definition,
+        source: Value,
+        writes: list[Write],
     ) -> Finding:
         assert isinstance(definition.statement, ast.Assign)
         alias = definition.statement.value
@@ -105,7 +114,9 @@ class SliceAliasing(Codemod):
             why_not=why_not,
         )
 
-    def _clone(self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr) -> Fix:
+    def _clone(
+        self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr
+    ) -> Fix:
         value = definition.value
         hidden = value.op in ("data", "detach") or bool(value.cut)
         safety = Safety.UNSAFE if hidden else Safety.SAFE
@@ -123,7 +134,12 @@ def _aliases_leaf(flow: ModuleFlow, definition: Definition) -> Value | None:
     if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return None
     value = flow.value(statement.value)
-    if not value.view or value.storage is None or value.op in ("join", "write") or value.role & Role.LEAF:
+    if (
+        not value.view
+        or value.storage is None
+        or value.op in ("join", "write")
+        or value.role & Role.LEAF
+    ):
         return None
     source = value
     while source.view and source.inputs:
@@ -135,17 +151,26 @@ def _is_write_through(scope: Scope, definition: Definition, write: Write) -> boo
     base: ast.AST = write.base
     while isinstance(base, (ast.Attribute, ast.Subscript)):
         base = base.value
-    return isinstance(base, ast.Name) and reaching(scope, base) == {definition} and (
-        write.target.storages == definition.value.storages
-        or write.target.needs_grad is Certainty.NO
+    return (
+        isinstance(base, ast.Name)
+        and reaching(scope, base) == {definition}
+        and (
+            write.target.storages == definition.value.storages
+            or write.target.needs_grad is Certainty.NO
+        )
     )
 
 
-def _deliberate(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
+def _deliberate(
+    flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]
+) -> bool:
     """Whether the write is meant to reach the leaf."""
     if any(write.mode is not GradMode.ON for write in writes) or is_initialiser(scope.name):
         return True
-    if isinstance(definition.statement, ast.Assign) and flow.value(definition.statement.value).op == "data":
+    if (
+        isinstance(definition.statement, ast.Assign)
+        and flow.value(definition.statement.value).op == "data"
+    ):
         if any(w.value is not None and _comes_from_grad(w.value) for w in writes):
             return True  # a hand-written update
     return not _is_read(flow, scope, definition, writes)

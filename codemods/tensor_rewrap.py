@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import bracketed, reaches_graph, replaced, spelling
-from gradfix.flow.state import Backward, Call, GradMode
+from gradfix.flow.calls import REWRAPS
+from gradfix.flow.classes import is_module
+from gradfix.flow.queries import bracketed, own_nodes, reaches_graph, replaced, spelling
+from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, element_of
-from gradfix.model import Edit, EditKind, Finding, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
 class TensorRewrap(Codemod):
@@ -84,41 +85,73 @@ class TensorRewrap(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every copy of graph tensors that goes on towards the loss."""
         for call in flow.all(Call):
-            if not isinstance(call.node, ast.Call) or not call.result.cut or call.mode is GradMode.OFF:
+            if call.name not in REWRAPS or not isinstance(call.node, ast.Call):
                 continue
-            if call.result.cut != call.name or not call.name.startswith("torch."):
+            data = _data_node(call.node)
+            if data is None or call.mode is GradMode.OFF or not _cuts(flow, call, data):
                 continue
             place = reaches_graph(flow, call.node)
-            if place is None or _is_only_a_report(flow, call):
-                continue
-            yield self._report(flow, call, place)
+            if place is not None and not _is_only_a_report(flow, call):
+                yield self._report(flow, call, data, place)
 
-    def _report(self, flow: ModuleFlow, call: Call, place: ast.AST) -> Finding:
+    def _report(self, flow: ModuleFlow, call: Call, data: ast.expr, place: ast.AST) -> Finding:
         assert isinstance(call.node, ast.Call)
-        data = _data_node(call.node)
-        source = _first_tracked(flow.value(data))
-        because = [] if source is None or source.node is None else [
-            flow.note(source.node, "this value has a gradient history")
-        ]
-        because.append(Note(flow.span(call.node), "only its numbers are copied here"))
+        source = _inside(flow.value(data))
+        because = []
+        if source is not None and source.node is not None and hasattr(source.node, "lineno"):
+            because.append(flow.note(source.node, "this value is a graph tensor"))
+        because.append(flow.note(call.node, "only its numbers are copied here"))
         if place is not call.node:
             because.append(flow.note(place, "and the copy goes on from here, without history"))
-        plan = _rewrite(flow, call, data)
+        fix, why_not = None, None
+        try:
+            fix = _rewrite(flow, call, data)
+        except NotFixable as reason:
+            why_not = str(reason)
         return self.finding(
             flow.span(call.node),
             f"`{flow.source_of(call.node.func)}` copies graph tensors and cuts the graph",
             because=tuple(because),
             help="join graph tensors with torch.stack or torch.cat",
-            fix=None if isinstance(plan, str) else self.fix(plan.safety, plan.title, *plan.edits),
-            why_not=plan if isinstance(plan, str) else None,
+            fix=fix,
+            why_not=why_not,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    safety: Safety
-    title: str
-    edits: tuple[Edit, ...]
+def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
+    """Whether history is certainly lost, or what is done with the copy shows that it was wanted."""
+    value = flow.value(data)
+    if call.name in ("torch.as_tensor", "torch.asarray") and value.is_tensor:
+        return False
+    content = history_in(value)
+    if content is Certainty.YES:
+        return True
+    if content is Certainty.NO:
+        return False
+    if is_unreachable_leaf(flow, call):
+        return True  # nobody can train this leaf: the gradient was meant for the elements
+    if _inside(value) is None:
+        return False
+    return bool(_flags_set_later(flow, call)) or _is_forward(flow, call)
+
+
+def _is_forward(flow: ModuleFlow, call: Call) -> bool:
+    """Whether the copy is made in the ``forward`` of an ``nn.Module``."""
+    scope = call.scope
+    return (
+        scope.name == "forward"
+        and scope.class_node is not None
+        and is_module(flow, flow.self_of(scope))
+    )
+
+
+def is_unreachable_leaf(flow: ModuleFlow, call: Call) -> bool:
+    """``torch.tensor(..., requires_grad=True).sum()``: a leaf that nothing ever holds."""
+    flag = call.keyword("requires_grad")
+    if flag is None or flag.const is not True:
+        return False
+    parent = flow.parents.get(call.node)
+    return isinstance(parent, (ast.Attribute, ast.BinOp))
 
 
 def _data_node(call: ast.Call) -> ast.expr | None:
@@ -127,12 +160,26 @@ def _data_node(call: ast.Call) -> ast.expr | None:
     return next((k.value for k in call.keywords if k.arg == "data"), None)
 
 
-def _first_tracked(value: Value) -> Value | None:
-    """A value inside the data whose history is lost."""
+def history_in(value: Value) -> Certainty:
+    """Whether a tensor, or anything in a container, requires grad."""
+    if value.kind is not Kind.SEQUENCE:
+        return value.needs_grad
+    found = {history_in(part) for part in _parts(value)}
+    if Certainty.YES in found:
+        return Certainty.YES
+    return Certainty.NO if found == {Certainty.NO} else Certainty.MAYBE
+
+
+def _parts(value: Value) -> tuple[Value, ...]:
+    return (*(value.items or ()), *((value.element,) if value.element is not None else ()))
+
+
+def _inside(value: Value) -> Value | None:
+    """A tensor inside the data that may require grad."""
     if value.is_tensor:
-        return value if value.needs_grad is Certainty.YES else None
-    for part in (*(value.items or ()), *((value.element,) if value.element else ())):
-        found = _first_tracked(part)
+        return value if value.needs_grad is not Certainty.NO else None
+    for part in _parts(value):
+        found = _inside(part)
         if found is not None:
             return found
     return None
@@ -147,8 +194,11 @@ def _is_only_a_report(flow: ModuleFlow, call: Call) -> bool:
     parent = flow.parents.get(call.node)
     names = {call.node}
     if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
-        names |= {node for node, definitions in call.scope.uses.items()
-                  if any(d.statement is parent for d in definitions)}
+        names |= {
+            node
+            for node, definitions in call.scope.uses.items()
+            if any(d.statement is parent for d in definitions)
+        }
     for node in names:
         around = flow.parents.get(node)
         if isinstance(around, ast.Tuple) and isinstance(flow.parents.get(around), ast.Return):
@@ -158,35 +208,32 @@ def _is_only_a_report(flow: ModuleFlow, call: Call) -> bool:
     return False
 
 
-def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr | None) -> _Plan | str:
-    """The edits that keep the graph, or the reason why there are none."""
+def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
+    """The edits that keep the graph."""
     assert isinstance(call.node, ast.Call)
-    known = {"dtype", "device", "requires_grad", "data", None}
-    if data is None or any(k.arg not in known for k in call.node.keywords) or any(
-        k.arg is None for k in call.node.keywords
-    ):
-        return "the arguments of the call are not understood"
-    later = _requires_grad_later(flow, call)
-    if isinstance(later, str):
-        return later
+    known = {"dtype", "device", "requires_grad", "data"}
+    if any(k.arg not in known for k in call.node.keywords):
+        raise NotFixable("the arguments of the call are not understood")
     value = flow.value(data)
     if value.is_tensor:
-        joined = _single(flow, call, data, value)
+        text, safety = _single(flow, call, data, value)
     elif isinstance(data, (ast.List, ast.Tuple)):
-        joined = _literal(flow, call, data)
+        text, safety = _literal(flow, call, data)
     else:
-        joined = _container(flow, call, data, value)
-    if isinstance(joined, str):
-        return joined
-    text, safety = joined
-    return _Plan(safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later))
+        text, safety = _container(flow, call, data, value)
+    later = [Edit(EditKind.STATEMENT, flow.span(s), "") for s in _flags_set_later(flow, call)]
+    return Fix(
+        safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
+    )
 
 
-def _requires_grad_later(flow: ModuleFlow, call: Call) -> tuple[Edit, ...] | str:
-    """``y.requires_grad = True`` on the copy would raise on a tensor with history: remove it."""
-    edits = []
-    reached = {call.node} | {v.node for v in flow.consumers(call.node) if v.is_tensor and v.node}
-    for node in ast.walk(call.scope.node):
+def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
+    """Statements that set ``requires_grad`` on the copy; on a tensor with history they would raise."""
+    reached = {call.node} | {
+        v.node for v in flow.consumers(call.node, lambda v: v.is_tensor) if v.node is not None
+    }
+    found: list[ast.stmt] = []
+    for node in own_nodes(call.scope):
         target: ast.expr | None = None
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             if node.targets[0].attr == "requires_grad":
@@ -195,21 +242,17 @@ def _requires_grad_later(flow: ModuleFlow, call: Call) -> tuple[Edit, ...] | str
             func = node.value.func
             if isinstance(func, ast.Attribute) and func.attr == "requires_grad_":
                 target = func.value
-        if target is not None and (found := flow.value(target).node) in reached and found is not None:
-            if not isinstance(node, ast.stmt):
-                return "requires_grad is set on the copy later"
-            edits.append(Edit(EditKind.STATEMENT, flow.span(node), ""))
-    return tuple(edits)
+        if target is not None and isinstance(node, ast.stmt) and flow.value(target).node in reached:
+            found.append(node)
+    return found
 
 
-def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety] | str:
+def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
     """``torch.tensor(x)`` of one tensor."""
     assert isinstance(call.node, ast.Call)
     options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    flags = [k for k in call.node.keywords if k.arg == "requires_grad"]
-    if flags and any(b.loss.node is call.node or call.node in {i.node for i in b.loss.inputs}
-                     for b in flow.all(Backward)):
-        return "the loss itself is wrapped again (see loss-rewrap)"
+    if any(k.arg == "requires_grad" for k in call.node.keywords):
+        raise NotFixable("a tensor is wrapped again as a leaf (see loss-rewrap)")
     text = bracketed(flow.source_of(data), data)
     if options:
         text = f"{text}.to({', '.join(options)})"
@@ -218,44 +261,38 @@ def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple
     return text, Safety.SAFE if value.needs_grad is Certainty.YES else Safety.UNSAFE
 
 
-def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[str, Safety] | str:
+def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[str, Safety]:
     """A list or tuple written out."""
     stack = spelling(flow, call.scope, "torch.stack")
     if stack is None:
-        return "the file has no name for torch.stack"
+        raise NotFixable("the file has no name for torch.stack")
     items = [flow.value(item) for item in data.elts]
     if any(isinstance(item, ast.Starred) for item in data.elts):
-        return "the list unpacks another one"
+        raise NotFixable("the list unpacks another one")
     if all(isinstance(item, (ast.List, ast.Tuple)) for item in data.elts):
         rows = []
         safety = Safety.SAFE
         for item in data.elts:
             row = _joined(flow, item, stack, call)
-            if isinstance(row, str):
-                return row
             rows.append((item, row[0]))
             safety = max(safety, row[1], key=_RANK.__getitem__)
         inner = replaced(flow, data, dict(rows))
         return _with_options(flow, call, f"{stack}({inner})", safety, items)
     row = _joined(flow, data, stack, call)
-    if isinstance(row, str):
-        return row
     return _with_options(flow, call, row[0], row[1], items)
 
 
 _RANK = {Safety.SAFE: 0, Safety.UNSAFE: 1, Safety.MANUAL: 2}
 
 
-def _joined(
-    flow: ModuleFlow, data: ast.expr, stack: str, call: Call
-) -> tuple[str, Safety] | str:
+def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[str, Safety]:
     """``stack([...])`` of one row whose elements are one number each."""
     if not isinstance(data, (ast.List, ast.Tuple)):
-        return "rows of different kinds"
+        raise NotFixable("rows of different kinds")
     items = [flow.value(item) for item in data.elts]
     tensors = [item for item in items if item.is_tensor]
     if not tensors or any(item.kind not in (Kind.TENSOR, Kind.NUMBER) for item in items):
-        return "it is not known what some of the elements are"
+        raise NotFixable("it is not known what some of the elements are")
     parts: dict[ast.AST, str] = {}
     shapes = {item.shape for item in tensors}
     module = stack.rpartition(".")[0]
@@ -263,9 +300,9 @@ def _joined(
     for node, item in zip(data.elts, items, strict=True):
         if item.kind is Kind.NUMBER:
             if tensor is None:
-                return "the file has no name for torch.tensor"
+                raise NotFixable("the file has no name for torch.tensor")
             if item.cut:
-                return "one element was taken out of the graph before"
+                raise NotFixable("one element was taken out of the graph before")
             like = _device_source(flow, data, items)
             parts[node] = f"{tensor}({flow.source_of(node)}{like})"
     text = replaced(flow, data, parts)
@@ -273,23 +310,33 @@ def _joined(
         return f"{stack}({text})", Safety.SAFE
     if shapes == {(1,)} and len(tensors) == len(items):
         cat = spelling(flow, call.scope, "torch.cat")
-        return (f"{cat}({text})", Safety.SAFE) if cat else "the file has no name for torch.cat"
+        if cat is None:
+            raise NotFixable("the file has no name for torch.cat")
+        return f"{cat}({text})", Safety.SAFE
     if None in shapes and len(tensors) == len(items):
         # One-element tensors of any shape count as numbers in torch.tensor.
         return f"{stack}({text}).reshape({len(items)})", Safety.UNSAFE
-    one = {node: f"{bracketed(flow.source_of(node), node)}.reshape(())"
-           for node, item in zip(data.elts, items, strict=True) if item.is_tensor and item.shape != ()}
+    one = {
+        node: f"{bracketed(flow.source_of(node), node)}.reshape(())"
+        for node, item in zip(data.elts, items, strict=True)
+        if item.is_tensor and item.shape != ()
+    }
     return f"{stack}({replaced(flow, data, {**parts, **one})})", (
-        Safety.UNSAFE if None in shapes else Safety.SAFE)
+        Safety.UNSAFE if None in shapes else Safety.SAFE
+    )
 
 
 def _device_source(flow: ModuleFlow, data: ast.List | ast.Tuple, items: list[Value]) -> str:
     """Numbers join tensors of a known float type as they are; otherwise of the tensor's own type."""
     dtypes = {item.dtype for item in items if item.is_tensor}
     if dtypes == {"default"}:
-        return ", dtype=torch.get_default_dtype()" if any(
-            isinstance(i.const, int) or i.const is None for i in items if i.kind is Kind.NUMBER
-        ) else ""
+        return (
+            ", dtype=torch.get_default_dtype()"
+            if any(
+                isinstance(i.const, int) or i.const is None for i in items if i.kind is Kind.NUMBER
+            )
+            else ""
+        )
     first = next(n for n, i in zip(data.elts, items, strict=True) if i.is_tensor)
     return f", dtype={bracketed(flow.source_of(first), first)}.dtype"
 
@@ -322,18 +369,18 @@ def _dtypes_of(items: list[Value]) -> set[str | None]:
     return found
 
 
-def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety] | str:
+def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
     """A list held by a name, or a comprehension: its length and elements are known only as a whole."""
     element = element_of(value)
-    if element is None or not element.is_tensor:
-        return "it is not known what the list holds"
+    if element is None or not (element.is_tensor or element.kind is Kind.UNKNOWN):
+        raise NotFixable("it is not known what the list holds")
     stack = spelling(flow, call.scope, "torch.stack")
     if stack is None:
-        return "the file has no name for torch.stack"
+        raise NotFixable("the file has no name for torch.stack")
     if isinstance(data, ast.GeneratorExp):
-        return "the data is a generator"
+        raise NotFixable("the data is a generator")
     text = f"{stack}({flow.source_of(data)})"
     safety = Safety.SAFE if isinstance(value.length, int) and value.length > 0 else Safety.UNSAFE
-    if element.shape != ():
+    if not element.is_tensor or element.shape != ():
         text, safety = f"{text}.reshape(-1)", Safety.UNSAFE
     return _with_options(flow, call, text, safety, [element])

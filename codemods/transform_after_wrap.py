@@ -105,8 +105,11 @@ class TransformAfterWrap(Codemod):
         fix, why_not = None, None
         try:
             text = _wrap_last(flow, call.node, top, call.result)
-            fix = self.fix(Safety.SAFE, "transform first, wrap last",
-                           Edit(EditKind.REPLACE, flow.span(top), text))
+            fix = self.fix(
+                Safety.SAFE,
+                "transform first, wrap last",
+                Edit(EditKind.REPLACE, flow.span(top), text),
+            )
         except NotFixable as reason:
             why_not = str(reason)
         yield self.finding(
@@ -151,11 +154,20 @@ class TransformAfterWrap(Codemod):
             )
 
     def _rewrap(
-        self, flow: ModuleFlow, scope: Scope, leaf: Definition, transform: Definition, mark: ast.stmt | None
+        self,
+        flow: ModuleFlow,
+        scope: Scope,
+        leaf: Definition,
+        transform: Definition,
+        mark: ast.stmt | None,
     ) -> Fix:
-        assert isinstance(leaf.statement, ast.Assign) and isinstance(transform.statement, ast.Assign)
+        assert isinstance(leaf.statement, ast.Assign) and isinstance(
+            transform.statement, ast.Assign
+        )
         right = transform.statement.value
-        reads = {n for n in ast.walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
+        reads = {
+            n for n in ast.walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)
+        }
         marks = set() if mark is None else {n for n in ast.walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
         if others:
@@ -166,9 +178,14 @@ class TransformAfterWrap(Codemod):
         _must_not_need_grad(flow, right, reads)
         text = flow.source_of(right)
         if mark is not None:
-            return self.fix(Safety.SAFE, "transform first, make it a leaf last",
-                            Edit(EditKind.STATEMENT, flow.span(mark), ""),
-                            Edit(EditKind.REPLACE, flow.span(right), f"{bracketed(text, right)}.requires_grad_()"))
+            return self.fix(
+                Safety.SAFE,
+                "transform first, make it a leaf last",
+                Edit(EditKind.STATEMENT, flow.span(mark), ""),
+                Edit(
+                    EditKind.REPLACE, flow.span(right), f"{bracketed(text, right)}.requires_grad_()"
+                ),
+            )
         made = leaf.statement.value
         assert isinstance(made, ast.Call)
         if _wraps_data(leaf.value):
@@ -178,9 +195,12 @@ class TransformAfterWrap(Codemod):
         else:
             wrapped = f"{bracketed(text, right)}.requires_grad_()"
             raw = _without_requires_grad(flow, made)
-        return self.fix(Safety.SAFE, "transform first, wrap last",
-                        Edit(EditKind.REPLACE, flow.span(made), raw),
-                        Edit(EditKind.REPLACE, flow.span(right), wrapped))
+        return self.fix(
+            Safety.SAFE,
+            "transform first, wrap last",
+            Edit(EditKind.REPLACE, flow.span(made), raw),
+            Edit(EditKind.REPLACE, flow.span(right), wrapped),
+        )
 
 
 def _outermost(flow: ModuleFlow, node: ast.expr) -> ast.expr:
@@ -217,8 +237,10 @@ def _transforms_value(result: Value, source: Value) -> bool:
 def _is_kept(flow: ModuleFlow, top: ast.expr) -> bool:
     """Whether the result gets a name, an attribute or a place in a container."""
     parent = flow.parents.get(top)
-    return isinstance(parent, (ast.Assign, ast.AnnAssign, ast.List, ast.Tuple, ast.Dict, ast.ListComp,
-                               ast.DictComp))
+    return isinstance(
+        parent,
+        (ast.Assign, ast.AnnAssign, ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.DictComp),
+    )
 
 
 def _wraps_data(value: Value) -> bool:
@@ -235,7 +257,9 @@ def _data(call: ast.Call) -> ast.expr:
     return call.args[0]
 
 
-def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: set[ast.Name] | set[ast.expr]) -> None:
+def _must_not_need_grad(
+    flow: ModuleFlow, top: ast.expr, leaves: set[ast.Name] | set[ast.expr]
+) -> None:
     """The transformation is evaluated before the leaf exists: it must not need its own gradients."""
     inside = {child for leaf in leaves for child in ast.walk(leaf)}
     for node in ast.walk(top):
@@ -244,7 +268,9 @@ def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: set[ast.Name] |
             if value is not None and value.is_tensor and value.needs_grad is not Certainty.NO:
                 path = flow.parents.get(node)
                 if not (isinstance(path, ast.Attribute) or value.op in ("Parameter",) and False):
-                    raise NotFixable("the transformation uses another tensor that may need a gradient")
+                    raise NotFixable(
+                        "the transformation uses another tensor that may need a gradient"
+                    )
 
 
 def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) -> str:
@@ -300,9 +326,17 @@ def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[De
             continue
         if value.role & Role.LEAF and value.op not in CASTS:
             continue
-        source = next((n for n in ast.walk(statement.value) if isinstance(n, ast.Name)
-                       and reaching(scope, n) == {leaf}), None)
-        if source is None or any(flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs):
+        source = next(
+            (
+                n
+                for n in ast.walk(statement.value)
+                if isinstance(n, ast.Name) and reaching(scope, n) == {leaf}
+            ),
+            None,
+        )
+        if source is None or any(
+            flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs
+        ):
             continue
         same_name = other.name == leaf.name
         if same_name and value.op not in VIEWS | CASTS:

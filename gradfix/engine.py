@@ -28,6 +28,8 @@ from gradfix.suppress import comments, suppressions
 if TYPE_CHECKING:
     import libcst
 
+    from gradfix.flow import ModuleFlow
+
 _PATIENCE = 10
 _Reasons = dict[tuple[str, ...], str]
 
@@ -129,6 +131,7 @@ def _find(
         facts = flow.analyse(text)
         for codemod in triggered:
             findings += codemod.find(facts)
+        findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
     else:
         flow.parse(text)  # a file that does not parse never looks clean
     comments_of = suppressions(text)
@@ -137,6 +140,28 @@ def _find(
     refusal = _refusal(text) if findings else None
     lines = split_lines(text)
     return [_judged(finding, settings, refusal, reasons, lines) for finding in findings]
+
+
+def _held_back(findings: list[Finding], facts: ModuleFlow, modernising: set[str]) -> list[Finding]:
+    """Modernising fixes wait where the same function has a fault that nothing mends.
+
+    Such a function has to be looked at by a person, who should see it as it was written.
+    """
+    faults = {
+        facts.function_at(f.span.row): f
+        for f in findings
+        if f.fix is None and f.code not in modernising
+    }
+    held = []
+    for finding in findings:
+        fault = faults.get(facts.function_at(finding.span.row))
+        if finding.code in modernising and finding.fix is not None and fault is not None:
+            reason = (
+                f"{fault.code} on line {fault.span.row} of the same function has to be mended first"
+            )
+            finding = replace(finding, fix=None, not_fixed_reason=reason)
+        held.append(finding)
+    return held
 
 
 def _judged(

@@ -43,7 +43,10 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
             return f"the attribute `{store.name}`"
     for value in flow.made:
         if value.kind in (Kind.SEQUENCE, Kind.DICT) and _holds(value, storages):
-            if value.op not in ("chunk", "split", "unbind", "tensor_split") and value.name not in ("zip", "values"):
+            if value.op not in ("chunk", "split", "unbind", "tensor_split") and value.name not in (
+                "zip",
+                "values",
+            ):
                 return "a container"
     return None
 
@@ -93,5 +96,6 @@ def _ancestry(value: Value) -> list[Value]:
 def _read_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
     own = set(own_nodes(scope))
     return any(
-        isinstance(node, ast.Name) and node.id == name and node not in own for node in ast.walk(flow.tree)
+        isinstance(node, ast.Name) and node.id == name and node not in own
+        for node in ast.walk(flow.tree)
     )

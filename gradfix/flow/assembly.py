@@ -225,7 +225,12 @@ def _constant(flow: ModuleFlow, node: ast.expr) -> int | None:
 
 
 def _is_full(node: ast.expr) -> bool:
-    return isinstance(node, ast.Slice) and node.lower is None and node.upper is None and node.step is None
+    return (
+        isinstance(node, ast.Slice)
+        and node.lower is None
+        and node.upper is None
+        and node.step is None
+    )
 
 
 def _is_ellipsis(node: ast.expr) -> bool:

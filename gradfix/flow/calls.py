@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradfix.flow import classes, dtypes, layers, shapes
-from gradfix.flow.state import Backward, GradMode, OptimizerMade
+from gradfix.flow.state import Backward, GradMode, OptimizerMade, result_role
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.tensors import Argument, TensorOps, may_need_grad, requires_grad_role
 from gradfix.flow.torch_ops import op_facts
@@ -38,7 +38,9 @@ ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int
 _NUMBER_METHODS = frozenset(
     "size dim numel nelement ndimension element_size data_ptr storage_offset stride get_device".split()
 )
-_FLAG_METHODS = frozenset("is_floating_point is_contiguous is_complex is_signed equal allclose".split())
+_FLAG_METHODS = frozenset(
+    "is_floating_point is_contiguous is_complex is_signed equal allclose".split()
+)
 #: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), absent from the tables.
 CONVERSIONS = {
     "float": "float32",
@@ -113,7 +115,9 @@ class Calls(TensorOps):
         for item in node.args:
             value = self.eval(item)
             if isinstance(item, ast.Starred):
-                value = replace(value, name="starred") if value.kind is Kind.SEQUENCE else unknown(item)
+                value = (
+                    replace(value, name="starred") if value.kind is Kind.SEQUENCE else unknown(item)
+                )
             arguments.append(Argument(None, item, value))
         for keyword in node.keywords:
             value = self.eval(keyword.value)
@@ -133,6 +137,9 @@ class Calls(TensorOps):
             return Value(Kind.CONTEXT, node=node, name=name, const=on)
         if name.startswith("torch.optim.") and name.rpartition(".")[2][:1].isupper():
             return self._optimizer(node, name, arguments)
+        if name.startswith("torch.distributions.") and name.rpartition(".")[2][:1].isupper():
+            inputs = tuple(argument.value for argument in arguments)
+            return Value(Kind.DISTRIBUTION, Role.UNTRACKED, node, "distribution", inputs, name=name)
         if name.startswith("torch.nn.functional."):
             return self.tensor_op(node, name.rpartition(".")[2], "functional", arguments)
         if layers.is_layer(name):
@@ -149,7 +156,9 @@ class Calls(TensorOps):
             cut = name if may_need_grad(inputs) else ""
             kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
             return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
-        builtin = _BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
+        builtin = (
+            _BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
+        )
         if builtin is not None:
             return builtin(self, node, arguments)
         if name.removeprefix("builtins.") in _ESCAPING:
@@ -157,7 +166,9 @@ class Calls(TensorOps):
         self._invalidate(arguments)
         return unknown(node, inputs)
 
-    def _call_value(self, node: ast.Call, function: Value | None, arguments: list[Argument]) -> Value:
+    def _call_value(
+        self, node: ast.Call, function: Value | None, arguments: list[Argument]
+    ) -> Value:
         inputs = tuple(argument.value for argument in arguments)
         if function is None:
             return unknown(node, inputs)
@@ -166,8 +177,11 @@ class Calls(TensorOps):
         if function.kind is Kind.CLASS:
             return classes.instantiate(self.flow, function, node, inputs)
         if function.kind is Kind.INSTANCE:
-            method = classes.method(self.flow, function, "forward" if classes.is_module(
-                self.flow, function) else "__call__")
+            method = classes.method(
+                self.flow,
+                function,
+                "forward" if classes.is_module(self.flow, function) else "__call__",
+            )
             if method is not None:
                 function = method
         if function.kind is Kind.FUNCTION:
@@ -199,10 +213,19 @@ class Calls(TensorOps):
             # The same tensor or a recorded conversion of it: nothing is cut.
             # (https://docs.pytorch.org/docs/stable/generated/torch.as_tensor.html)
             dtype = dtypes.of_argument(given) if given is not None else data.dtype
-            return replace(data, node=node, op="to", inputs=inputs, dtype=dtype, parameter=False,
-                           storages=data.storages | {Storage(node)})
+            return replace(
+                data,
+                node=node,
+                op="to",
+                inputs=inputs,
+                dtype=dtype,
+                parameter=False,
+                storages=data.storages | {Storage(node)},
+            )
         if legacy is not None and (data is None or data.kind is Kind.NUMBER):
-            shape = shapes.sizes([argument.value for argument in arguments if argument.keyword is None])
+            shape = shapes.sizes(
+                [argument.value for argument in arguments if argument.keyword is None]
+            )
             return self.new_tensor(node, name, inputs, arguments, shape, legacy)
         shape, dtype, cut = literal_tensor(data)
         if legacy is not None:
@@ -224,7 +247,9 @@ class Calls(TensorOps):
         leaves = frozenset({Leaf(node, True)}) if role & Role.LEAF else frozenset()
         dtype = None if self.flow.changes_dtypes or data is None else data.dtype
         # Parameter(data) is a new leaf over the memory of ``data``.
-        storages = data.storages if data is not None and data.is_tensor else frozenset({Storage(node)})
+        storages = (
+            data.storages if data is not None and data.is_tensor else frozenset({Storage(node)})
+        )
         return Value(
             Kind.TENSOR, role, node, "Parameter", inputs, storages, False,
             data.shape if data is not None and data.is_tensor else None, dtype, leaves,
@@ -237,7 +262,9 @@ class Calls(TensorOps):
         made = self.new_tensor(node, "Variable", inputs, arguments, None, None)
         if data is not None and data.is_tensor:
             cut = "Variable" if data.needs_grad is Certainty.YES else ""
-            return replace(made, storages=data.storages, shape=data.shape, dtype=data.dtype, cut=cut)
+            return replace(
+                made, storages=data.storages, shape=data.shape, dtype=data.dtype, cut=cut
+            )
         made.storages = frozenset({Storage(node)})
         return made
 
@@ -257,8 +284,12 @@ class Calls(TensorOps):
 
     def _set_grad_enabled(self, node: ast.Call, arguments: list[Argument]) -> Value:
         const = arguments[0].value.const if arguments else None
-        value = Value(Kind.CONTEXT, node=node, name="torch.set_grad_enabled",
-                      const=const if isinstance(const, bool) else None)
+        value = Value(
+            Kind.CONTEXT,
+            node=node,
+            name="torch.set_grad_enabled",
+            const=const if isinstance(const, bool) else None,
+        )
         self.state.mode = mode_of(value)
         return value
 
@@ -286,6 +317,8 @@ class Calls(TensorOps):
         inputs = (receiver, *(argument.value for argument in arguments))
         if receiver.is_tensor:
             return self._tensor_method(node, receiver, name, arguments)
+        if receiver.kind is Kind.DISTRIBUTION:
+            return self._distribution_method(node, receiver, name, inputs)
         if receiver.kind is Kind.SEQUENCE:
             return self._list_method(node, receiver, name, arguments)
         if receiver.kind is Kind.MODULE:
@@ -298,9 +331,31 @@ class Calls(TensorOps):
             return self._reveal(node, receiver, name, arguments)
         op = op_facts(name, "method") if name.endswith("_") else None
         if op is not None and op.inplace and op.writes and receiver.kind is Kind.UNKNOWN:
-            self.write(node, receiver, node.func.value, "method", name, None,
-                       tuple(argument.value for argument in arguments))
+            self.write(
+                node,
+                receiver,
+                node.func.value,
+                "method",
+                name,
+                None,
+                tuple(argument.value for argument in arguments),
+            )
         self._invalidate(arguments)
+        return unknown(node, inputs)
+
+    def _distribution_method(
+        self, node: ast.Call, receiver: Value, name: str, inputs: tuple[Value, ...]
+    ) -> Value:
+        """``log_prob``, ``rsample`` and ``entropy`` are differentiable in the parameters; ``sample`` is not.
+
+        (https://docs.pytorch.org/docs/stable/distributions.html)
+        """
+        fresh = frozenset({Storage(node)})
+        if name in ("log_prob", "entropy", "rsample", "cdf", "icdf"):
+            role = result_role((*receiver.inputs, *inputs[1:]), self.state.mode)
+            return Value(Kind.TENSOR, role, node, name, inputs, fresh)
+        if name in ("sample", "sample_n", "enumerate_support"):
+            return Value(Kind.TENSOR, Role.UNTRACKED, node, name, inputs, fresh)
         return unknown(node, inputs)
 
     def _reveal(
@@ -322,7 +377,9 @@ class Calls(TensorOps):
         if name in ESCAPES:
             cut = name if receiver.needs_grad is Certainty.YES or receiver.cut else ""
             kind = Kind.NUMBER if name == "item" else Kind.FOREIGN
-            made = Value(kind, Role.UNTRACKED, node, name, inputs, cut=cut, name="numpy", owner=receiver)
+            made = Value(
+                kind, Role.UNTRACKED, node, name, inputs, cut=cut, name="numpy", owner=receiver
+            )
             made.storages = receiver.storages if name == "numpy" else made.storages
             return made
         if name in _NUMBER_METHODS:
@@ -340,8 +397,18 @@ class Calls(TensorOps):
             return foreign(node, "hook", inputs)
         if name in ("detach", "detach_"):
             cut = "detach" if receiver.needs_grad is Certainty.YES else receiver.cut
-            return replace(receiver, role=Role.UNTRACKED, node=node, op="detach", inputs=(receiver,),
-                           view=True, leaves=frozenset(), cut=cut, parameter=False, owner=receiver)
+            return replace(
+                receiver,
+                role=Role.UNTRACKED,
+                node=node,
+                op="detach",
+                inputs=(receiver,),
+                view=True,
+                leaves=frozenset(),
+                cut=cut,
+                parameter=False,
+                owner=receiver,
+            )
         if name in CONVERSIONS or name in ("to", "cuda", "cpu", "type"):
             return self._convert(node, receiver, name, arguments, inputs)
         me = Argument(None, node.func.value, receiver)
@@ -358,7 +425,9 @@ class Calls(TensorOps):
                 dtype = dtypes.of_argument(argument.value) or dtype
             elif argument.value.kind is Kind.UNKNOWN or argument.value.is_tensor:
                 dtype = None
-        changes = (dtype == "float64" and receiver.dtype in ("default", "float32")) or name == "cuda"
+        changes = (
+            dtype == "float64" and receiver.dtype in ("default", "float32")
+        ) or name == "cuda"
         role, cut, leaves = receiver.role, receiver.cut, receiver.leaves
         if dtypes.is_integer(dtype):
             cut = name if receiver.needs_grad is Certainty.YES else ""
@@ -368,8 +437,19 @@ class Calls(TensorOps):
         elif role & Role.LEAF:
             role = (role & ~Role.LEAF) | Role.TRACKED if changes else role | Role.TRACKED
         storages = frozenset({Storage(node)}) | (frozenset() if changes else receiver.storages)
-        return replace(receiver, role=role, node=node, op=name, inputs=inputs, storages=storages,
-                       dtype=dtype, leaves=leaves, cut=cut, parameter=False, symbol=None)
+        return replace(
+            receiver,
+            role=role,
+            node=node,
+            op=name,
+            inputs=inputs,
+            storages=storages,
+            dtype=dtype,
+            leaves=leaves,
+            cut=cut,
+            parameter=False,
+            symbol=None,
+        )
 
     def _size_method(
         self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
@@ -378,15 +458,22 @@ class Calls(TensorOps):
         if name == "size" and not arguments:
             if receiver.shape is not None and None not in receiver.shape:
                 return sequence([_size(d) for d in receiver.shape], node=node, name="shape")
-            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape",
-                         element=number())
+            return Value(
+                Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape", element=number()
+            )
         if name == "size":
             at = arguments[0].value.const
-            if isinstance(at, int) and receiver.shape is not None and -len(receiver.shape) <= at < len(receiver.shape):
+            if (
+                isinstance(at, int)
+                and receiver.shape is not None
+                and -len(receiver.shape) <= at < len(receiver.shape)
+            ):
                 dim = receiver.shape[at]
                 if dim is not None:
                     return _size(dim)
-            return number(symbol=f"{symbol}[{at}]" if symbol and isinstance(at, int) else None, node=node)
+            return number(
+                symbol=f"{symbol}[{at}]" if symbol and isinstance(at, int) else None, node=node
+            )
         if name in ("dim", "ndimension") and receiver.shape is not None:
             return number(len(receiver.shape), node=node)
         if name in ("numel", "nelement"):
@@ -415,7 +502,9 @@ class Calls(TensorOps):
             grow(receiver, None)
             return foreign(node, "constant")
         if name == "copy":
-            return sequence(receiver.items, element=receiver.element, length=receiver.length, node=node)
+            return sequence(
+                receiver.items, element=receiver.element, length=receiver.length, node=node
+            )
         return number(node=node) if name in ("index", "count") else unknown(node, inputs)
 
     # -- builtins -----------------------------------------------------------------------------
@@ -449,8 +538,15 @@ class Calls(TensorOps):
         elif start == 0 and step == 1:
             length = stop
         counter = Counter(start, stop, step, node)
-        return Value(Kind.SEQUENCE, Role.UNTRACKED, node, element=number(), length=length, name="range",
-                     counter=counter)
+        return Value(
+            Kind.SEQUENCE,
+            Role.UNTRACKED,
+            node,
+            element=number(),
+            length=length,
+            name="range",
+            counter=counter,
+        )
 
     def _enumerate(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
@@ -465,7 +561,9 @@ class Calls(TensorOps):
 
     def _zip(self, node: ast.Call, arguments: list[Argument]) -> Value:
         items = [self.element(argument.node, argument.value) for argument in arguments]
-        return sequence(None, element=sequence(items, node=node, name="tuple"), node=node, name="zip")
+        return sequence(
+            None, element=sequence(items, node=node, name="tuple"), node=node, name="zip"
+        )
 
     def _to_list(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
@@ -544,8 +642,15 @@ def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> V
     if value.items is not None:
         items = tuple(detach_identity(item, node, inputs) for item in value.items)
     storages = value.storages if value.is_leaf else Value().storages
-    return replace(value, node=node, op="call", inputs=(value, *inputs), storages=storages, items=items,
-                   symbol=None)
+    return replace(
+        value,
+        node=node,
+        op="call",
+        inputs=(value, *inputs),
+        storages=storages,
+        items=items,
+        symbol=None,
+    )
 
 
 def literal_tensor(data: Value | None) -> tuple[Shape | None, str | None, bool]:
@@ -566,18 +671,25 @@ def literal_tensor(data: Value | None) -> tuple[Shape | None, str | None, bool]:
         return None, None, False
     if data.items is None:
         inner = None if data.element is None else literal_tensor(data.element)
-        return ((data.length,) if inner and inner[0] == () else None), inner[1] if inner else None, bool(
-            inner and inner[2]
+        return (
+            ((data.length,) if inner and inner[0] == () else None),
+            inner[1] if inner else None,
+            bool(inner and inner[2]),
         )
     parts = [literal_tensor(item) for item in data.items]
     cut = any(part[2] for part in parts)
     if all(item.kind in (Kind.NUMBER, Kind.TENSOR) for item in data.items):
         kinds = {part[1] for part in parts}
-        dtype = "default" if "default" in kinds and None not in kinds else (
-            kinds.pop() if len(kinds) == 1 else None)
+        dtype = (
+            "default"
+            if "default" in kinds and None not in kinds
+            else (kinds.pop() if len(kinds) == 1 else None)
+        )
         return (len(parts),), dtype, cut
     first = parts[0][0]
-    shape = (len(parts), *first) if first is not None and all(p[0] == first for p in parts) else None
+    shape = (
+        (len(parts), *first) if first is not None and all(p[0] == first for p in parts) else None
+    )
     return shape, parts[0][1] if len({p[1] for p in parts}) == 1 else None, cut
 
 

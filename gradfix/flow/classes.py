@@ -15,8 +15,20 @@ if TYPE_CHECKING:
 Method = ast.FunctionDef | ast.AsyncFunctionDef
 
 #: Methods whose purpose is to write values into parameters.
-_INITIALISERS = frozenset({"__init__", "reset_parameters", "init_weights", "_init_weights", "initialize",
-                           "reset", "_reset_parameters", "weight_init", "weights_init", "init_parameters"})
+_INITIALISERS = frozenset(
+    {
+        "__init__",
+        "reset_parameters",
+        "init_weights",
+        "_init_weights",
+        "initialize",
+        "reset",
+        "_reset_parameters",
+        "weight_init",
+        "weights_init",
+        "init_parameters",
+    }
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -52,7 +64,11 @@ def collect(node: ast.ClassDef) -> ClassFacts:
             and isinstance(child.value, ast.Name)
         ):
             facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
-        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name) and child.func.id == "setattr":
+        elif (
+            isinstance(child, ast.Call)
+            and isinstance(child.func, ast.Name)
+            and child.func.id == "setattr"
+        ):
             facts.dynamic = True
     return facts
 
@@ -60,7 +76,11 @@ def collect(node: ast.ClassDef) -> ClassFacts:
 def _decorator(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         node = node.func
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id if isinstance(node, ast.Name) else ""
+    )
 
 
 def is_initialiser(name: str) -> bool:
@@ -70,7 +90,9 @@ def is_initialiser(name: str) -> bool:
 
 def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
     """The facts of a class or instance value defined in this file."""
-    return flow.class_facts(value.definition) if isinstance(value.definition, ast.ClassDef) else None
+    return (
+        flow.class_facts(value.definition) if isinstance(value.definition, ast.ClassDef) else None
+    )
 
 
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
@@ -89,7 +111,8 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
     if facts is None:
         return value.kind is Kind.MODULE
     return any(
-        base.kind is Kind.REFERENCE and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
+        base.kind is Kind.REFERENCE
+        and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
         for entry in lineage(flow, facts)
         for base in entry.bases
     )
@@ -98,7 +121,8 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
 def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
     """Whether every base class is in this file, ``object`` or PyTorch's."""
     return all(
-        base.kind is Kind.CLASS or (base.kind is Kind.REFERENCE and base.name.startswith(("torch.", "builtins.")))
+        base.kind is Kind.CLASS
+        or (base.kind is Kind.REFERENCE and base.name.startswith(("torch.", "builtins.")))
         for entry in lineage(flow, facts)
         for base in entry.bases
     )
@@ -142,12 +166,24 @@ def attribute(
         missing.symbol = symbol
         return missing
     value = join_all(values)
-    if value.symbol is None and sum(entry.written.get(name, 0) for entry in lineage(flow, facts)) == 1:
+    if (
+        value.symbol is None
+        and sum(entry.written.get(name, 0) for entry in lineage(flow, facts)) == 1
+    ):
         value.symbol = symbol
     return value
 
 
-def instantiate(flow: ModuleFlow, function: Value, node: ast.AST, inputs: tuple[Value, ...]) -> Value:
+def instantiate(
+    flow: ModuleFlow, function: Value, node: ast.AST, inputs: tuple[Value, ...]
+) -> Value:
     """``Class(...)`` for a class of this file."""
-    return Value(Kind.INSTANCE, Role.UNTRACKED, node, "instance", (function, *inputs),
-                 definition=function.definition, name=function.name)
+    return Value(
+        Kind.INSTANCE,
+        Role.UNTRACKED,
+        node,
+        "instance",
+        (function, *inputs),
+        definition=function.definition,
+        name=function.name,
+    )

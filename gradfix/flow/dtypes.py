@@ -27,7 +27,9 @@ _ALIASES = {
 _COMPARISONS = frozenset(
     "eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_not any all".split()
 )
-_INDEX_RESULTS = frozenset("argmax argmin argsort nonzero bincount searchsorted randperm randint".split())
+_INDEX_RESULTS = frozenset(
+    "argmax argmin argsort nonzero bincount searchsorted randperm randint".split()
+)
 _KEEPS = frozenset(
     "clone sum cumsum prod stack cat concat where max min clamp abs neg relu flip roll sort".split()
 )
@@ -47,7 +49,9 @@ LEGACY_TYPES = {
 def named(name: str) -> str | None:
     """The dtype called ``torch.<name>``, or None when that is no dtype."""
     name = _ALIASES.get(name, name)
-    return name if name in INTEGERS or name in ("float16", "bfloat16", "float32", "float64") else None
+    return (
+        name if name in INTEGERS or name in ("float16", "bfloat16", "float32", "float64") else None
+    )
 
 
 def of_argument(value: Value | None) -> str | None:
@@ -106,7 +110,9 @@ def _factory_dtype(name: str, bound: Mapping[str, list[tuple[ast.AST, Value]]]) 
     if name in _INDEX_RESULTS:
         return "int64"
     if name in ("full", "arange"):
-        numbers = [v.const for key in ("fill_value", "start", "end", "step") for _, v in bound.get(key, ())]
+        numbers = [
+            v.const for key in ("fill_value", "start", "end", "step") for _, v in bound.get(key, ())
+        ]
         if not numbers or any(n is None for n in numbers):
             return None
         return "default" if any(isinstance(n, float) for n in numbers) else "int64"

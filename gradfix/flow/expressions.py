@@ -112,8 +112,15 @@ class Expressions(Calls):
             return classes.attribute(self.flow, base, name, node)
         symbol = f"{base.symbol}.{name}" if base.symbol else None
         if name == "shape":
-            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, inputs=(), symbol=symbol, name="shape",
-                         element=number())
+            return Value(
+                Kind.SEQUENCE,
+                Role.UNTRACKED,
+                node,
+                inputs=(),
+                symbol=symbol,
+                name="shape",
+                element=number(),
+            )
         value = unknown(node, (base,) if name not in ("grad", "device", "dtype") else ())
         value.symbol = symbol
         return value
@@ -122,20 +129,40 @@ class Expressions(Calls):
         name = node.attr
         symbol = f"{base.symbol}.{name}" if base.symbol else None
         if name == "grad":
-            return Value(Kind.TENSOR, Role.UNTRACKED, node, "grad", (base,), shape=base.shape,
-                         dtype=base.dtype, owner=base)
+            return Value(
+                Kind.TENSOR,
+                Role.UNTRACKED,
+                node,
+                "grad",
+                (base,),
+                shape=base.shape,
+                dtype=base.dtype,
+                owner=base,
+            )
         if name == "data":
             cut = "data" if base.needs_grad is Certainty.YES else ""
-            return replace(base, role=Role.UNTRACKED, node=node, op="data", inputs=(base,), view=True,
-                           leaves=frozenset(), cut=cut, parameter=False, symbol=None, owner=base)
+            return replace(
+                base,
+                role=Role.UNTRACKED,
+                node=node,
+                op="data",
+                inputs=(base,),
+                view=True,
+                leaves=frozenset(),
+                cut=cut,
+                parameter=False,
+                symbol=None,
+                owner=base,
+            )
         if name in _VIEW_ATTRIBUTES:
             method = "t" if name == "T" else "adjoint"
             return self.tensor_op(node, method, "method", [Argument(None, node.value, base)])
         if name == "shape":
             if base.shape is not None and None not in base.shape:
                 return sequence([_size(dim) for dim in base.shape], node=node, name="shape")
-            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape",
-                         element=number())
+            return Value(
+                Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape", element=number()
+            )
         if name in ("requires_grad", "is_leaf", "ndim", "is_cuda"):
             return number(node=node)
         if name in ("device", "dtype", "layout"):
@@ -188,7 +215,9 @@ class Expressions(Calls):
             or (part.kind is Kind.FOREIGN and part.name == "constant")
             for part in parts
         )
-        advanced = any(isinstance(part, Value) and part.kind in (Kind.TENSOR, Kind.SEQUENCE) for part in parts)
+        advanced = any(
+            isinstance(part, Value) and part.kind in (Kind.TENSOR, Kind.SEQUENCE) for part in parts
+        )
         flat = tuple(part for part in parts if isinstance(part, Value))
         shape = shapes.index(base.shape, list(parts)) if basic else None
         fresh = frozenset({Storage(node)})
@@ -198,9 +227,19 @@ class Expressions(Calls):
         if self.state.mode is not GradMode.ON and base.needs_grad is not Certainty.NO:
             role = Role.UNTRACKED if self.state.mode is GradMode.OFF else Role.UNKNOWN
             cut = "no_grad"
-        return Value(Kind.TENSOR, role, node, "index" if advanced else "select", (base, *flat), storages,
-                     not advanced, shape, base.dtype,
-                     base.leaves if role != Role.UNTRACKED else frozenset(), cut)
+        return Value(
+            Kind.TENSOR,
+            role,
+            node,
+            "index" if advanced else "select",
+            (base, *flat),
+            storages,
+            not advanced,
+            shape,
+            base.dtype,
+            base.leaves if role != Role.UNTRACKED else frozenset(),
+            cut,
+        )
 
     def _binop(self, node: ast.BinOp) -> Value:
         left, right = self.eval(node.left), self.eval(node.right)
@@ -219,14 +258,18 @@ class Expressions(Calls):
             name = _BINARY.get(type(operator))
             if name is None:
                 return unknown(node, (a, b))
-            return self.tensor_op(node, name, "function", [Argument(None, *left), Argument(None, *right)])
+            return self.tensor_op(
+                node, name, "function", [Argument(None, *left), Argument(None, *right)]
+            )
         if a.kind is Kind.NUMBER and b.kind is Kind.NUMBER:
             return _arithmetic(node, operator, a, b)
         if a.kind is Kind.SEQUENCE and isinstance(operator, ast.Add) and b.kind is Kind.SEQUENCE:
             if a.items is not None and b.items is not None:
                 return sequence([*a.items, *b.items], node=node, name=a.name)
             parts = [part for part in (element_of(a), element_of(b)) if part is not None]
-            return sequence(None, element=join_all(parts) if parts else None, node=node, name=a.name)
+            return sequence(
+                None, element=join_all(parts) if parts else None, node=node, name=a.name
+            )
         if a.kind is Kind.SEQUENCE and isinstance(operator, ast.Mult):
             return sequence(None, element=element_of(a), node=node, name=a.name)
         if a.kind is Kind.FOREIGN and b.kind in (Kind.FOREIGN, Kind.NUMBER):
@@ -289,7 +332,9 @@ class Expressions(Calls):
                     items += spread
         if items is not None:
             return sequence(items, node=node, name=name)
-        return sequence(None, element=join_all(elements) if elements else None, node=node, name=name)
+        return sequence(
+            None, element=join_all(elements) if elements else None, node=node, name=name
+        )
 
     def _starred(self, node: ast.Starred) -> Value:
         return self.eval(node.value)
@@ -304,10 +349,19 @@ class Expressions(Calls):
             if isinstance(name, str):
                 known[name] = value
         element = join_all(values) if values else None
-        return Value(Kind.DICT, Role.UNTRACKED, node, inputs=tuple(values), element=element,
-                     attributes=known, name="dict")
+        return Value(
+            Kind.DICT,
+            Role.UNTRACKED,
+            node,
+            inputs=tuple(values),
+            element=element,
+            attributes=known,
+            name="dict",
+        )
 
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:
+    def _comprehension(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+    ) -> Value:
         saved = dict(self.state.env)
         length = None
         loops = self.loops
@@ -326,11 +380,15 @@ class Expressions(Calls):
             value = self.eval(node.elt)
         self.loops = loops
         # The names of a comprehension are its own; in-place writes to outer names remain.
-        self.state.env = {name: self.state.env.get(name, b) for name, b in saved.items()
-                          if not _is_target(name, node)} | {
-            name: b for name, b in saved.items() if _is_target(name, node)}
+        self.state.env = {
+            name: self.state.env.get(name, b)
+            for name, b in saved.items()
+            if not _is_target(name, node)
+        } | {name: b for name, b in saved.items() if _is_target(name, node)}
         if isinstance(node, ast.DictComp):
-            return Value(Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict")
+            return Value(
+                Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"
+            )
         kind = "generator" if isinstance(node, ast.GeneratorExp) else "list"
         return sequence(None, element=value, length=length, node=node, name=kind)
 
@@ -344,7 +402,9 @@ class Expressions(Calls):
         return Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node)
 
     def _joined_string(self, node: ast.JoinedStr) -> Value:
-        values = [self.eval(part.value) for part in node.values if isinstance(part, ast.FormattedValue)]
+        values = [
+            self.eval(part.value) for part in node.values if isinstance(part, ast.FormattedValue)
+        ]
         return Value(Kind.STRING, Role.UNTRACKED, node, inputs=tuple(values), op="format")
 
     def _await(self, node: ast.Await | ast.Yield | ast.YieldFrom) -> Value:
@@ -386,7 +446,9 @@ def dotted(node: ast.expr) -> str | None:
     return None
 
 
-def _is_target(name: str, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> bool:
+def _is_target(
+    name: str, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+) -> bool:
     return any(
         isinstance(child, ast.Name) and child.id == name
         for generator in node.generators
@@ -425,7 +487,9 @@ def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Va
         except (ArithmeticError, ValueError):
             return number(node=node)
     one, two = dim_of(a), dim_of(b)
-    symbol = f"({one}{type(operator).__name__}{two})" if one is not None and two is not None else None
+    symbol = (
+        f"({one}{type(operator).__name__}{two})" if one is not None and two is not None else None
+    )
     return number(symbol=symbol, node=node)
 
 

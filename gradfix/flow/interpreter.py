@@ -62,7 +62,12 @@ class Interpreter(Expressions):
 
     def bind(self, name: str, node: ast.AST, value: Value, how: str) -> None:
         """Bind ``name`` (a plain name or ``self.attr``) to a value."""
-        if value.symbol is None and value.kind in (Kind.UNKNOWN, Kind.TENSOR, Kind.NUMBER, Kind.SEQUENCE):
+        if value.symbol is None and value.kind in (
+            Kind.UNKNOWN,
+            Kind.TENSOR,
+            Kind.NUMBER,
+            Kind.SEQUENCE,
+        ):
             self._serial += 1
             value.symbol = f"{name}#{self.scope.name}#{self._serial}"
         key = (node, how)
@@ -97,7 +102,12 @@ class Interpreter(Expressions):
         count = len(target.elts)
         starred = any(isinstance(item, ast.Starred) for item in target.elts)
         for at, item in enumerate(target.elts):
-            if value.kind is Kind.SEQUENCE and value.items is not None and len(value.items) == count and not starred:
+            if (
+                value.kind is Kind.SEQUENCE
+                and value.items is not None
+                and len(value.items) == count
+                and not starred
+            ):
                 part = value.items[at]
             elif value.kind is Kind.SEQUENCE and not starred:
                 part = self.item(item, value, [Value(Kind.NUMBER, const=at)])
@@ -170,7 +180,15 @@ class Interpreter(Expressions):
             old = self.item(target, base, parts)
             self.binary(node, node.op, (target, old), (node.value, value))
             if base.kind in (Kind.TENSOR, Kind.UNKNOWN):
-                self.write(node, base, target.value, "setitem", operator_name(node.op) + "_", target.slice, (value,))
+                self.write(
+                    node,
+                    base,
+                    target.value,
+                    "setitem",
+                    operator_name(node.op) + "_",
+                    target.slice,
+                    (value,),
+                )
             return
         old = self._read_target(target)
         if old.is_tensor:
@@ -260,7 +278,12 @@ class Interpreter(Expressions):
             if alias.name == "*":
                 continue
             source = f"{'.' * node.level}{node.module or ''}"
-            self.bind(alias.asname or alias.name, alias, self.flow.imported(f"{source}.{alias.name}"), "import")
+            self.bind(
+                alias.asname or alias.name,
+                alias,
+                self.flow.imported(f"{source}.{alias.name}"),
+                "import",
+            )
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for decorator in node.decorator_list:
@@ -274,7 +297,9 @@ class Interpreter(Expressions):
 
     def _class(self, node: ast.ClassDef) -> None:
         bases = [self.eval(base) for base in node.bases]
-        value = Value(Kind.CLASS, Role.UNTRACKED, node, definition=node, name=node.name, symbol=node.name)
+        value = Value(
+            Kind.CLASS, Role.UNTRACKED, node, definition=node, name=node.name, symbol=node.name
+        )
         self.bind(node.name, node, value, "def")
         if self.loud:
             self.flow.found_class(node, self.scope, bases)
@@ -404,7 +429,11 @@ class Interpreter(Expressions):
                 self.eval(case.guard)
             self.run(case.body)
             end = self.state if end is None else join_states(end, self.state)
-            if isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None:
+            if (
+                isinstance(case.pattern, ast.MatchAs)
+                and case.pattern.pattern is None
+                and case.guard is None
+            ):
                 break
         if end is not None:
             self.state = end

@@ -59,7 +59,9 @@ _ACTIVATIONS = {
     "Dropout": "dropout",
 }
 _SEVERAL_RESULTS = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttention"})
-_CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
+_CONTAINERS = frozenset(
+    {"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
+)
 _PARAMETERS_OF = frozenset({"parameters", "buffers"})
 _ITSELF = frozenset(
     """to cuda cpu double float half bfloat16 train eval requires_grad_ apply type share_memory
@@ -70,7 +72,11 @@ _ITSELF = frozenset(
 def is_layer(name: str) -> bool:
     """Whether ``name`` is a class of ``torch.nn`` (but not ``Parameter`` or a function)."""
     prefix, _, last = name.rpartition(".")
-    return prefix == "torch.nn" and last[:1].isupper() and last not in ("Parameter", "Module", "Buffer")
+    return (
+        prefix == "torch.nn"
+        and last[:1].isupper()
+        and last not in ("Parameter", "Module", "Buffer")
+    )
 
 
 def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bool) -> Value:
@@ -122,12 +128,16 @@ def _argument(arguments: Sequence[Argument], name: str, at: int) -> Value | None
 
 def _weights(layer: str, arguments: Sequence[Argument]) -> dict[str, Shape | None]:
     if layer == "Linear":
-        inner, outer = _argument(arguments, "in_features", 0), _argument(arguments, "out_features", 1)
+        inner, outer = _argument(arguments, "in_features", 0), _argument(
+            arguments, "out_features", 1
+        )
         rows: Dim = dim_of(outer) if outer is not None else None
         columns: Dim = dim_of(inner) if inner is not None else None
         return {"weight": (rows, columns), "bias": (rows,)}
     if layer == "Embedding":
-        count, size = _argument(arguments, "num_embeddings", 0), _argument(arguments, "embedding_dim", 1)
+        count, size = _argument(arguments, "num_embeddings", 0), _argument(
+            arguments, "embedding_dim", 1
+        )
         return {"weight": (dim_of(count) if count else None, dim_of(size) if size else None)}
     if layer in _WEIGHTED and layer.startswith("Conv"):
         return {"weight": None, "bias": None}
@@ -139,14 +149,22 @@ def has_weights(module: Value) -> Certainty:
     layer = module.name.rpartition(".")[2]
     if layer in _WEIGHTED or layer in _SEVERAL_RESULTS:
         return Certainty.YES
-    if layer in _ACTIVATIONS or layer in ("Flatten", "Upsample") or "Pool" in layer or "Loss" in layer:
+    if (
+        layer in _ACTIVATIONS
+        or layer in ("Flatten", "Upsample")
+        or "Pool" in layer
+        or "Loss" in layer
+    ):
         return Certainty.NO
     if layer == "Sequential" and module.items is not None:
         answers = [has_weights(item) for item in module.items if item.kind is Kind.MODULE]
         if Certainty.YES in answers:
             return Certainty.YES
-        return Certainty.NO if len(answers) == len(module.items) and set(answers) == {Certainty.NO} else (
-            Certainty.MAYBE)
+        return (
+            Certainty.NO
+            if len(answers) == len(module.items) and set(answers) == {Certainty.NO}
+            else (Certainty.MAYBE)
+        )
     return Certainty.MAYBE
 
 
@@ -166,22 +184,38 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         Certainty.MAYBE: Value(Kind.TENSOR, Role.UNKNOWN),
     }[trained]
     role = result_role((own, *inputs), run.state.mode)
-    leaves = frozenset().union(*(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
-                               *(v.leaves for v in inputs))
+    leaves = frozenset().union(
+        *(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
+        *(v.leaves for v in inputs),
+    )
     if layer in _CONTAINERS and layer != "Sequential":
         return unknown(node, (module, *inputs))
     # Activations at the end of a Sequential, in-place ones and Identity may return what they got.
     storages = frozenset({Storage(node)}) if layer in _WEIGHTED else Value().storages
-    if layer == "Sequential" and module.items and module.items[-1].name.rpartition(".")[2] in _WEIGHTED:
+    if (
+        layer == "Sequential"
+        and module.items
+        and module.items[-1].name.rpartition(".")[2] in _WEIGHTED
+    ):
         storages = frozenset({Storage(node)})
     dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
     if run.state.mode is not GradMode.OFF and layer in _SAVES_INPUT and arguments:
         certain = trained is Certainty.YES and run.state.mode is GradMode.ON
         run.remember(Saved(node, layer, arguments[0].node, arguments[0].value, certain))
     cut = "no_grad" if run.state.mode is GradMode.OFF and trained is Certainty.YES else ""
-    one = Value(Kind.TENSOR, role, node, "layer", (module, *inputs), storages, False,
-                _result_shape(layer, module, inputs), dtype, leaves if role != Role.UNTRACKED else frozenset(),
-                cut)
+    one = Value(
+        Kind.TENSOR,
+        role,
+        node,
+        "layer",
+        (module, *inputs),
+        storages,
+        False,
+        _result_shape(layer, module, inputs),
+        dtype,
+        leaves if role != Role.UNTRACKED else frozenset(),
+        cut,
+    )
     if layer in _SEVERAL_RESULTS:
         return sequence(None, element=one, node=node, name="tuple")
     return one

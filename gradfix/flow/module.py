@@ -93,7 +93,9 @@ class ModuleFlow:
         scope = Scope(node, node.name, parent, class_node)
         state = self._entry(node, scope)
         self._run_body(scope, state, node.body)
-        self._summaries[node] = join_all([value for _, value in scope.returns]) if scope.returns else None
+        self._summaries[node] = (
+            join_all([value for _, value in scope.returns]) if scope.returns else None
+        )
 
     def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
         """The state at the beginning of a function: its arguments, and its decorators' grad mode."""
@@ -118,7 +120,9 @@ class ModuleFlow:
             self._bind_argument(state, scope, node.args.kwarg.arg, node.args.kwarg, value)
         return state
 
-    def _bind_argument(self, state: State, scope: Scope, name: str, node: ast.AST, value: Value) -> None:
+    def _bind_argument(
+        self, state: State, scope: Scope, name: str, node: ast.AST, value: Value
+    ) -> None:
         definition = Definition(name, node, None, value, "argument")
         scope.definitions.append(definition)
         scope.arguments[name] = value
@@ -167,7 +171,11 @@ class ModuleFlow:
             return unknown()
         if node not in self._selves:
             self._selves[node] = Value(
-                Kind.INSTANCE, Role.UNTRACKED, definition=node, name=node.name, symbol=f"self:{node.name}"
+                Kind.INSTANCE,
+                Role.UNTRACKED,
+                definition=node,
+                name=node.name,
+                symbol=f"self:{node.name}",
             )
         return self._selves[node]
 
@@ -278,11 +286,24 @@ class ModuleFlow:
         """The place of a node; ``ast`` counts UTF-8 bytes, a `Span` counts characters."""
         row, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
         end_row, end = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
-        return Span(row, self._characters(row, column) + 1, end_row, self._characters(end_row, end) + 1)
+        return Span(
+            row, self._characters(row, column) + 1, end_row, self._characters(end_row, end) + 1
+        )
 
     def _characters(self, row: int, column: int) -> int:
         line = self.lines[row - 1]
         return column if line.isascii() else len(line.encode()[:column].decode(errors="ignore"))
+
+    def function_at(self, row: int) -> ast.AST:
+        """The innermost function around a line, or the module."""
+        found: ast.AST = self.tree
+        for scope in self.scopes:
+            node = scope.node
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if node.lineno <= row <= (node.end_lineno or row):
+                    if found is self.tree or node.lineno >= found.lineno:  # type: ignore[attr-defined]
+                        found = node
+        return found
 
     def note(self, node: ast.AST, message: str) -> Note:
         """One step of the story behind a finding."""
@@ -330,11 +351,17 @@ def _order(entry: tuple[ast.FunctionDef | ast.AsyncFunctionDef, Scope]) -> tuple
     if isinstance(scope.node, ast.ClassDef):
         if node.name == "__init__":
             return (0, node.lineno)
-        fills = any(isinstance(n, ast.Attribute) and n.attr in ("append", "extend") for n in ast.walk(node))
+        fills = any(
+            isinstance(n, ast.Attribute) and n.attr in ("append", "extend") for n in ast.walk(node)
+        )
         return (1 if fills else 2, node.lineno)
     return (3, node.lineno)
 
 
 def _name_of(decorator: ast.expr) -> str:
     node = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return (
+        node.attr
+        if isinstance(node, ast.Attribute)
+        else node.id if isinstance(node, ast.Name) else ""
+    )

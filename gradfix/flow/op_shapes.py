@@ -30,7 +30,9 @@ _ELEMENTWISE = frozenset(
 _REDUCTIONS = frozenset(
     "sum mean prod std var norm logsumexp amax amin any all max min median nansum nanmean".split()
 )
-_FACTORIES = frozenset("zeros ones empty rand randn full new_zeros new_ones new_empty new_full".split())
+_FACTORIES = frozenset(
+    "zeros ones empty rand randn full new_zeros new_ones new_empty new_full".split()
+)
 _SCALARS = frozenset("dot mse_loss l1_loss cross_entropy nll_loss binary_cross_entropy".split())
 
 
@@ -215,6 +217,9 @@ def _arange(bound: Bound) -> Shape | None:
     start, end = _values(bound, "start"), _values(bound, "end")
     if start or not end or "step" in bound:
         return (None,)
+    const = end[0].const
+    if isinstance(const, float) and const.is_integer():
+        return (int(const),)
     return (dim_of(end[0]) if end[0].kind is Kind.NUMBER else None,)
 
 

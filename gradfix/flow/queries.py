@@ -151,8 +151,11 @@ def occurrences(scope: Scope, name: str) -> list[ast.Name]:
 
 def own_nodes(scope: Scope) -> Iterator[ast.AST]:
     """The nodes of a scope without the bodies of nested functions, lambdas and classes."""
-    body = scope.node.body if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef,
-                                                      ast.ClassDef)) else []
+    body = (
+        scope.node.body
+        if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        else []
+    )
     stack: list[ast.AST] = list(reversed(body))
     while stack:
         node = stack.pop()
@@ -169,10 +172,15 @@ def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
     for node in own_nodes(scope):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             bound = {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+                n.id
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             } | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
             shared = {
-                n for g in ast.walk(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
+                n
+                for g in ast.walk(node)
+                if isinstance(g, (ast.Global, ast.Nonlocal))
+                for n in g.names
             }
             if name in shared or (name not in bound and _mentions(node, name)):
                 return node
@@ -221,7 +229,10 @@ def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
         if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
             imports[definition.name] = definition.value.name
     rebound = {
-        d.name for s in flow.scopes for d in s.definitions if d.how != "import" or s is not flow.scopes[0]
+        d.name
+        for s in flow.scopes
+        for d in s.definitions
+        if d.how != "import" or s is not flow.scopes[0]
     }
     for name, target in imports.items():
         if name not in rebound and target == qualified:
@@ -258,8 +269,13 @@ def replaced(flow: ModuleFlow, node: ast.AST, parts: dict[ast.AST, str]) -> str:
     edits = []
     for inner, content in parts.items():
         place = flow.span(inner)
-        edits.append((_offset(span, offsets, place.row, place.column),
-                      _offset(span, offsets, place.end_row, place.end_column), content))
+        edits.append(
+            (
+                _offset(span, offsets, place.row, place.column),
+                _offset(span, offsets, place.end_row, place.end_column),
+                content,
+            )
+        )
     for start, end, content in sorted(edits, reverse=True):
         text = text[:start] + content + text[end:]
     return text

@@ -62,7 +62,9 @@ def length_of_slice(size: Dim, lower: Value | None, upper: Value | None, step: V
     return None
 
 
-def index(shape: Shape | None, parts: Sequence[Value | tuple[Value | None, ...] | None]) -> Shape | None:
+def index(
+    shape: Shape | None, parts: Sequence[Value | tuple[Value | None, ...] | None]
+) -> Shape | None:
     """The shape of ``tensor[parts]``.
 
     A part is a number (drops the dimension), a triple (a slice), the value of ``...`` or ``None``

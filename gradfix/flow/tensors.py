@@ -116,18 +116,38 @@ class TensorOps(Recorder):
             count = op_shapes.pieces(op, bound)
             items = [replace(one) for _ in range(count)] if count is not None else None
             return Value(
-                Kind.SEQUENCE, Role.UNTRACKED, node, op.name, inputs, items=tuple(items) if items else None,
-                element=None if items else one, length=count, name="tuple",
+                Kind.SEQUENCE,
+                Role.UNTRACKED,
+                node,
+                op.name,
+                inputs,
+                items=tuple(items) if items else None,
+                element=None if items else one,
+                length=count,
+                name="tuple",
             )
         if len(signature.results) > 1:
             items = tuple(
-                replace(one, role=one.role if good else Role.UNTRACKED, cut="" if good else op.name,
-                        leaves=one.leaves if good else frozenset(), dtype=one.dtype if good else "int64",
-                        storages=frozenset({Storage(node)}))
+                replace(
+                    one,
+                    role=one.role if good else Role.UNTRACKED,
+                    cut="" if good else op.name,
+                    leaves=one.leaves if good else frozenset(),
+                    dtype=one.dtype if good else "int64",
+                    storages=frozenset({Storage(node)}),
+                )
                 for good in signature.differentiable_results
             )
-            return Value(Kind.SEQUENCE, Role.UNTRACKED, node, op.name, inputs, items=items,
-                         length=len(items), name="namedtuple")
+            return Value(
+                Kind.SEQUENCE,
+                Role.UNTRACKED,
+                node,
+                op.name,
+                inputs,
+                items=items,
+                length=len(items),
+                name="namedtuple",
+            )
         return one
 
     def new_tensor(
@@ -148,7 +168,16 @@ class TensorOps(Recorder):
                 return unknown(node, inputs)
         leaves = frozenset({Leaf(node, False)}) if role & Role.LEAF else frozenset()
         return Value(
-            Kind.TENSOR, role, node, op, inputs, frozenset({Storage(node)}), False, shape, dtype, leaves
+            Kind.TENSOR,
+            role,
+            node,
+            op,
+            inputs,
+            frozenset({Storage(node)}),
+            False,
+            shape,
+            dtype,
+            leaves,
         )
 
     # -- saved tensors ------------------------------------------------------------------------
@@ -191,13 +220,21 @@ class TensorOps(Recorder):
         for storage in saved.value.storages:
             if storage is not SOMEWHERE:
                 known = self.state.saved.get(storage, ())
-                if all(entry.node is not saved.node or entry.operand is not saved.operand for entry in known):
+                if all(
+                    entry.node is not saved.node or entry.operand is not saved.operand
+                    for entry in known
+                ):
                     self.state.saved[storage] = (*known, saved)
 
     # -- in-place writes ----------------------------------------------------------------------
 
     def _in_place(
-        self, node: ast.AST, op: Op, signature: Signature, bound: Bound, arguments: Sequence[Argument]
+        self,
+        node: ast.AST,
+        op: Op,
+        signature: Signature,
+        bound: Bound,
+        arguments: Sequence[Argument],
     ) -> Value:
         base, target = arguments[0].node, arguments[0].value
         others = tuple(argument.value for argument in arguments[1:])
@@ -245,13 +282,23 @@ class TensorOps(Recorder):
     def _after_write(
         self, node: ast.AST, target: Value, op: str, values: tuple[Value, ...]
     ) -> Value:
-        if self.state.mode is GradMode.OFF or target.role == Role.LEAF or target.op in ("data", "detach"):
+        if (
+            self.state.mode is GradMode.OFF
+            or target.role == Role.LEAF
+            or target.op in ("data", "detach")
+        ):
             role, leaves = target.role, target.leaves
         else:
             role = result_role((target, *values), self.state.mode)
             leaves = target.leaves.union(*(value.leaves for value in values))
         after = replace(
-            target, role=role, leaves=leaves, inputs=(target, *values), op="write", node=node, symbol=None
+            target,
+            role=role,
+            leaves=leaves,
+            inputs=(target, *values),
+            op="write",
+            node=node,
+            symbol=None,
         )
         self.flow.made.append(after)
         for name, binding in self.state.env.items():
@@ -259,8 +306,13 @@ class TensorOps(Recorder):
             if held is target:
                 self.state.env[name] = Binding(binding.definitions, after)
             elif held.is_tensor and target.storage is not None and held.storages == target.storages:
-                changed = replace(held, role=held.role | role if held.is_leaf else role,
-                                  leaves=leaves, inputs=(held, *values), op=held.op)
+                changed = replace(
+                    held,
+                    role=held.role | role if held.is_leaf else role,
+                    leaves=leaves,
+                    inputs=(held, *values),
+                    op=held.op,
+                )
                 if held.op not in ("data", "detach"):
                     self.flow.made.append(changed)
                     self.state.env[name] = Binding(binding.definitions, changed)
@@ -285,7 +337,9 @@ class TensorOps(Recorder):
         if target.role & Role.UNKNOWN and role & Role.LEAF:
             # The tensor may have had a history already; then it stays a tracked non-leaf.
             role = NEEDS_GRAD
-        after = replace(target, role=role, leaves=leaves, inputs=(target,), node=node, op="requires_grad_")
+        after = replace(
+            target, role=role, leaves=leaves, inputs=(target,), node=node, op="requires_grad_"
+        )
         self.replace_everywhere(target, after)
         return after
 
@@ -321,12 +375,15 @@ def bind(signature: Signature, arguments: Sequence[Argument]) -> Bound:
             # More positional arguments than parameters: sizes given one by one.
             name = params[-1].name if params else ""
         value = argument.value
-        if value.kind is Kind.SEQUENCE and any(p.name == name and p.tensor for p in signature.params):
+        if value.kind is Kind.SEQUENCE and any(
+            p.name == name and p.tensor for p in signature.params
+        ):
             nodes = argument.node.elts if isinstance(argument.node, (ast.List, ast.Tuple)) else []
             if value.items is not None:
                 same = len(nodes) == len(value.items)
                 bound.setdefault(name, []).extend(
-                    (nodes[i] if same else argument.node, item) for i, item in enumerate(value.items)
+                    (nodes[i] if same else argument.node, item)
+                    for i, item in enumerate(value.items)
                 )
                 continue
             if value.element is not None:
@@ -356,4 +413,3 @@ def _argument_kind(value: Value) -> ArgKind:
     if isinstance(value.const, bool):
         return "bool"
     return _ARGUMENT_KINDS.get(value.kind, "unknown")
-

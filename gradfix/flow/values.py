@@ -57,6 +57,7 @@ class Kind(enum.Enum):
     DICT = "dict"
     MODULE = "module"
     OPTIMIZER = "optimizer"
+    DISTRIBUTION = "distribution"
     INSTANCE = "instance"  # an object of a class defined in the analysed file
     FUNCTION = "function"  # a function or method defined in the analysed file
     CLASS = "class"  # a class defined in the analysed file

@@ -1,0 +1,101 @@
+"""GF304: a detached value takes the place of one that the loss needs with its history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod
+from gradfix.flow import ModuleFlow
+from gradfix.flow.state import GradMode, Write
+from gradfix.flow.values import Value
+from gradfix.model import Finding
+
+
+class DetachedBranch(Codemod):
+    """A detached value is written into a tensor whose other elements keep their history.
+
+    What it does
+    ------------
+    Finds ``p[2] = (p[0] / p[1]).detach()``: an element computed from the tensor itself is cut off
+    from its history and written back.
+
+    Why is this bad?
+    ----------------
+    Everything runs and every Parameter gets a gradient, but a wrong one: the share that flows
+    through the detached element is missing. The usual origin is an attempt to silence "modified by
+    an inplace operation".
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    raw = Parameter(torch.tensor([0.5, 0.8]))
+    p = torch.stack([raw[0], raw[1], raw[0]]) * 2
+    p[2] = (p[0] / p[1]).detach()
+    p.sum().backward()
+    grad = raw.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch.nn import Parameter
+
+    raw = Parameter(torch.tensor([0.5, 0.8]))
+    p = torch.stack([raw[0], raw[1], raw[0]]) * 2
+    p = torch.stack([p[0], p[1], p[0] / p[1]])
+    p.sum().backward()
+    grad = raw.grad
+    ```
+
+    Fix safety
+    ----------
+    Manual: a gradient can be stopped on purpose, and removing ``.detach()`` changes every gradient.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/generated/torch.Tensor.detach.html
+    """
+
+    code = "GF304"
+    trigger = re.compile(r"\.detach\(|\.data\b")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every detached value that is written back into the tensor it was computed from."""
+        for write in flow.all(Write):
+            if write.mode is not GradMode.ON or write.how != "setitem" or write.value is None:
+                continue
+            cut = write.value
+            if cut.op not in ("detach", "data") or not cut.cut or not write.target.is_tracked:
+                continue
+            if not _computed_from(cut, write.target):
+                continue
+            yield self.finding(
+                flow.span(write.node),
+                "a detached value replaces an element that the loss differentiates; "
+                "the gradient will be wrong",
+                because=(
+                    *((flow.note(cut.node, "the history ends here"),) if cut.node else ()),
+                    flow.note(write.node, "and the value is written back without it"),
+                ),
+                help="build the tensor out of place and drop the .detach()",
+                why_not="whether the gradient is stopped on purpose is not known",
+            )
+
+
+def _computed_from(value: Value, target: Value) -> bool:
+    """Whether ``value`` was computed from the memory of ``target``."""
+    queue, seen = list(value.inputs), set()
+    while queue:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        if at.is_tensor and at.storages == target.storages:
+            return True
+        queue += at.inputs
+    return False

@@ -300,10 +300,10 @@ class _Straight:
             raise NotFixable("the file has no name for torch.stack")
         lines = []
         for row in range(rows):
-            items = []
+            items: list[tuple[str, Fill | None]] = []
             for column in range(columns):
-                fill = cells.get((row, column))
-                items.append((self._part(fill, ()) if fill else self._gap(()), fill))
+                cell = cells.get((row, column))
+                items.append((self._part(cell, ()) if cell else self._gap(()), cell))
             lines.append(f"{stack}({self._list(items)})")
         inner = "".join(f"    {line},\n".replace("\n    ", "\n        ") for line in lines)
         return f"{stack}([\n{inner}])"
@@ -321,9 +321,13 @@ class _Straight:
                 self.safety = Safety.UNSAFE
                 return f"torch.tensor({text})"
             return f"{root}.new_full({_tuple(slot_shape)}, {text})"
-        if not value.is_tensor or value.shape is None or None in value.shape or None in slot_shape:
-            self.safety, self.reshape = Safety.UNSAFE, True
-        elif not equal(value.shape, slot_shape):
+        if (
+            not value.is_tensor
+            or value.shape is None
+            or None in value.shape
+            or None in slot_shape
+            or not equal(value.shape, slot_shape)
+        ):
             self.safety, self.reshape = Safety.UNSAFE, True
         return text
 

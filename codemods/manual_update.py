@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import bracketed, captured, leaf_uses, reaching, spelling
+from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
 from gradfix.flow.state import Definition, GradMode, GradRead, Scope
 from gradfix.flow.values import Certainty, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -123,8 +123,6 @@ class ManualUpdate(Codemod):
             raise NotFixable("the update spans several lines")
         sign = "-=" if isinstance(right.op, ast.Sub) else "+="
         text = flow.source_of(right.right)
-        if isinstance(right.right, ast.BinOp) and _is_bracketed(flow, right.right):
-            text = bracketed(text, right.right)
         content = f"with {no_grad}():\n    {name} {sign} {text}"
         if not _is_zeroed(flow, scope, name):
             content += f"\n{name}.grad = None"
@@ -135,10 +133,6 @@ class ManualUpdate(Codemod):
             "update in place under no_grad",
             Edit(EditKind.STATEMENT, flow.span(statement), content),
         )
-
-
-def _is_bracketed(flow: ModuleFlow, node: ast.expr) -> bool:
-    return False
 
 
 def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:

@@ -17,7 +17,7 @@ from gradfix.flow.queries import (
     occurrences,
     reaching,
 )
-from gradfix.flow.state import Definition, GradRead, Scope
+from gradfix.flow.state import Definition, Scope
 from gradfix.flow.values import Certainty, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 
@@ -278,4 +278,3 @@ _SUFFIX = {
     "join": "value",
     "layer": "value",
 }
-_ = GradRead

@@ -293,7 +293,7 @@ def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[s
     tensors = [item for item in items if item.is_tensor]
     if not tensors or any(item.kind not in (Kind.TENSOR, Kind.NUMBER) for item in items):
         raise NotFixable("it is not known what some of the elements are")
-    parts: dict[ast.AST, str] = {}
+    parts: dict[ast.expr, str] = {}
     shapes = {item.shape for item in tensors}
     module = stack.rpartition(".")[0]
     tensor = f"{module}.tensor" if module else spelling(flow, call.scope, "torch.tensor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
@@ -208,6 +208,7 @@ def _outermost(flow: ModuleFlow, node: ast.expr) -> ast.expr:
     top = node
     while True:
         parent = flow.parents.get(top)
+        step: ast.expr | None = None
         if isinstance(parent, ast.Attribute) and parent.value is top:
             grand = flow.parents.get(parent)
             step = grand if isinstance(grand, ast.Call) and grand.func is parent else None
@@ -215,8 +216,6 @@ def _outermost(flow: ModuleFlow, node: ast.expr) -> ast.expr:
             step = parent
         elif isinstance(parent, ast.Call) and parent.args and parent.args[0] is top:
             step = parent if flow.value(parent).op == flow.value(parent).name else None
-        else:
-            step = None
         if step is None or not _transforms_value(flow.value(step), flow.value(top)):
             return top
         top = step
@@ -257,17 +256,14 @@ def _data(call: ast.Call) -> ast.expr:
     return call.args[0]
 
 
-def _must_not_need_grad(
-    flow: ModuleFlow, top: ast.expr, leaves: set[ast.Name] | set[ast.expr]
-) -> None:
+def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
     """The transformation is evaluated before the leaf exists: it must not need its own gradients."""
     inside = {child for leaf in leaves for child in ast.walk(leaf)}
     for node in ast.walk(top):
         if isinstance(node, (ast.Name, ast.Attribute)) and node not in inside:
             value = flow.values.get(node)
             if value is not None and value.is_tensor and value.needs_grad is not Certainty.NO:
-                path = flow.parents.get(node)
-                if not (isinstance(path, ast.Attribute) or value.op in ("Parameter",) and False):
+                if not isinstance(flow.parents.get(node), ast.Attribute):
                     raise NotFixable(
                         "the transformation uses another tensor that may need a gradient"
                     )

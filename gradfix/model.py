@@ -1,4 +1,4 @@
-"""The public vocabulary: what gradfix says about a source file. Every type is frozen and pickles."""
+"""The public vocabulary: what gradfix says about a source file. All types are frozen and pickle."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One unit of work: decoded text (newlines as in the file) and the path it is reported under."""
+    """One unit of work: decoded text (newlines as in the file) and the path to report it under."""
 
     filename: str
     text: str

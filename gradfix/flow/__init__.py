@@ -1,4 +1,4 @@
-"""What is this value? Flow-sensitive abstract interpretation of Python code that uses PyTorch.
+"""What is this value? Flow-sensitive abstract interpretation of code that uses PyTorch.
 
 `analyse` is the entrance; everything a codemod may ask is a method of `ModuleFlow` or an event type.
 """

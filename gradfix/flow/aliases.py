@@ -1,4 +1,4 @@
-"""Who else holds a piece of memory: whether rebinding a name instead of writing to it can be noticed."""
+"""Who else holds a piece of memory, and would notice a rebinding instead of a write."""
 
 from __future__ import annotations
 

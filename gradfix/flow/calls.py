@@ -725,8 +725,8 @@ def _parameters_in(node: ast.AST, value: Value) -> list[tuple[ast.AST, Value]]:
         return _parameters_in(node, value.element) if value.element is not None else []
     nodes = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
     found = []
-    for at, item in enumerate(value.items):
-        found += _parameters_in(nodes[at] if len(nodes) == len(value.items) else node, item)
+    for place, item in enumerate(value.items):
+        found += _parameters_in(nodes[place] if len(nodes) == len(value.items) else node, item)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from gradfix.flow import classes, shapes
 from gradfix.flow.calls import Calls
@@ -23,7 +24,6 @@ from gradfix.flow.values import (
     join,
     join_all,
     number,
-    reference,
     sequence,
     unknown,
 )
@@ -493,7 +493,7 @@ def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Va
     return number(symbol=symbol, node=node)
 
 
-_EVALUATORS: dict[type[ast.expr], Callable[[Expressions, ast.expr], Value]] = {
+_EVALUATORS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
     ast.Constant: Expressions._constant,
     ast.Name: Expressions._name,
     ast.Attribute: Expressions._attribute,
@@ -519,6 +519,4 @@ _EVALUATORS: dict[type[ast.expr], Callable[[Expressions, ast.expr], Value]] = {
     ast.YieldFrom: Expressions._await,
     ast.Starred: Expressions._starred,
     ast.Call: Calls.call,
-}  # type: ignore[dict-item,assignment]
-
-_ = reference
+}

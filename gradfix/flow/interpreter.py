@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gradfix.flow.calls import mode_of
 from gradfix.flow.expressions import Expressions, dotted, operator_name
@@ -449,7 +450,7 @@ def decorated_mode(decorators: Sequence[tuple[ast.expr, Value]]) -> GradMode | N
     return None
 
 
-_STATEMENTS: dict[type[ast.stmt], Callable[[Interpreter, ast.stmt], None]] = {
+_STATEMENTS: dict[type[ast.stmt], Callable[[Any, Any], None]] = {
     ast.Assign: Interpreter._assign,
     ast.AnnAssign: Interpreter._annotated,
     ast.AugAssign: Interpreter._augmented,
@@ -475,6 +476,6 @@ _STATEMENTS: dict[type[ast.stmt], Callable[[Interpreter, ast.stmt], None]] = {
     ast.AsyncWith: Interpreter._with,
     ast.Try: Interpreter._try,
     ast.Match: Interpreter._match,
-}  # type: ignore[dict-item,assignment]
+}
 if hasattr(ast, "TryStar"):
-    _STATEMENTS[ast.TryStar] = Interpreter._try  # type: ignore[assignment]
+    _STATEMENTS[ast.TryStar] = Interpreter._try

@@ -104,9 +104,9 @@ def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bo
             "default", frozenset({Leaf(node, True)}), parameter=True, owner=made,
         )  # fmt: skip
     for attribute, at in _SIZES.get(layer, {}).items():
-        value = _argument(arguments, attribute, at)
-        if value is not None:
-            made.attributes[attribute] = value
+        size = _argument(arguments, attribute, at)
+        if size is not None:
+            made.attributes[attribute] = size
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import heapq
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -61,7 +62,7 @@ class ModuleFlow:
         self._scope_of: dict[ast.AST, Scope] = {}
         self._ends: dict[Scope, State] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
-        self._queue: list[tuple[ast.FunctionDef | ast.AsyncFunctionDef, Scope]] = []
+        self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._budget = _SUMMARY_BUDGET
         self._interpret()
 
@@ -77,8 +78,7 @@ class ModuleFlow:
         # Constructors first: they say what the other methods find in ``self``. Then methods that
         # fill containers, since their elements are what other methods read.
         while self._queue:
-            self._queue.sort(key=_order, reverse=True)
-            node, scope = self._queue.pop()
+            _, _, node, scope = heapq.heappop(self._queue)
             self._run_function(node, scope)
 
     def _run_body(self, scope: Scope, state: State, body: list[ast.stmt]) -> None:
@@ -146,7 +146,7 @@ class ModuleFlow:
 
     def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Remember a function to be interpreted when its surroundings are known."""
-        self._queue.append((node, scope))
+        heapq.heappush(self._queue, (_order(node, scope), len(self._scope_of), node, scope))
 
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""
@@ -346,8 +346,7 @@ class ModuleFlow:
         return found
 
 
-def _order(entry: tuple[ast.FunctionDef | ast.AsyncFunctionDef, Scope]) -> tuple[int, int]:
-    node, scope = entry
+def _order(node: classes.Method, scope: Scope) -> tuple[int, int]:
     if isinstance(scope.node, ast.ClassDef):
         if node.name == "__init__":
             return (0, node.lineno)

@@ -1,4 +1,4 @@
-"""Questions several codemods ask: is this used as the leaf, does it reach the loss, which names are free.
+"""Questions several codemods ask: is this used as the leaf, does it reach the loss?
 
 Each answer is derived from recorded facts; none looks at how names are spelled.
 """
@@ -6,7 +6,7 @@ Each answer is derived from recorded facts; none looks at how names are spelled.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gradfix.flow.module import ModuleFlow
@@ -20,6 +20,7 @@ from gradfix.flow.state import (
     Write,
 )
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.model import Span
 
 #: Operations that only change shape, place or element type of what they get.
 VIEWS = frozenset(
@@ -43,7 +44,7 @@ OPERATORS: dict[type[ast.operator], str] = {
 
 
 def origins(value: Value) -> frozenset[ast.AST]:
-    """The nodes that may have made this very tensor: joins, in-place writes and re-leafing seen through."""
+    """The nodes that may have made this very tensor, through joins and in-place writes."""
     found: set[ast.AST] = set()
     queue, seen = [value], set()
     while queue:
@@ -89,7 +90,7 @@ def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
 
 
 def reaches_graph(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
-    """Where the value of ``node`` leaves for the loss: returned, stored or differentiated; else None.
+    """Where the value of ``node`` is returned, stored or differentiated; None for nowhere.
 
     Values that only end in numbers, strings or printed output reach nothing.
     """
@@ -119,7 +120,7 @@ _CARRIERS = frozenset({Kind.TENSOR, Kind.SEQUENCE, Kind.DICT, Kind.UNKNOWN})
 
 
 def flow_sinks(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
-    """For each returned, stored or differentiated value: its node, and the place where that happens."""
+    """For each returned, stored or differentiated value: its node and the place where it is."""
     known: dict[ast.AST, ast.AST] | None = flow.__dict__.get("_sinks")
     if known is not None:
         return known
@@ -145,7 +146,7 @@ def _add(found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
 
 
 def occurrences(scope: Scope, name: str) -> list[ast.Name]:
-    """Every ``Name`` node spelled ``name`` in the scope's own code, nested functions not included."""
+    """Every ``Name`` node spelled ``name`` in the scope, nested functions not included."""
     return [node for node in own_nodes(scope) if isinstance(node, ast.Name) and node.id == name]
 
 
@@ -192,7 +193,7 @@ def _mentions(node: ast.AST, name: str) -> bool:
 
 
 def fresh_name(flow: ModuleFlow, wanted: str) -> str:
-    """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use anywhere."""
+    """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use."""
     used = {n.id for n in ast.walk(flow.tree) if isinstance(n, ast.Name)}
     used |= {n.arg for n in ast.walk(flow.tree) if isinstance(n, ast.arg)}
     used |= {n.attr for n in ast.walk(flow.tree) if isinstance(n, ast.Attribute)}
@@ -254,12 +255,12 @@ def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:
 
 
 def bracketed(text: str, node: ast.expr) -> str:
-    """Source text of an expression, in parentheses unless it can stand before ``.method()`` as it is."""
+    """The source of an expression, bracketed unless ``.method()`` can follow it as it is."""
     plain = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp, ast.Tuple)
     return text if isinstance(node, plain) else f"({text})"
 
 
-def replaced(flow: ModuleFlow, node: ast.AST, parts: dict[ast.AST, str]) -> str:
+def replaced(flow: ModuleFlow, node: ast.AST, parts: Mapping[ast.expr, str]) -> str:
     """The source of ``node`` with some of the nodes inside it replaced by other text."""
     span = flow.span(node)
     offsets = [0]
@@ -281,6 +282,5 @@ def replaced(flow: ModuleFlow, node: ast.AST, parts: dict[ast.AST, str]) -> str:
     return text
 
 
-def _offset(span: object, offsets: list[int], row: int, column: int) -> int:
-    first_row, first_column = span.row, span.column  # type: ignore[attr-defined]
-    return offsets[row - first_row] + column - (first_column if row == first_row else 1)
+def _offset(span: Span, offsets: list[int], row: int, column: int) -> int:
+    return offsets[row - span.row] + column - (span.column if row == span.row else 1)

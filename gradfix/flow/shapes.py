@@ -1,4 +1,4 @@
-"""Shapes through operations: numbers and symbols in, numbers and symbols out, None where unknown."""
+"""Shapes through operations: numbers and symbols in and out, None where unknown."""
 
 from __future__ import annotations
 

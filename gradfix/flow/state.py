@@ -1,8 +1,8 @@
 """What the interpreter remembers at one point of the program, and what it writes down on the way.
 
 A `State` is the abstract memory at one program point; branches copy it and joins unite it. The
-*events* (writes, gradient reads, ...) are the facts that codemods ask for; each is recorded once per
-place in the source, with everything joined that can reach it.
+*events* (writes, gradient reads, ...) are the facts that codemods ask for; each is recorded once
+per place in the source, with everything joined that can reach it.
 """
 
 from __future__ import annotations

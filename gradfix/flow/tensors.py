@@ -49,7 +49,7 @@ class TensorOps(Recorder):
     def tensor_op(
         self, node: ast.AST, name: str, kind: OpKind, arguments: Sequence[Argument]
     ) -> Value:
-        """The result of a call of the operation ``name``; for a method the first argument is self."""
+        """The result of calling ``name``; for a method the first argument is self."""
         op = op_facts(name, kind)
         if op is None:
             return unknown(node, (argument.value for argument in arguments))
@@ -114,15 +114,15 @@ class TensorOps(Recorder):
         )
         if op.multi_view:
             count = op_shapes.pieces(op, bound)
-            items = [replace(one) for _ in range(count)] if count is not None else None
+            pieces = tuple(replace(one) for _ in range(count or 0)) or None
             return Value(
                 Kind.SEQUENCE,
                 Role.UNTRACKED,
                 node,
                 op.name,
                 inputs,
-                items=tuple(items) if items else None,
-                element=None if items else one,
+                items=pieces,
+                element=None if pieces else one,
                 length=count,
                 name="tuple",
             )
@@ -204,6 +204,8 @@ class TensorOps(Recorder):
         for (source, at), need in kept.items():
             certain = need is Certainty.YES and self.state.mode is GradMode.ON
             if source in bound:
+                if at >= len(bound[source]):
+                    continue
                 operand, value = bound[source][at]
                 self.remember(Saved(node, name, operand, value, certain))
             elif source in signature.results:

@@ -57,19 +57,20 @@ def collect(node: ast.ClassDef) -> ClassFacts:
             if any(_decorator(d) in ("property", "cached_property") for d in item.decorator_list):
                 facts.properties.add(item.name)
             facts.dynamic |= item.name in ("__getattr__", "__getattribute__")
-    for child in ast.walk(node):
-        if (
-            isinstance(child, ast.Attribute)
-            and isinstance(child.ctx, (ast.Store, ast.Del))
-            and isinstance(child.value, ast.Name)
-        ):
-            facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
-        elif (
-            isinstance(child, ast.Call)
-            and isinstance(child.func, ast.Name)
-            and child.func.id == "setattr"
-        ):
-            facts.dynamic = True
+    stack: list[ast.AST] = [node]
+    while stack:
+        child = stack.pop()
+        for name in child._fields:
+            value = getattr(child, name, None)
+            if isinstance(value, ast.AST):
+                stack.append(value)
+            elif isinstance(value, list):
+                stack += [item for item in value if isinstance(item, ast.AST)]
+        if isinstance(child, ast.Attribute):
+            if not isinstance(child.ctx, ast.Load) and isinstance(child.value, ast.Name):
+                facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
+        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
+            facts.dynamic |= child.func.id == "setattr"
     return facts
 
 

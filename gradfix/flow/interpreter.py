@@ -43,6 +43,7 @@ class Interpreter(Expressions):
         self._breaks: list[list[State]] = []
         self._continues: list[list[State]] = []
         self._serial = 0
+        self._owners: set[str] = set()  # names whose attributes are bound somewhere
 
     def run(self, body: Sequence[ast.stmt]) -> None:
         """Execute statements until the end or until the path is dead."""
@@ -76,9 +77,11 @@ class Interpreter(Expressions):
         if definition is None:
             definition = Definition(name, node, self.statement, value, how, self.loops)
             self.flow.definitions[key] = definition
-            self.scope.definitions.append(definition)
+            self.scope.define(definition)
         definition.value = value
-        if "." not in name:
+        if "." in name:
+            self._owners.add(name.partition(".")[0])
+        elif name in self._owners:
             prefix = f"{name}."
             for path in [path for path in self.state.env if path.startswith(prefix)]:
                 del self.state.env[path]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import bisect
 import builtins
 import heapq
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -124,7 +125,7 @@ class ModuleFlow:
         self, state: State, scope: Scope, name: str, node: ast.AST, value: Value
     ) -> None:
         definition = Definition(name, node, None, value, "argument")
-        scope.definitions.append(definition)
+        scope.define(definition)
         scope.arguments[name] = value
         state.env[name] = Binding(frozenset({definition}), value)
 
@@ -146,7 +147,7 @@ class ModuleFlow:
 
     def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Remember a function to be interpreted when its surroundings are known."""
-        heapq.heappush(self._queue, (_order(node, scope), len(self._scope_of), node, scope))
+        heapq.heappush(self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope))
 
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""
@@ -205,7 +206,7 @@ class ModuleFlow:
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
         """What a closure sees: the join of all definitions, since it may run at any time."""
-        values = [d.value for d in scope.definitions if d.name == name]
+        values = [definition.value for definition in scope.by_name.get(name, ())]
         if not values:
             return None
         if name in self.shared_names:
@@ -239,13 +240,9 @@ class ModuleFlow:
     # -- asked by codemods --------------------------------------------------------------------
 
     @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        """The parent of every node."""
-        found: dict[ast.AST, ast.AST] = {}
-        for node in ast.walk(self.tree):
-            for child in ast.iter_child_nodes(node):
-                found[child] = node
-        return found
+    def parents(self) -> Parents:
+        """The parent of every node, worked out for each top-level statement when first asked."""
+        return Parents(self.tree)
 
     def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
         """The nearest node of a type around ``node``."""
@@ -346,13 +343,69 @@ class ModuleFlow:
         return found
 
 
-def _order(node: classes.Method, scope: Scope) -> tuple[int, int]:
+class Parents(Mapping[ast.AST, ast.AST]):
+    """A mapping from nodes to their parents that is built piece by piece.
+
+    Most questions are about a few functions of a file; walking the whole tree for them would cost
+    as much as parsing it.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._rows = [_first_row(statement) for statement in tree.body]
+        self._built: set[int] = set()
+        self._known: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+
+    def __getitem__(self, node: ast.AST) -> ast.AST:
+        found = self._known.get(node)
+        if found is None:
+            self._build(bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1)
+            found = self._known.get(node)
+            if found is None:
+                for at in range(len(self._rows)):  # nodes without a place of their own
+                    self._build(at)
+        return self._known[node]
+
+    def _build(self, at: int) -> None:
+        if at in self._built or not 0 <= at < len(self._rows):
+            return
+        self._built.add(at)
+        stack: list[ast.AST] = [self._tree.body[at]]
+        known = self._known
+        while stack:
+            node = stack.pop()
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if isinstance(value, ast.AST):
+                    known[value] = node
+                    stack.append(value)
+                elif isinstance(value, list):
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            known[item] = node
+                            stack.append(item)
+
+    def __iter__(self) -> Iterator[ast.AST]:
+        for at in range(len(self._rows)):
+            self._build(at)
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _first_row(statement: ast.stmt) -> int:
+    """The first row of a statement, its decorators included."""
+    decorators = getattr(statement, "decorator_list", None) or []
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _order(node: classes.Method, scope: Scope, lines: Sequence[str]) -> tuple[int, int]:
     if isinstance(scope.node, ast.ClassDef):
         if node.name == "__init__":
             return (0, node.lineno)
-        fills = any(
-            isinstance(n, ast.Attribute) and n.attr in ("append", "extend") for n in ast.walk(node)
-        )
+        body = lines[node.lineno - 1 : node.end_lineno]
+        fills = any(".append(" in line or ".extend(" in line for line in body)
         return (1 if fills else 2, node.lineno)
     return (3, node.lineno)
 

@@ -117,6 +117,13 @@ class Scope:
     returns: list[tuple[ast.AST, Value]] = field(default_factory=list)
     arguments: dict[str, Value] = field(default_factory=dict)
 
+    by_name: dict[str, list[Definition]] = field(default_factory=dict)
+
+    def define(self, definition: Definition) -> None:
+        """Add a definition."""
+        self.definitions.append(definition)
+        self.by_name.setdefault(definition.name, []).append(definition)
+
     @property
     def is_function(self) -> bool:
         """Whether this is a function or method body."""

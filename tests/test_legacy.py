@@ -74,7 +74,8 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def after(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = copy_of(tmp_path_factory.mktemp("after"))
     done = gradfix(folder, "apply")
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Whether something is left has its own test; 2 would mean that not all files were looked at.
+    assert done.returncode in (0, 1), done.stdout + done.stderr
     return load(folder)
 
 
@@ -261,8 +262,9 @@ def test_lookalikes_stay(file: str, name: str, after: Project) -> None:
 
 def test_nothing_is_left_and_a_second_run_changes_nothing(after: Project) -> None:
     contents = {path: path.read_bytes() for path in after.folder.rglob("*.py")}
+    left = gradfix(after.folder, "check")
+    assert (left.returncode, left.stdout) == (0, "")
     assert gradfix(after.folder, "apply").returncode == 0
-    assert gradfix(after.folder, "check").returncode == 0
     assert {path: path.read_bytes() for path in after.folder.rglob("*.py")} == contents
 
 

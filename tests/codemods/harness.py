@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from snippets import VARIANTS, Case, missing, run, same
 
 from gradfix import engine
@@ -12,6 +13,13 @@ from gradfix.model import Finding, Outcome, Source
 #: raises: it stops with an error. none: a gradient it shows is None. values: it runs, and shows
 #: other values than ``after``. works: it runs, and shows the same as ``after``.
 FAULTS = {"raises", "none", "values", "works"}
+
+
+def table(found: list[Case]) -> pytest.MarkDecorator:
+    """One test per case; a case with the flag ``miss`` is a fault that is known to be missed."""
+    known = pytest.mark.xfail(strict=True, reason="known miss", raises=AssertionError)
+    params = [pytest.param(c, id=c.name, marks=[known] if "miss" in c.flags else []) for c in found]
+    return pytest.mark.parametrize("case", params)
 
 
 def fixed(text: str, code: str, *, unsafe: bool = False) -> Outcome:

@@ -14,12 +14,13 @@ from gradfix.flow.assembly import (
     Fill,
     assemblies,
     axis_of,
+    has_history,
     resolve,
     tensor_root,
 )
 from gradfix.flow.queries import bracketed, fresh_name, spelling
 from gradfix.flow.shapes import equal
-from gradfix.flow.values import Kind, Shape
+from gradfix.flow.values import Certainty, Kind, Shape
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -106,6 +107,8 @@ class FillAssembly(Codemod):
                 fix = _plan(flow, assembly)
             except NotFixable as reason:
                 why_not = str(reason)
+                if has_history(flow, assembly) is not Certainty.YES:
+                    continue  # working code that perhaps needs no gradient: nothing to say
             because = (
                 flow.note(assembly.definition.node, f"`{assembly.name}` is allocated here"),
                 flow.note(assembly.fills[0].statement, "and filled by index with graph tensors"),

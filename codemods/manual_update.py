@@ -76,7 +76,9 @@ class ManualUpdate(Codemod):
                 later = [
                     node
                     for node, definitions in scope.uses.items()
-                    if definition in definitions and node in meant
+                    if definition in definitions
+                    and node in meant
+                    and not flow.value(node).is_leaf  # made a leaf again meanwhile
                 ]
                 if later:
                     yield self._report(

@@ -178,22 +178,37 @@ class _Web:
         for read in _reads(self.scope, self.first.statement.value, self.name):
             self.leaves |= {d for d in reaching(self.scope, read) if _binds_leaf(d)}
         grown = True
+        seen: set[ast.AST] = set()
         while grown:
             grown = False
             for node, definitions in self.scope.uses.items():
-                if not definitions & self.derived or node in self.uses or node in self.meant:
+                if not definitions & self.derived or node in seen:
                     continue
+                seen.add(node)
                 grown = True
                 if node in meant:
-                    self.meant.add(node)
+                    if not self.flow.value(node).is_leaf:  # made a leaf again meanwhile
+                        self.meant.add(node)
                     continue
                 self.uses.add(node)
+                self.derived |= self._bound_from(node)
                 for other in definitions - self.derived:
                     if _binds_leaf(other):
                         self.leaves.add(other)
                         self.merges = True
                     else:
                         self.derived.add(other)
+
+    def _bound_from(self, use: ast.AST) -> set[Definition]:
+        """``w = w + 1`` with a ``w`` of the web binds another value of the web."""
+        around: ast.AST | None = use
+        while around is not None and not isinstance(around, ast.stmt):
+            around = self.flow.parents.get(around)
+        return {
+            definition
+            for definition in self.scope.by_name.get(self.name, ())
+            if definition.statement is around and not _binds_leaf(definition)
+        }
 
     @property
     def new_name(self) -> str:

@@ -132,7 +132,7 @@ def assemblies(flow: ModuleFlow) -> Iterator[Assembly]:
                 scopes[definition] = write.scope
     for definition, writes in by_buffer.items():
         assembly = _assembly(flow, scopes[definition], definition, writes)
-        if assembly is not None and _has_history(flow, assembly):
+        if assembly is not None and has_history(flow, assembly) is not Certainty.NO:
             yield assembly
 
 
@@ -171,17 +171,16 @@ def _assembly(
     return Assembly(flow, scope, definition, fills, others)
 
 
-def _has_history(flow: ModuleFlow, assembly: Assembly) -> bool:
-    """Some part certainly has a history, or is certainly a float tensor that may have one."""
+def has_history(flow: ModuleFlow, assembly: Assembly) -> Certainty:
+    """Whether some part has a gradient history."""
+    answers = {Certainty.NO}
     for fill in assembly.fills:
         value = flow.value(fill.part)
-        if fill.write.mode is GradMode.OFF or is_integer(value.dtype):
+        if fill.write.mode is GradMode.OFF or is_integer(value.dtype) or value.cut:
             continue
-        if value.needs_grad is Certainty.YES:
-            return True
-        if value.is_tensor and value.needs_grad is Certainty.MAYBE and not value.cut:
-            return True
-    return False
+        if value.is_tensor:
+            answers.add(value.needs_grad)
+    return next(c for c in (Certainty.YES, Certainty.MAYBE, Certainty.NO) if c in answers)
 
 
 def slot_of(flow: ModuleFlow, index: ast.expr) -> Slot | None:

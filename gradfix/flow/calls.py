@@ -323,6 +323,8 @@ class Calls(TensorOps):
             return self._list_method(node, receiver, name, arguments)
         if receiver.kind is Kind.MODULE:
             return layers.method(node, receiver, name)
+        if receiver.kind is Kind.INSTANCE and name in ("register_buffer", "register_parameter"):
+            return self._register(node, receiver, arguments)
         if receiver.kind is Kind.DICT and name in ("values", "items", "get", "pop", "setdefault"):
             return _dict_method(node, receiver, name, inputs)
         if receiver.kind is Kind.FOREIGN:
@@ -342,6 +344,15 @@ class Calls(TensorOps):
             )
         self._invalidate(arguments)
         return unknown(node, inputs)
+
+    def _register(self, node: ast.Call, receiver: Value, arguments: list[Argument]) -> Value:
+        """``self.register_buffer("name", tensor)`` binds an attribute."""
+        key = next((a.value.const for a in arguments if a.keyword in (None, "name")), None)
+        facts = classes.facts_of(self.flow, receiver)
+        if facts is not None and isinstance(key, str) and len(arguments) > 1 and self.loud:
+            facts.assigned.setdefault(key, []).append(arguments[1].value)
+            self.state.env.pop(f"self.{key}", None)
+        return foreign(node, "constant")
 
     def _distribution_method(
         self, node: ast.Call, receiver: Value, name: str, inputs: tuple[Value, ...]
@@ -397,18 +408,13 @@ class Calls(TensorOps):
             return foreign(node, "hook", inputs)
         if name in ("detach", "detach_"):
             cut = "detach" if receiver.needs_grad is Certainty.YES else receiver.cut
-            return replace(
-                receiver,
-                role=Role.UNTRACKED,
-                node=node,
-                op="detach",
-                inputs=(receiver,),
-                view=True,
-                leaves=frozenset(),
-                cut=cut,
-                parameter=False,
-                owner=receiver,
-            )
+            detached = replace(
+                receiver, role=Role.UNTRACKED, node=node, op="detach", inputs=(receiver,),
+                view=True, leaves=frozenset(), cut=cut, parameter=False, owner=receiver,
+            )  # fmt: skip
+            if name == "detach_":
+                self.replace_everywhere(receiver, detached)
+            return detached
         if name in CONVERSIONS or name in ("to", "cuda", "cpu", "type"):
             return self._convert(node, receiver, name, arguments, inputs)
         me = Argument(None, node.func.value, receiver)

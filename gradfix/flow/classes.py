@@ -53,6 +53,8 @@ def collect(node: ast.ClassDef) -> ClassFacts:
     facts = ClassFacts(node)
     for item in node.body:
         if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if any(_decorator(d) in ("setter", "deleter") for d in item.decorator_list):
+                continue
             facts.methods[item.name] = item
             if any(_decorator(d) in ("property", "cached_property") for d in item.decorator_list):
                 facts.properties.add(item.name)
@@ -71,6 +73,11 @@ def collect(node: ast.ClassDef) -> ClassFacts:
                 facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
         elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
             facts.dynamic |= child.func.id == "setattr"
+        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute):
+            if child.func.attr in ("register_buffer", "register_parameter") and child.args:
+                key = child.args[0]
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    facts.written[key.value] = facts.written.get(key.value, 0) + 1
     return facts
 
 
@@ -160,6 +167,8 @@ def attribute(
         if entry.written.get(name, 0) > len(entry.assigned.get(name, ())):
             # Some assignment has not been evaluated (yet): what it binds is not known.
             values.append(unknown(node))
+    if facts.dynamic:
+        values.append(unknown(node))
     if called and not values:
         return unknown(node)
     if not values:
@@ -188,3 +197,28 @@ def instantiate(
         definition=function.definition,
         name=function.name,
     )
+
+
+def run_by_forward(flow: ModuleFlow, node: ast.ClassDef | None) -> frozenset[str]:
+    """The methods of a class that certainly is an ``nn.Module`` which ``forward`` reaches by ``self``."""
+    facts = flow.class_facts(node)
+    if facts is None or not is_module(flow, Value(Kind.CLASS, definition=node)):
+        return frozenset()
+    methods: dict[str, Method] = {}
+    for entry in lineage(flow, facts):
+        methods = {**entry.methods, **methods}
+    found: set[str] = set()
+    queue = ["forward"]
+    while queue:
+        name = queue.pop()
+        if name in found or name not in methods:
+            continue
+        found.add(name)
+        queue += [
+            child.attr
+            for child in ast.walk(methods[name])
+            if isinstance(child, ast.Attribute)
+            and isinstance(child.value, ast.Name)
+            and child.value.id == "self"
+        ]
+    return frozenset(found)

@@ -72,7 +72,7 @@ class Interpreter(Expressions):
         ):
             self._serial += 1
             value.symbol = f"{name}#{self.scope.name}#{self._serial}"
-        key = (node, how)
+        key = (self.scope, node, how)
         definition = self.flow.definitions.get(key)
         if definition is None:
             definition = Definition(name, node, self.statement, value, how, self.loops)

@@ -53,7 +53,7 @@ class ModuleFlow:
         self.events: dict[type, list[object]] = {}
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
-        self.definitions: dict[tuple[ast.AST, str], Definition] = {}
+        self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.shared_names: set[str] = set()
         self.freezes_parameters = bool(_FREEZES.search(text))
@@ -147,7 +147,9 @@ class ModuleFlow:
 
     def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Remember a function to be interpreted when its surroundings are known."""
-        heapq.heappush(self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope))
+        heapq.heappush(
+            self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope)
+        )
 
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""

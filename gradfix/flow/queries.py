@@ -13,6 +13,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import (
     AttributeStore,
     Backward,
+    Call,
     Definition,
     GradRead,
     OptimizerMade,
@@ -284,3 +285,59 @@ def replaced(flow: ModuleFlow, node: ast.AST, parts: Mapping[ast.expr, str]) -> 
 
 def _offset(span: Span, offsets: list[int], row: int, column: int) -> int:
     return offsets[row - span.row] + column - (span.column if row == span.row else 1)
+
+
+# -- leaves made of computed values -------------------------------------------------------------
+
+
+def differentiated_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
+    """Where ``backward`` is called on this very tensor, or None."""
+    mine = origins(value)
+    return next((b.node for b in flow.all(Backward) if mine & origins(b.loss)), None)
+
+
+def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
+    """Where ``torch.autograd.grad`` is given this very tensor, or a hook is put on it; else None."""
+    mine = origins(value)
+    for call in flow.all(Call):
+        given = (*call.arguments, *(v for _, v in call.keywords))
+        if call.name in ("torch.autograd.grad", "torch.autograd.backward"):
+            parts = [
+                part
+                for v in given
+                for part in (v, *(v.items or ()), *((v.element,) if v.element else ()))
+            ]
+            if any(mine & origins(part) for part in parts):
+                return call.node
+        if call.name in (".register_hook", ".retain_grad") and call.receiver is not None:
+            if mine & origins(call.receiver):
+                return call.node
+    return None
+
+
+def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:
+    """The expressions that stand for the value of ``node``: itself, or the uses of the one name it gets.
+
+    None where it is bound to anything but one plain local name that nothing else shares.
+    """
+    parent = flow.parents.get(node)
+    if isinstance(parent, ast.AnnAssign) and parent.value is node:
+        targets: list[ast.expr] = [parent.target]
+    elif isinstance(parent, ast.Assign) and parent.value is node:
+        targets = parent.targets
+    else:
+        return [node]
+    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
+        return None
+    name = targets[0].id
+    if (
+        name in flow.shared_names
+        or captured(flow, scope, name) is not None
+        or not scope.is_function
+    ):
+        return None
+    return [
+        use
+        for use, definitions in scope.uses.items()
+        if any(d.node is targets[0] for d in definitions)
+    ]

@@ -147,9 +147,9 @@ loss = w_scaled.prod()
 loss.backward()
 grad = w.grad
 === on one line | none plain
-w = Parameter(torch.ones(3)); w = w * 2; loss = w.sum(); loss.backward(); grad = w.grad
+w = Parameter(torch.ones(3)); w = w * 2; w.sum().backward(); grad = w.grad
 --->
-w = Parameter(torch.ones(3)); w_scaled = w * 2; loss = w_scaled.sum(); loss.backward(); grad = w.grad
+w = Parameter(torch.ones(3)); w_scaled = w * 2; w_scaled.sum().backward(); grad = w.grad
 === several lines and a comment inside | none
 w = Parameter(torch.ones(3))
 w = (

@@ -86,7 +86,7 @@ class OverwrittenSavedTensor(Codemod):
             ]
             if certain and not _through_data(write):
                 yield self._overwrites(flow, write, certain)
-            elif _through_data(write) and _changes_graph_values(write):
+            elif _through_data(write) and _changes_graph_values(flow, write):
                 yield self._hidden(flow, write)
             elif _writes_multi_view(write):
                 yield self._refused(flow, write)
@@ -152,10 +152,24 @@ def _through_data(write: Write) -> bool:
     return write.target.op == "data"
 
 
-def _changes_graph_values(write: Write) -> bool:
-    """A write through ``.data`` of a tracked tensor (a non-leaf: leaves are updated that way)."""
+def _changes_graph_values(flow: ModuleFlow, write: Write) -> bool:
+    """A change through ``.data`` of a tracked tensor that goes on to the loss.
+
+    Leaves are updated that way, and a tensor that gets entirely new values (``copy_``, ``fill_``)
+    was not meant to keep its history.
+    """
     owner = write.target.owner
-    return owner is not None and owner.is_tracked and write.mode is GradMode.ON
+    return (
+        owner is not None
+        and owner.is_tracked
+        and owner.node is not None
+        and write.mode is GradMode.ON
+        and write.op in _CHANGES
+        and is_differentiated(flow, owner.node)
+    )
+
+
+_CHANGES = frozenset("mul_ div_ add_ sub_ clamp_ clamp_min_ clamp_max_ pow_ exp_ neg_".split())
 
 
 def _multi_view(value: Value) -> Value | None:

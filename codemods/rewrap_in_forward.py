@@ -283,6 +283,8 @@ def _takes_any_tensor(flow: ModuleFlow, node: ast.Call) -> bool:
     if event.receiver is not None and event.receiver.is_tensor:
         return True
     called = flow.value(node.func)
+    if isinstance(node.func, ast.Attribute) and event.receiver is not None:
+        called = classes.attribute(flow, event.receiver, node.func.attr, node.func, called=True)
     return called.kind is Kind.MODULE or classes.is_module(flow, called)
 
 

@@ -491,6 +491,12 @@ class Calls(TensorOps):
     ) -> Value:
         inputs = (receiver, *(argument.value for argument in arguments))
         values = [argument.value for argument in arguments]
+        if name == "append" and receiver.path == self.path and receiver.items is not None:
+            # Straight-line code since the list was made: its items stay known one by one.
+            receiver.items = (*receiver.items, *values)
+            receiver.inputs = (*receiver.inputs, *values)
+            receiver.length = len(receiver.items)
+            return foreign(node, "constant")
         if name in ("append", "add", "appendleft") and values:
             grow(receiver, values[-1])
             return foreign(node, "constant")

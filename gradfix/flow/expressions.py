@@ -313,7 +313,9 @@ class Expressions(Calls):
     def _sequence(self, node: ast.List | ast.Tuple) -> Value:
         name = "list" if isinstance(node, ast.List) else "tuple"
         if not any(isinstance(item, ast.Starred) for item in node.elts):
-            return sequence([self.eval(item) for item in node.elts], node=node, name=name)
+            made = sequence([self.eval(item) for item in node.elts], node=node, name=name)
+            made.path = self.path
+            return made
         items: list[Value] | None = []
         elements: list[Value] = []
         for item in node.elts:

@@ -57,7 +57,11 @@ class Interpreter(Expressions):
         outer, self.statement = self.statement, statement
         method = _STATEMENTS.get(type(statement))
         if method is not None:
+            path = self.path
+            if isinstance(statement, _FORKS):
+                self.path = (*path, statement)
             method(self, statement)
+            self.path = path
         self.statement = outer
 
     # -- binding ------------------------------------------------------------------------------
@@ -441,6 +445,9 @@ class Interpreter(Expressions):
                 break
         if end is not None:
             self.state = end
+
+
+_FORKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)
 
 
 def decorated_mode(decorators: Sequence[tuple[ast.expr, Value]]) -> GradMode | None:

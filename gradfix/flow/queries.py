@@ -330,11 +330,7 @@ def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] |
     if len(targets) != 1 or not isinstance(targets[0], ast.Name):
         return None
     name = targets[0].id
-    if (
-        name in flow.shared_names
-        or captured(flow, scope, name) is not None
-        or not scope.is_function
-    ):
+    if name in flow.shared_names or captured(flow, scope, name) is not None:
         return None
     return [
         use

@@ -30,6 +30,7 @@ class Recorder:
         self.loud = True
         self.statement: ast.stmt | None = None
         self.loops: tuple[ast.AST, ...] = ()
+        self.path: tuple[ast.AST, ...] = ()  # the branches and loops we are in
 
     def event(self, kind: type[E], node: ast.AST, *facts: Any) -> None:
         """Record one event of ``kind`` at ``node``, when this run is the loud one."""

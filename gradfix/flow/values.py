@@ -128,6 +128,7 @@ class Value:
     attributes: dict[str, Value] | None = None
     definition: ast.AST | None = None
     owner: Value | None = field(default=None, repr=False)
+    path: tuple[ast.AST, ...] | None = field(default=None, repr=False)  # branches around a list
 
     @property
     def is_tensor(self) -> bool:

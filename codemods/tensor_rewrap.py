@@ -10,7 +10,14 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.calls import REWRAPS
 from gradfix.flow.classes import is_module
-from gradfix.flow.queries import bracketed, own_nodes, reaches_graph, replaced, spelling
+from gradfix.flow.queries import (
+    bracketed,
+    loss_made_leaf,
+    own_nodes,
+    reaches_graph,
+    replaced,
+    spelling,
+)
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -90,6 +97,8 @@ class TensorRewrap(Codemod):
             data = _data_node(call.node)
             if data is None or call.mode is GradMode.OFF or not _cuts(flow, call, data):
                 continue
+            if loss_made_leaf(flow, call) is not None:
+                continue  # loss-rewrap
             place = reaches_graph(flow, call.node)
             if place is not None and not _is_only_a_report(flow, call):
                 yield self._report(flow, call, data, place)

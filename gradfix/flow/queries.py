@@ -287,17 +287,50 @@ def _offset(span: Span, offsets: list[int], row: int, column: int) -> int:
     return offsets[row - span.row] + column - (span.column if row == span.row else 1)
 
 
+#: Constructors that make a new leaf of what they are given.
+WRAPPERS = frozenset({"torch.tensor", "torch.nn.Parameter", "torch.autograd.Variable"})
+
+
 # -- leaves made of computed values -------------------------------------------------------------
 
 
 def differentiated_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     """Where ``backward`` is called on this very tensor, or None."""
     mine = origins(value)
-    return next((b.node for b in flow.all(Backward) if mine & origins(b.loss)), None)
+    for backward in flow.all(Backward):
+        loss = backward.loss
+        while loss.op == "call" and loss.inputs:
+            loss = loss.inputs[0]  # what a function of this file returned
+        if mine & origins(loss):
+            return backward.node
+    return None
+
+
+def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
+    """Where a copy of a tensor that was just made a leaf is used as the loss; None where it is not.
+
+    A leaf that ``backward`` is called on passes its gradient to nothing. For a copy of a tensor
+    with a history it is enough that it is one number that goes on towards the loss.
+    """
+    if call.name not in WRAPPERS or not call.result.is_leaf or not call.arguments:
+        return None
+    data, result = call.arguments[0], call.result
+    if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
+        return None
+    place = differentiated_at(flow, result)
+    if place is not None:
+        return place
+    if data.needs_grad is not Certainty.YES or data.shape != () or leaf_use_of(flow, result):
+        return None
+    return (
+        call.node
+        if call.name != "torch.nn.Parameter" and is_differentiated(flow, call.node)
+        else None
+    )
 
 
 def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
-    """Where ``torch.autograd.grad`` is given this very tensor, or a hook is put on it; else None."""
+    """Where ``torch.autograd.grad`` is given this very tensor, or it gets a hook; else None."""
     mine = origins(value)
     for call in flow.all(Call):
         given = (*call.arguments, *(v for _, v in call.keywords))
@@ -316,7 +349,7 @@ def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
 
 
 def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:
-    """The expressions that stand for the value of ``node``: itself, or the uses of the one name it gets.
+    """The expressions that stand for the value of ``node``: itself, or the uses of its one name.
 
     None where it is bound to anything but one plain local name that nothing else shares.
     """

@@ -85,6 +85,9 @@ def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
 def describe_cut(call: Call, places: Places) -> Blame | None:
     """What a dead edge means in words, with the codemod that deals with it."""
     site, name = call.site, call.name
+    if call.hidden_write:
+        text = "this in-place write is invisible to autograd"
+        return places.blame(site, "in-place", text, "GF304")
     if name in ("detach", "detach_"):
         text = f".{name}() takes the value out of the graph"
         return places.blame(site, f".{name}()", text, "GF304")
@@ -92,6 +95,10 @@ def describe_cut(call: Call, places: Places) -> Blame | None:
         return places.blame(site, ".data", ".data is not part of the graph", "GF304")
     if is_escape(call):
         kind = _ESCAPES[name]
+        if name.startswith("__") and (wrapper := _legacy_call(site)):
+            return places.blame(
+                site, wrapper, f"{wrapper}(...) copies values, not their gradients", "GF301"
+            )
         text = f"{kind} hands the value to Python; what comes back is a constant"
         return places.blame(site, kind, text, "GF305")
     if name in _REWRAPS:
@@ -103,9 +110,6 @@ def describe_cut(call: Call, places: Places) -> Blame | None:
         return places.blame(site, "Parameter", text, "GF103")
     if name == "constant":
         return _describe_constant(site, places)
-    if call.hidden_write:
-        text = "this in-place write is invisible to autograd"
-        return places.blame(site, "in-place", text, "GF304")
     if call.integer and name in ("__setitem__", "copy_", "index_copy_", "fill_"):
         text = "the buffer holds integers: values are truncated and leave the graph"
         return places.blame(site, "integer buffer", text, "GF302")
@@ -166,6 +170,24 @@ def _quiet(expression: ast.expr, frame: Site) -> tuple[Site, str] | None:
 
 
 _LEGACY = ("FloatTensor", "DoubleTensor", "Tensor", "Variable", "from_numpy")
+
+
+def _legacy_call(site: Site | None) -> str | None:
+    """The constructor on this line that asks each element for its number, if there is just one."""
+    if site is None:
+        return None
+    try:
+        tree = _tree(site.filename)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    names = {
+        ast.unparse(node.func)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and node.lineno <= site.row <= (node.end_lineno or node.lineno)
+        and ast.unparse(node.func).rpartition(".")[2] in (*_LEGACY, "tensor", "array", "as_tensor")
+    }
+    return names.pop() if len(names) == 1 else None
 
 
 def _describe_constant(site: Site | None, places: Places) -> Blame | None:

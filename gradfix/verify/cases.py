@@ -86,9 +86,7 @@ def text_case(spec: dict[str, Any], name: str, namespace: dict[str, Any]) -> Dri
     return Drive(prepare, "case", call_text(init, inputs, kwargs))
 
 
-def site_drives(
-    sites: list[dict[str, Any]], namespace: dict[str, Any], properties: tuple[str, ...]
-) -> Iterator[Drive]:
+def site_drives(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Iterator[Drive]:
     """The drives that repeat how the project's own code builds and calls the class."""
     for site in sites:
         if site["inputs"] is None:

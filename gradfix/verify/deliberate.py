@@ -48,7 +48,8 @@ def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Ques
             "straight-through",
             f"straight-through estimator at line {where.row if where else '?'}",
         )
-    accidents = [e for e in rest if _is_accident(run, e)]
+    hidden = _hidden_writes(graph, rest, run.roots)
+    accidents = hidden or [e for e in rest if _is_accident(run, e)]
     blames = tuple(lines.cut_blames(graph, accidents or rest, places))
     if accidents:
         return Question("wrong", "", blames)
@@ -83,10 +84,22 @@ def _outermost(graph: Graph, cuts: list[Edge], roots: set[int]) -> list[Edge]:
     return outer or cuts
 
 
+def _hidden_writes(graph: Graph, cuts: list[Edge], roots: set[int]) -> list[Edge]:
+    """Writes autograd cannot see, into values it has recorded, fed by what was cut."""
+    needed = graph.sources_of(roots)
+    todo, seen = [edge.target for edge in cuts], {edge.target for edge in cuts}
+    found = [edge for edge in cuts if edge.call.hidden_write]
+    while todo:
+        for edge in graph.outgoing[todo.pop()]:
+            if edge.target in needed and edge.target not in seen:
+                seen.add(edge.target)
+                todo.append(edge.target)
+                found += [edge] if edge.call.hidden_write else []
+    return found
+
+
 def _is_accident(run: Run, edge: Edge) -> bool:
     graph, call = run.tracer.graph, edge.call
-    if call.hidden_write:
-        return True
     if lines.is_conversion(call):
         return True
     if call.leaf_write or call.inference or not call.grad_mode:

@@ -80,16 +80,6 @@ def _double(value: Any) -> Any:
     return value
 
 
-def property_reader(names: tuple[str, ...]) -> Callable[..., Any]:
-    """An ``invoke`` that reads tensor-valued properties instead of calling ``forward``."""
-
-    def read(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        values = [getattr(module, name) for name in names]
-        return [v for v in values if isinstance(v, (torch.Tensor, tuple, list, dict))]
-
-    return read
-
-
 def has_forward(cls: type) -> bool:
     """Whether calling an instance does anything."""
     return getattr(cls, "forward", None) is not getattr(nn.Module, "forward", None)

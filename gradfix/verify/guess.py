@@ -110,6 +110,25 @@ def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
         yield {p.name: v for p, v in zip(needed, values, strict=True)}
 
 
+_WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
+
+
+def repaired_constructor(
+    cls: type[nn.Module], kwargs: dict[str, Any], error: Exception
+) -> list[dict[str, Any]]:
+    """Other arguments that the constructor's error text asks for."""
+    text = str(error)
+    found = []
+    if any(words in text for words in _WANTS_LIST):
+        for name, value in kwargs.items():
+            if isinstance(value, int):
+                found.append({**kwargs, name: [8, 8, 8]})
+    if "divisible" in text:
+        found += [{**kwargs, name: 4} for name, value in kwargs.items() if value == 3]
+        found += [{**kwargs, name: 12} for name, value in kwargs.items() if value == 8]
+    return found
+
+
 # -- inputs ----------------------------------------------------------------------------------
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from gradfix.verify.drive import (
-    Drive,
-    DriveError,
-    Prepared,
-    describe,
-    has_forward,
-    property_reader,
-    reseed,
-)
-from gradfix.verify.guess import Spec, constructors, required, starts
+from gradfix.verify.drive import Drive, DriveError, Prepared, describe, has_forward, reseed
+from gradfix.verify.guess import Spec, constructors, repaired_constructor, required, starts
+from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.repair import repairs
 
 _ATTEMPTS = 60
+_DEPTH = 6
+_PER_CALL = 3
 
 #: What autograd says when the module itself is at fault; no other input would help.
 AUTOGRAD_ERRORS = (
@@ -41,68 +37,178 @@ def is_autograd_error(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(t in str(error) for t in AUTOGRAD_ERRORS)
 
 
-def inferred(cls: type[nn.Module], properties: tuple[str, ...], seed: int) -> Drive:
-    """A recipe found by trying. Raises DriveError with the nearest miss and a case to fill in."""
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a class can be asked: its tensor-valued properties and its public methods."""
+
+    properties: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+
+
+def inferred(cls: type[nn.Module], offer: Offer, seed: int) -> Iterator[Drive]:
+    """Recipes that run, found by trying, most likely first.
+
+    Raises DriveError with the nearest miss and a case to fill in when there is none.
+    """
     try:
-        wanted = list(constructors(cls))
+        todo = list(constructors(cls))
     except (TypeError, ValueError) as error:
         raise DriveError(f"its constructor has no readable signature: {error}") from error
     miss: DriveError | None = None
-    for kwargs in wanted:
+    tried = 0
+    while todo and tried < 12:
+        kwargs, tried = todo.pop(0), tried + 1
         try:
             reseed(seed)
             module = cls(**kwargs)
         except Exception as error:  # the user's constructor may raise anything; it is the reason
+            if is_autograd_error(error):
+                yield Drive(_Build(cls, kwargs), "inferred", _call(cls, kwargs))
+                return
             reason = f"{_call(cls, kwargs)} raises {describe(error)}"
             miss = miss or DriveError(reason, case_for(cls, kwargs, None))
+            todo = repaired_constructor(cls, kwargs, error) + todo
             continue
-        try:
-            return _with_inputs(cls, kwargs, module, properties, seed)
-        except DriveError as error:
-            miss = error
+        calls = _Calls(cls, kwargs, module, offer, seed)
+        yield from calls.drives()
+        if calls.ran:
+            return
+        miss = DriveError(calls.miss, case_for(cls, kwargs, calls.needed))
     raise miss or DriveError("no constructor arguments to try", case_for(cls, {}, None))
 
 
-def _with_inputs(
-    cls: type[nn.Module],
-    kwargs: dict[str, Any],
-    module: nn.Module,
-    properties: tuple[str, ...],
-    seed: int,
-) -> Drive:
-    if not has_forward(cls):
-        return _by_properties(cls, kwargs, module, properties)
-    needed = required(module.forward)
-    best = (0, "its inputs could not be guessed")
-    tried: set[tuple[Spec, ...]] = set()
-    for start in starts(module, needed):
-        queue = [(0, start)]
-        while queue and len(tried) < _ATTEMPTS:
-            depth, specs = queue.pop(0)
-            if tuple(specs) in tried:
-                continue
-            tried.add(tuple(specs))
-            drive = _drive(cls, kwargs, specs, needed)
-            error = _attempt(drive, seed)
-            if error is None or is_autograd_error(error):
-                return drive
-            # The deeper a repaired call got, the more its error says about what is missing.
-            best = max(best, (depth, f"{drive.text} raises {describe(error)}"), key=lambda b: b[0])
-            if depth < 6:
-                queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
-    raise DriveError(best[1], case_for(cls, kwargs, needed))
+@dataclass(frozen=True, slots=True)
+class _Build:
+    cls: type[nn.Module]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> Prepared:
+        return Prepared(self.cls(**self.kwargs))
 
 
-def _by_properties(
-    cls: type[nn.Module], kwargs: dict[str, Any], module: nn.Module, properties: tuple[str, ...]
-) -> Drive:
-    found, reason = tensor_properties(module, properties)
-    if not found:
-        reason = reason or "it has no forward and no tensor-valued property"
-        raise DriveError(reason, case_for(cls, kwargs, None))
-    read = property_reader(found)
-    text = f"{_call(cls, kwargs)}: {', '.join(found)}"
-    return Drive(lambda: Prepared(cls(**kwargs), invoke=read), "inferred", text)
+class _Calls:
+    """Ways to call one built module."""
+
+    def __init__(
+        self,
+        cls: type[nn.Module],
+        kwargs: dict[str, Any],
+        module: nn.Module,
+        offer: Offer,
+        seed: int,
+    ) -> None:
+        self.cls, self.kwargs, self.module, self.offer, self.seed = cls, kwargs, module, offer, seed
+        self.ran = 0
+        self.depth = -1
+        self.miss = "it has no forward, no tensor-valued property and no method to call"
+        self.needed: list[inspect.Parameter] | None = None
+
+    def drives(self) -> Iterator[Drive]:
+        """Forward; then properties; without a forward also every public method."""
+        if has_forward(self.cls):
+            yield from self._by_call("forward")
+        if not has_forward(self.cls) or self.ran:
+            yield from self._by_properties()
+        if not has_forward(self.cls):
+            for name in self.offer.methods:
+                yield from self._by_call(name)
+
+    def _by_properties(self) -> Iterator[Drive]:
+        found, reason = tensor_properties(self.module, self.offer.properties)
+        if not found:
+            self.miss = reason or self.miss
+            return
+        self.ran += 1
+        cls, kwargs = self.cls, self.kwargs
+
+        def read(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            return [getattr(module, name) for name in found]
+
+        yield Drive(
+            lambda: Prepared(cls(**kwargs), invoke=read),
+            "inferred",
+            f"{_call(cls, kwargs)}: {', '.join(found)}",
+        )
+
+    def _by_call(self, name: str) -> Iterator[Drive]:
+        """Guess inputs for one method, repair them from what goes wrong, keep what runs."""
+        try:
+            needed = required(getattr(self.module, name))
+        except (AttributeError, TypeError, ValueError):
+            return
+        self.needed = self.needed or needed
+        tried: set[tuple[Spec, ...]] = set()
+        kept = 0
+        for start in starts(self.module, needed):
+            queue = [(0, start)]
+            while queue and len(tried) < _ATTEMPTS:
+                depth, specs = queue.pop(0)
+                if tuple(specs) in tried:
+                    continue
+                tried.add(tuple(specs))
+                drive = self._drive(name, specs, needed)
+                error = run_once(drive, self.seed)
+                if error is None or is_autograd_error(error):
+                    self.ran, kept = self.ran + 1, kept + 1
+                    yield drive
+                    queue = []
+                elif not kept:
+                    self._missed(depth, drive, error)
+                    if depth < _DEPTH:
+                        queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
+            if kept >= _PER_CALL:
+                return
+
+    def _missed(self, depth: int, drive: Drive, error: Exception) -> None:
+        # The further repair got a call, the more its error says about what is missing.
+        if depth > self.depth:
+            self.depth, self.miss = depth, f"{drive.text} raises {describe(error)}"
+
+    def _drive(self, name: str, specs: list[Spec], needed: list[inspect.Parameter]) -> Drive:
+        cls, kwargs = self.cls, self.kwargs
+        names = [p.name if p.kind is p.KEYWORD_ONLY else "" for p in needed]
+
+        def prepare() -> Prepared:
+            module = cls(**kwargs)
+            values = [spec.make() for spec in specs]
+            args = tuple(v for v, key in zip(values, names, strict=True) if not key)
+            named = {key: v for v, key in zip(values, names, strict=True) if key}
+            return Prepared(module, args, named, None if name == "forward" else method(name))
+
+        inputs = ", ".join(spec.text() for spec in specs)
+        dot = "" if name == "forward" else f".{name}"
+        return Drive(prepare, "inferred", f"{_call(cls, kwargs)}{dot}({inputs})")
+
+
+def method(name: str) -> Callable[..., Any]:
+    """An ``invoke`` that calls a method instead of the module."""
+
+    def call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return getattr(module, name)(*args, **kwargs)
+
+    return call
+
+
+def run_once(drive: Drive, seed: int) -> Exception | None:
+    """Try a recipe; what it raised, or None when it gave at least one tensor."""
+    try:
+        reseed(seed)
+        prepared = drive.prepare()
+        reseed(seed)
+        result = prepared.run()
+    except Exception as error:  # whatever the guess provoked is what `repair` reads
+        return error
+    if not any(is_real(t) for t in outputs_of(result)):
+        return ValueError("it returns no floating-point tensor")
+    return None
+
+
+def runnable(drives: Iterator[Drive], seed: int) -> Iterator[Drive]:
+    """Those recipes that run, or fail only by autograd's own complaint."""
+    for drive in drives:
+        error = run_once(drive, seed)
+        if error is None or is_autograd_error(error):
+            yield drive
 
 
 def tensor_properties(
@@ -123,46 +229,6 @@ def tensor_properties(
     return tuple(found), reason
 
 
-def _drive(
-    cls: type[nn.Module], kwargs: dict[str, Any], specs: list[Spec], needed: list[inspect.Parameter]
-) -> Drive:
-    positional = [p.kind is not p.KEYWORD_ONLY for p in needed]
-
-    def prepare() -> Prepared:
-        module = cls(**kwargs)
-        values = [spec.make() for spec in specs]
-        args = tuple(v for v, place in zip(values, positional, strict=True) if place)
-        named = {
-            p.name: v for p, v, place in zip(needed, values, positional, strict=True) if not place
-        }
-        return Prepared(module, args, named)
-
-    inputs = ", ".join(spec.text() for spec in specs)
-    return Drive(prepare, "inferred", f"{_call(cls, kwargs)}({inputs})")
-
-
-def _attempt(drive: Drive, seed: int) -> Exception | None:
-    try:
-        reseed(seed)
-        prepared = drive.prepare()
-        reseed(seed)
-        prepared.run()
-    except Exception as error:  # whatever the guess provoked is what `repair` reads
-        return error
-    return None
-
-
-def attempts(drives: Iterator[Drive], seed: int) -> tuple[Drive | None, str | None]:
-    """The first recipe of several that runs, and the first reason why one did not."""
-    reason = None
-    for drive in drives:
-        error = _attempt(drive, seed)
-        if error is None or is_autograd_error(error):
-            return drive, reason
-        reason = reason or f"{drive.text} raises {describe(error)}"
-    return None, reason
-
-
 def _call(cls: type, kwargs: dict[str, Any]) -> str:
     inside = ", ".join(f"{name}={_shown(value)}" for name, value in kwargs.items())
     return f"{cls.__name__}({inside})"
@@ -176,10 +242,10 @@ def case_for(
     cls: type, kwargs: dict[str, Any] | None, needed: list[inspect.Parameter] | None
 ) -> str:
     """A case to paste into ``gradfix_cases.py`` and correct."""
-    inputs = ", ".join(["torch.randn(2, 3)"] * (len(needed) if needed else 1))
-    tail = "," if "," not in inputs else ""
+    inputs = ", ".join(["torch.randn(2, 3)"] * (1 if needed is None else len(needed)))
+    tail = "," if inputs and ", torch" not in inputs else ""
     return (
         f"def case_{cls.__name__}():\n"
-        f"    from {cls.__module__} import {cls.__name__}\n"
+        f"    from {cls.__module__} import {cls.__name__}\n\n"
         f"    return {_call(cls, kwargs or {})}, ({inputs}{tail})"
     )

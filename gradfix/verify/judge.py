@@ -9,7 +9,7 @@ import torch
 from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
 from gradfix.verify.deliberate import Question, wrong_or_question
-from gradfix.verify.examine import Run
+from gradfix.verify.examine import Hidden, Run
 from gradfix.verify.inplace import is_overwritten, overwritten
 from gradfix.verify.numeric import Comparison
 from gradfix.verify.results import Blame, ParameterResult
@@ -63,10 +63,12 @@ class Judge:
         message: str = "",
         blame: list[Blame] | tuple[Blame, ...] = (),
         confidence: str = "proven",
+        *,
+        exercised: bool = True,
     ) -> ParameterResult:
         shape = () if _uninitialized(tensor) else tuple(tensor.shape)
         return ParameterResult(
-            name, shape, tensor.requires_grad, verdict, confidence, message, tuple(blame)
+            name, shape, tensor.requires_grad, verdict, confidence, message, exercised, tuple(blame)
         )
 
     def _registered(
@@ -114,8 +116,9 @@ class Judge:
         head = name.partition(".")[0]
         if not self.context.chosen_by_user and head in self.context.attributes_read:
             message = "not reached with these inputs; give a case that uses it"
-            return self._result(name, parameter, "inconclusive", message)
-        return self._result(name, parameter, "unused", "nothing computes with it")
+            return self._result(name, parameter, "inconclusive", message, exercised=False)
+        message = "nothing computes with it"
+        return self._result(name, parameter, "unused", message, exercised=False)
 
     def _discarded(
         self, name: str, parameter: torch.nn.Parameter, reached: set[int]
@@ -126,13 +129,15 @@ class Judge:
         blame = self.context.places.blame(
             last.site, "discarded", "this result never reaches what is returned"
         )
-        if not self.context.chosen_by_user:
-            message = "what is computed from it is not returned with these inputs"
-            return self._result(
-                name, parameter, "discarded", message, [blame] if blame else [], "likely"
-            )
-        message = "what is computed from it is not returned"
-        return self._result(name, parameter, "discarded", message, [blame] if blame else [])
+        return self._result(
+            name,
+            parameter,
+            "discarded",
+            "what is computed from it is not returned",
+            [blame] if blame else [],
+            "proven" if self.context.chosen_by_user else "likely",
+            exercised=False,
+        )
 
     # -- a gradient ----------------------------------------------------------------------------
 
@@ -140,7 +145,7 @@ class Judge:
         finite = all(bool(torch.isfinite(t).all()) for t in self.run.outputs)
         if not finite and not self.context.chosen_by_user:
             message = "the made-up inputs give a result that is not finite; give a case"
-            return self._result(name, parameter, "inconclusive", message)
+            return self._result(name, parameter, "inconclusive", message, exercised=False)
         return self._result(name, parameter, "nonfinite", "its gradient holds NaN or infinity")
 
     def _present(
@@ -178,8 +183,11 @@ class Judge:
             return self._result(name, parameter, "zero", "its gradient is zero", blames)
         message = "its gradient is zero, also after moving every Parameter"
         if self.context.chosen_by_user:
-            return self._result(name, parameter, "zero", message, confidence="likely")
-        return self._result(name, parameter, "inconclusive", f"{message}; give a case")
+            return self._result(
+                name, parameter, "zero", message, confidence="likely", exercised=False
+            )
+        message = f"{message}; give a case"
+        return self._result(name, parameter, "inconclusive", message, exercised=False)
 
     def _wrong(
         self, name: str, parameter: torch.nn.Parameter, incomplete: str | None
@@ -234,6 +242,7 @@ class Judge:
         found = []
         for hidden in self.run.hidden:
             if hidden.leaf.grad is None:
+                found += self._hidden_unused(hidden)
                 continue
             if hidden.derived is None:
                 message = "trained, but parameters() does not list it: no optimizer will see it"
@@ -247,6 +256,17 @@ class Judge:
                 self._result(hidden.name, hidden.leaf, "unregistered", message, blames, confidence)
             )
         return found
+
+    def _hidden_unused(self, hidden: Hidden) -> list[ParameterResult]:
+        """A hidden Parameter that the call never touched may still be a lost one."""
+        nodes, graph = self.run.nodes(hidden.leaf), self.run.tracer.graph
+        touched = any(e.call.phase == "run" for n in nodes for e in graph.outgoing[n])
+        if touched or hidden.derived is not None:
+            return []
+        if not isinstance(hidden.leaf, torch.nn.Parameter):
+            return []
+        message = "not registered, and not reached with these inputs; give a case that uses it"
+        return [self._result(hidden.name, hidden.leaf, "inconclusive", message, exercised=False)]
 
     def _made_at(self, tensor: torch.Tensor, kind: str, code: str) -> list[Blame]:
         """The line that made the kept value."""

@@ -12,14 +12,23 @@ _RANK = (
     "wrong",
     "nonfinite",
     "unregistered",
-    "ok",
     "inconclusive",
+    "ok",
     "zero",
     "severed",
     "escaped",
     "discarded",
     "unused",
 )
+
+
+def _rank(result: ParameterResult) -> tuple[bool, int]:
+    return not result.exercised, _RANK.index(result.verdict)
+
+
+def settled(results: Sequence[ParameterResult]) -> bool:
+    """Whether no other call of the class could change anything."""
+    return all(result.exercised for result in results if result.trainable)
 
 
 def merged(runs: Sequence[tuple[ParameterResult, ...]]) -> tuple[ParameterResult, ...]:
@@ -29,6 +38,6 @@ def merged(runs: Sequence[tuple[ParameterResult, ...]]) -> tuple[ParameterResult
     for run in runs:
         for result in run:
             known = best.get(result.name)
-            if known is None or _RANK.index(result.verdict) < _RANK.index(known.verdict):
+            if known is None or _rank(result) < _rank(known):
                 best[result.name] = result
     return tuple(best.values())

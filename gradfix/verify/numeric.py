@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 
 from gradfix.verify.drive import Prepared, describe, reseed
+from gradfix.verify.float64 import in_float64
 from gradfix.verify.outputs import is_real, outputs_of, project
 
 _STEPS = (1e-5, 1e-4, 1e-6)
@@ -40,8 +41,9 @@ class Comparison:
 class Probe:
     """Evaluates a module at shifted Parameters, each time from the same pristine state."""
 
-    def __init__(self, prepare: Callable[[], Prepared], seed: int) -> None:
+    def __init__(self, prepare: Callable[[], Prepared], seed: int, move_inputs: bool) -> None:
         self.seed = seed
+        self.move_inputs = move_inputs
         self._prepare = prepare
         self._pristine = self._build()
         self._copies = True
@@ -53,13 +55,9 @@ class Probe:
         self.offset: dict[str, torch.Tensor] = {}
 
     def _build(self) -> Prepared:
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
+        with in_float64():
             reseed(self.seed)
             return self._prepare().double()
-        finally:
-            torch.set_default_dtype(before)
 
     def _run(self, shift: dict[str, torch.Tensor], step: float) -> tuple[Prepared, torch.Tensor]:
         prepared = self._pristine.copied() if self._copies else self._build()
@@ -69,13 +67,11 @@ class Probe:
                     parameter.add_(self.offset[name])
                 if name in shift:
                     parameter.add_(shift[name], alpha=step)
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
+            if self.offset and self.move_inputs:
+                _move(prepared, self.seed)
+        with in_float64():
             reseed(self.seed)
             outputs = [t for t in outputs_of(prepared.run()) if is_real(t)]
-        finally:
-            torch.set_default_dtype(before)
         if not outputs:
             raise NumericError("the call returns no floating-point tensor in float64")
         return prepared, project(outputs, self.seed)
@@ -104,14 +100,25 @@ class Probe:
         return dict(self._pristine.module.named_parameters())
 
 
-def compare(prepare: Callable[[], Prepared], seed: int) -> Comparison:
+def _move(prepared: Prepared, seed: int) -> None:
+    """Inputs of zeros or ones hide gradients; a little noise shows them."""
+    generator = torch.Generator().manual_seed(seed + 15485863)
+    for tensor in outputs_of((prepared.args, prepared.kwargs)):
+        if tensor.is_floating_point() and not tensor.requires_grad:
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            tensor.add_(noise.to(tensor.dtype), alpha=0.1)
+
+
+def compare(prepare: Callable[[], Prepared], seed: int, *, move_inputs: bool = False) -> Comparison:
     """Compare every Parameter's gradient with finite differences.
+
+    ``move_inputs`` says that nobody depends on the inputs being exactly what they are.
 
     Raises NumericError where no comparison is possible: float64 does not run, the forward is not
     reproducible, or the outputs are not finite.
     """
     try:
-        probe = Probe(prepare, seed)
+        probe = Probe(prepare, seed, move_inputs)
         base = probe.value({}, 0.0)
         if base != probe.value({}, 0.0):
             raise NumericError("two runs from the same seed differ, so there is nothing to compare")

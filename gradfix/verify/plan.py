@@ -33,7 +33,7 @@ class ClassPlan:
     certain: bool
     abstract: bool
     properties: tuple[str, ...] = ()
-    attributes_read: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     sites: tuple[CallSite, ...] = field(default=())
 
 
@@ -57,7 +57,7 @@ def plan(tree: ast.Module) -> list[ClassPlan]:
                     kind,
                     _is_abstract(node),
                     _properties(node, classes),
-                    tuple(sorted(_attributes_read(tree))),
+                    _public_methods(node),
                     tuple(sites.get(name, [])[:6]),
                 )
             )
@@ -142,6 +142,23 @@ def _is_abstract(node: ast.ClassDef) -> bool:
     return False
 
 
+_NO_COMPUTATION = ("reset", "init", "load", "save", "configure", "extra_repr", "set_", "update")
+_NO_TRAINING = ("predict", "sample", "generate", "infer", "eval", "plot", "log_", "decode", "test")
+
+
+def _public_methods(node: ast.ClassDef) -> tuple[str, ...]:
+    """Methods a class without ``forward`` may do its work in."""
+    return tuple(
+        m.name
+        for m in _methods(node)
+        if not m.decorator_list
+        and not m.name.startswith(("_", *_NO_COMPUTATION, *_NO_TRAINING))
+        and not any(word in ast.unparse(m) for word in ("no_grad", "inference_mode"))
+        and m.name != "forward"
+        and any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(m))
+    )[:6]
+
+
 def _properties(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for base in node.bases:
@@ -154,12 +171,14 @@ def _properties(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> tuple[s
     return tuple(names)
 
 
-def _attributes_read(tree: ast.Module) -> set[str]:
-    return {
+def attributes_read(tree: ast.Module) -> list[str]:
+    """The names of all attributes that the file reads."""
+    found = {
         node.attr
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
+    return sorted(found)
 
 
 # -- call sites ------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def _with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
         1: (last,),
         2: (BATCH, last),
         3: (BATCH, LENGTH, last),
-        4: (BATCH, last if len(shape) == 2 else shape[1], SIDE, SIDE),
+        4: (BATCH, shape[1] if len(shape) == 3 else last, SIDE, SIDE),
         5: (BATCH, last, 8, SIDE, SIDE),
     }[rank]
 

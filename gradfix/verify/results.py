@@ -43,7 +43,11 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class ParameterResult:
-    """The verdict on one Parameter of one target."""
+    """The verdict on one Parameter of one target.
+
+    ``exercised`` is false when the call did not put the Parameter to the test, so that another
+    call of the same class may overrule the verdict.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -51,6 +55,7 @@ class ParameterResult:
     verdict: str
     confidence: str = "proven"
     message: str = ""
+    exercised: bool = True
     blame: tuple[Blame, ...] = ()
 
 

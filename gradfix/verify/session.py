@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gradfix.errors import SourceError
+from gradfix.errors import GradfixError, SourceError
 from gradfix.files import reported_name
 from gradfix.model import Failure
 from gradfix.verify.isolate import ChildRun, run_child
-from gradfix.verify.plan import ClassPlan, plan
+from gradfix.verify.plan import ClassPlan, attributes_read, plan
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
 from gradfix.verify.settings import VerifySettings
 from gradfix.verify.targets import CASES_NAME, Location, Target, locate
@@ -58,6 +58,7 @@ def verify_file(target: Target, settings: VerifySettings) -> FileReport:
     if not wanted:
         return FileReport()
     job = _job(target.path, wanted, settings, shown)
+    job["attributes_read"] = attributes_read(tree)
     return FileReport(_run(job, locate(target.path, tree), settings, shown))
 
 
@@ -117,6 +118,7 @@ def _cases_file(path: Path, root: Path, settings: VerifySettings) -> Path | None
 class _Reply:
     """A child's messages, sorted."""
 
+    started: bool = False
     imported: bool = False
     done: bool = False
     current: str | None = None
@@ -128,7 +130,9 @@ def _read(run: ChildRun) -> _Reply:
     reply = _Reply()
     for message in run.messages:
         stage, name = message.get("stage"), message.get("name", "")
-        if stage == "imported":
+        if stage == "started":
+            reply.started = True
+        elif stage == "imported":
             reply.imported = True
         elif stage == "target":
             reply.current = name
@@ -162,6 +166,9 @@ def _run(
         results.update(reply.results)
         skipped |= reply.skipped
         ending = run.ending or "ended without a word"
+        if not reply.started:
+            last = run.output.strip().rpartition("\n")[2]
+            raise GradfixError(f"the child process did not start: {ending}: {last}")
         if reply.done:
             break
         if not reply.imported and not at_import:

@@ -106,7 +106,7 @@ class Tracer(TorchFunctionMode):
         while frame is not None and len(found) < 8:
             code = frame.f_code
             if code.co_filename.startswith(self.folders):
-                name = getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2]
+                name = _function(getattr(code, "co_qualname", code.co_name))
                 found.append((code.co_filename, frame.f_lineno, name, code.co_firstlineno))
             frame = frame.f_back
         if not found:
@@ -307,6 +307,12 @@ class Tracer(TorchFunctionMode):
         for call in self.graph.calls[size:]:
             call.custom = custom
         return result
+
+
+def _function(qualname: str) -> str:
+    """The function a person would name: comprehensions and lambdas belong to the one around."""
+    parts = [part for part in qualname.split(".<locals>.") if not part.startswith("<")]
+    return parts[-1] if parts else qualname
 
 
 def _only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> bool:

@@ -1,0 +1,158 @@
+"""One class under verification: find ways to drive it, judge each run, merge what was seen."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from gradfix.verify.blame import Places
+from gradfix.verify.cases import python_cases, site_drives, text_case, unpack
+from gradfix.verify.drive import Drive, DriveError, describe
+from gradfix.verify.examine import Run, examine
+from gradfix.verify.forward import constructor_failure, forward_failure
+from gradfix.verify.infer import Offer, case_for, inferred, is_autograd_error, runnable
+from gradfix.verify.judge import Context, Judge
+from gradfix.verify.load import Loaded, StubUsed
+from gradfix.verify.merge import merged, settled
+from gradfix.verify.numeric import Comparison, NumericError, compare
+from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
+
+_MAX_DRIVES = 5
+Judged = tuple[Drive, tuple[ParameterResult, ...]]
+
+
+def unverified(
+    job: dict[str, Any], target: dict[str, Any], reason: str, case: str | None = None
+) -> TargetResult:
+    """The result for a target that nothing can be said about."""
+    name = f"{job['shown']}:{target['name']}"
+    return TargetResult(name, NOT_VERIFIED, reason, case=case)
+
+
+class Subject:
+    """One target in the child."""
+
+    def __init__(
+        self,
+        job: dict[str, Any],
+        target: dict[str, Any],
+        loaded: Loaded,
+        cases: ModuleType | None,
+        value: Any,
+    ) -> None:
+        self.job, self.target, self.loaded = job, target, loaded
+        self.cases, self.value = cases, value
+        self.seed = int(job["seed"])
+        self.places = Places(job["project"], job["root"], job["base"])
+
+    def result(self) -> TargetResult:
+        """The verdict on the class; whatever stands in the way becomes the reason."""
+        try:
+            judged = self._judged()
+        except DriveError as error:
+            return unverified(self.job, self.target, str(error), error.case)
+        except StubUsed as error:
+            return unverified(self.job, self.target, str(error))
+        except MemoryError:
+            reason = f"ran out of memory (limit {self.job['memory_mb']} MiB)"
+            return unverified(self.job, self.target, reason)
+        except Exception as error:  # building runs the user's code again, and it may raise anything
+            return unverified(self.job, self.target, describe(error))
+        parameters = merged([found for _, found in judged])
+        return TargetResult(
+            f"{self.job['shown']}:{self.target['name']}",
+            status_of(parameters),
+            _reason(parameters),
+            judged[0][0].driven_by,
+            "; ".join(drive.text for drive, _ in judged),
+            parameters=parameters,
+        )
+
+    def _judged(self) -> list[Judged]:
+        """Every written case; else recipes until all Parameters have been put to the test."""
+        written = self._written()
+        if written:
+            return [(drive, self._judge(drive)) for drive in written]
+        judged: list[Judged] = []
+        problem: DriveError | None = None
+        drives = self._made_up()
+        while len(judged) < _MAX_DRIVES:
+            try:
+                drive = next(drives, None)
+                if drive is None:
+                    break
+                judged.append((drive, self._judge(drive)))
+            except DriveError as error:
+                problem = problem or error
+                continue
+            if settled(merged([found for _, found in judged])):
+                break
+        if not judged:
+            raise problem or DriveError("no way to run it was found")
+        return judged
+
+    def _written(self) -> list[Drive]:
+        name = self.target["name"]
+        drives = list(python_cases(self.cases, name))
+        if self.target.get("case"):
+            drives.append(text_case(self.target["case"], name, vars(self.loaded.module)))
+        return drives
+
+    def _made_up(self) -> Iterator[Drive]:
+        """Call sites of the project, then inference."""
+        if not inspect.isclass(self.value):
+            name = self.target["name"]
+            yield Drive(lambda: unpack(self.value(), name), "inferred", f"{name}()")
+            return
+        if not issubclass(self.value, nn.Module):
+            raise DriveError("it is not an nn.Module")
+        sites = site_drives(self.target.get("sites", []), vars(self.loaded.module))
+        yield from runnable(sites, self.seed)
+        offer = Offer(
+            tuple(self.target.get("properties", ())), tuple(self.target.get("methods", ()))
+        )
+        yield from inferred(self.value, offer, self.seed)
+
+    def _judge(self, drive: Drive) -> tuple[ParameterResult, ...]:
+        try:
+            run = examine(drive, self.seed, (self.job["project"],))
+        except RuntimeError as error:
+            if not is_autograd_error(error):
+                raise
+            return constructor_failure(error, self.places, self.job["project"])
+        chosen = drive.driven_by == "case"
+        if run.forward_error is not None:
+            failed = forward_failure(run, run.forward_error, self.places)
+            if failed is not None:
+                return failed
+            case = None if chosen else case_for(self.value, {}, None)
+            raise DriveError(f"{drive.text} raises {describe(run.forward_error)}", case)
+        if not run.roots:
+            raise DriveError(f"{drive.text} returns no tensor")
+        context = Context(self.places, chosen, frozenset(self.job["attributes_read"]))
+        judge = Judge(run, context)
+        judge.numbers, judge.no_numbers = self._numbers(drive, run)
+        return judge.verdicts()
+
+    def _numbers(self, drive: Drive, run: Run) -> tuple[Comparison | None, str | None]:
+        has_gradient = any(p.grad is not None for p in run.parameters.values())
+        if run.backward_error is not None or not has_gradient:
+            return None, "there was nothing to compare"
+        try:
+            return compare(drive.prepare, self.seed, move_inputs=drive.driven_by != "case"), None
+        except NumericError as error:
+            return None, str(error)
+
+
+def _reason(parameters: tuple[ParameterResult, ...]) -> str | None:
+    """Why the status is what it is, where no Parameter's own message says it all."""
+    if not any(p.trainable for p in parameters):
+        return "it has no trainable Parameter"
+    unclear = [p for p in parameters if p.verdict == "inconclusive" and p.trainable]
+    if status_of(parameters) == NOT_VERIFIED and unclear:
+        return f"{unclear[0].name}: {unclear[0].message}"
+    return None

@@ -11,7 +11,7 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.calls import REWRAPS
 from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
 from gradfix.flow.state import Call
-from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 
@@ -191,7 +191,15 @@ def _is_computed(value: Value) -> bool:
 
 def _is_copy(value: Value) -> bool:
     """Whether the history ends at a copy of graph tensors, which is a finding of its own."""
-    return any(at.cut in REWRAPS for at in _history(value))
+    return any(
+        at.cut in REWRAPS or (at.op in REWRAPS and any(map(_may_hold_history, at.inputs)))
+        for at in _history(value)
+    )
+
+
+def _may_hold_history(value: Value) -> bool:
+    held = element_of(value) if value.kind is Kind.SEQUENCE else value
+    return held is not None and held.needs_grad is not Certainty.NO
 
 
 def _history(value: Value) -> list[Value]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
+from gradfix.flow.severed import Severed, severed
 from gradfix.flow.state import GradMode, Write
 from gradfix.flow.values import Value
-from gradfix.model import Finding
+from gradfix.model import Edit, EditKind, Finding, Safety
 
 
 class DetachedBranch(Codemod):
-    """A detached value is written into a tensor whose other elements keep their history.
+    """A detached value takes the place of one that the loss needs with its history.
 
     What it does
     ------------
     Finds ``p[2] = (p[0] / p[1]).detach()``: an element computed from the tensor itself is cut off
-    from its history and written back.
+    from its history and written back. Finds a Parameter of a Module that is used only through
+    ``.data``, ``.detach()`` or under ``no_grad``, so that no gradient ever reaches it.
 
     Why is this bad?
     ----------------
@@ -55,6 +58,7 @@ class DetachedBranch(Codemod):
     Fix safety
     ----------
     Manual: a gradient can be stopped on purpose, and removing ``.detach()`` changes every gradient.
+    Unsafe for ``.data`` on a Parameter that gets no gradient anywhere else.
 
     References
     ----------
@@ -62,10 +66,16 @@ class DetachedBranch(Codemod):
     """
 
     code = "GF304"
-    trigger = re.compile(r"\.detach\(|\.data\b")
+    trigger = re.compile(r"\.detach\(|\.data\b|no_grad|inference_mode")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
-        """Every detached value that is written back into the tensor it was computed from."""
+        """Every detached value that is written back, and every cut that severs a Parameter."""
+        yield from self._written_back(flow)
+        for cut in severed(flow):
+            if cut.value.cut in ("detach", "data", "no_grad"):
+                yield self._severs(flow, cut)
+
+    def _written_back(self, flow: ModuleFlow) -> Iterator[Finding]:
         for write in flow.all(Write):
             if write.mode is not GradMode.ON or write.how != "setitem" or write.value is None:
                 continue
@@ -85,6 +95,27 @@ class DetachedBranch(Codemod):
                 help="build the tensor out of place and drop the .detach()",
                 why_not="whether the gradient is stopped on purpose is not known",
             )
+
+    def _severs(self, flow: ModuleFlow, cut: Severed) -> Finding:
+        node = cut.node
+        fix, why_not = None, "whether the gradient is stopped on purpose is not known"
+        if cut.value.cut == "data" and isinstance(node, ast.Attribute):
+            edit = Edit(EditKind.REPLACE, flow.span(node), flow.source_of(node.value))
+            fix = self.fix(Safety.UNSAFE, "use the Parameter itself", edit)
+        how = {"no_grad": "computed with grad mode off", "data": "taken through `.data`"}
+        return self.finding(
+            flow.span(node),
+            "no gradient reaches a Parameter: its value is "
+            f"{how.get(cut.value.cut, 'detached')} on the only way to the loss",
+            because=(
+                *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
+                flow.note(cut.node, "its history ends here"),
+                flow.note(cut.place, "and the value goes on from here"),
+            ),
+            help="let the value keep its history",
+            fix=fix,
+            why_not=None if fix is not None else why_not,
+        )
 
 
 def _computed_from(value: Value, target: Value) -> bool:

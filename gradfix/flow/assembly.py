@@ -120,6 +120,26 @@ class Assembly:
 
 def assemblies(flow: ModuleFlow) -> Iterator[Assembly]:
     """Every buffer of the file that is filled with values that may have a gradient history."""
+    for assembly in filled_buffers(flow):
+        if has_history(flow, assembly) is not Certainty.NO:
+            yield assembly
+
+
+def assemblies_of_numbers(flow: ModuleFlow) -> Iterator[Assembly]:
+    """Every buffer that is filled only with ``tensor.item()`` of graph tensors and goes on."""
+    for assembly in filled_buffers(flow):
+        values = [flow.value(fill.part) for fill in assembly.fills]
+        if all(
+            value.op == "item" and value.cut and fill.write.mode is GradMode.ON
+            for value, fill in zip(values, assembly.fills, strict=True)
+        ) and any(value.owner is not None and value.owner.is_tracked for value in values):
+            scope = assembly.scope
+            if scope.name == "forward" and scope.class_node is not None:
+                yield assembly
+
+
+def filled_buffers(flow: ModuleFlow) -> Iterator[Assembly]:
+    """Every buffer of the file that is filled by index."""
     by_buffer: dict[Definition, list[Write]] = {}
     scopes: dict[Definition, Scope] = {}
     for write in flow.all(Write):
@@ -132,7 +152,7 @@ def assemblies(flow: ModuleFlow) -> Iterator[Assembly]:
                 scopes[definition] = write.scope
     for definition, writes in by_buffer.items():
         assembly = _assembly(flow, scopes[definition], definition, writes)
-        if assembly is not None and has_history(flow, assembly) is not Certainty.NO:
+        if assembly is not None:
             yield assembly
 
 

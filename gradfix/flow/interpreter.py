@@ -165,6 +165,9 @@ class Interpreter(Expressions):
             base.inputs = (*base.inputs, value)
             base.attributes = None
             return
+        if base.kind is Kind.FOREIGN:
+            base.inputs = (*base.inputs, value)
+            self.flow.made.append(base)
         if base.kind in (Kind.TENSOR, Kind.UNKNOWN):
             self.write(target, base, target.value, "setitem", "copy_", target.slice, (value,))
 

@@ -327,9 +327,23 @@ class ModuleFlow:
                 queue += self._made_from.get(value.node, ())
 
     @cached_property
+    def _all_made(self) -> list[Value]:
+        """Every value that was made from others, those between two expressions included."""
+        found: list[Value] = []
+        seen: set[int] = set()
+        queue = list(self.made)
+        while queue:
+            value = queue.pop()
+            if id(value) not in seen:
+                seen.add(id(value))
+                found.append(value)
+                queue += value.inputs
+        return found
+
+    @cached_property
     def _made_from(self) -> dict[ast.AST, list[Value]]:
         found: dict[ast.AST, list[Value]] = {}
-        for value in self.made:
+        for value in self._all_made:
             for source in value.inputs:
                 if source.node is not None:
                     found.setdefault(source.node, []).append(value)
@@ -338,7 +352,7 @@ class ModuleFlow:
     @cached_property
     def _by_identity(self) -> dict[int, list[Value]]:
         found: dict[int, list[Value]] = {}
-        for value in self.made:
+        for value in self._all_made:
             for source in value.inputs:
                 if source.node is None:
                     found.setdefault(id(source), []).append(value)
@@ -398,7 +412,7 @@ class Parents(Mapping[ast.AST, ast.AST]):
 
 def _first_row(statement: ast.stmt) -> int:
     """The first row of a statement, its decorators included."""
-    decorators = getattr(statement, "decorator_list", None) or []
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 

@@ -99,7 +99,9 @@ class TensorOps(Recorder):
             if self.state.mode is GradMode.OFF and may_need_grad(tensors):
                 cut = "no_grad"
         leaves: frozenset[Leaf] = frozenset()
-        if role & (NEEDS_GRAD | Role.UNKNOWN):
+        if op.zero_grad and may_need_grad(tensors):
+            cut = op.name  # differentiable in name only: the gradient is zero everywhere
+        elif role & (NEEDS_GRAD | Role.UNKNOWN):
             leaves = frozenset().union(*(value.leaves for value in tensors))
         storages = frozenset({Storage(node)})
         view = bool(op.view)

@@ -1,0 +1,94 @@
+"""GF306: an operation without a useful gradient stands between a Parameter and the loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod
+from gradfix.flow import ModuleFlow
+from gradfix.flow.calls import ESCAPES
+from gradfix.flow.severed import severed
+from gradfix.model import Finding
+
+_OTHER_CODES = frozenset(
+    {"detach", "data", "no_grad", "Parameter", "Variable", "float", "int", "bool"}
+)
+
+
+class NotDifferentiable(Codemod):
+    """The only way from a Parameter to the loss goes through argmax, round, a comparison or a cast.
+
+    What it does
+    ------------
+    Finds operations whose result has no gradient (``argmax``, comparisons, ``.long()``) or a zero
+    one (``round``, ``sign``) where a Parameter of a Module reaches the output in no other way.
+
+    Why is this bad?
+    ----------------
+    The Parameter's gradient is None or zero everywhere, and it never changes in training.
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Quantiser(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return torch.round(x * self.scale)
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch import nn
+
+
+    class Quantiser(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            scaled = x * self.scale
+            return scaled + (torch.round(scaled) - scaled).detach()
+    ```
+
+    Fix safety
+    ----------
+    Manual: whether to use a straight-through estimator, a relaxation or another operation is a
+    question of modelling.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/generated/torch.round.html
+    - Bengio et al., Estimating or Propagating Gradients Through Stochastic Neurons, 2013,
+      https://arxiv.org/abs/1308.3432
+    """
+
+    code = "GF306"
+    trigger = re.compile(r"Parameter|nn\.|optim")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every such operation that severs a Parameter."""
+        for cut in severed(flow):
+            name = cut.value.cut
+            if name in _OTHER_CODES or name in ESCAPES or "." in name:
+                continue
+            yield self.finding(
+                flow.span(cut.node),
+                f"`{name}` has no useful gradient, and a Parameter reaches the output only through it",
+                because=(
+                    *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
+                    flow.note(cut.place, "the value goes on from here"),
+                ),
+                help="use a differentiable form, or a straight-through estimator",
+                why_not="which differentiable form is meant is a question of modelling",
+            )

@@ -1,0 +1,187 @@
+"""Leaves whose gradient can never arrive, and the operations that cut them off.
+
+Terms: a leaf is *delivered* when some value that depends on it, history included, is returned, stored,
+differentiated or handed to code the analysis does not know. A *cut* is an operation whose result
+depends on the leaf's values only. A leaf is *severed* when it has a cut on the way to the loss and
+is delivered nowhere in the file. Everything unknown counts as delivery, so that doubt keeps silent.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradfix.flow import classes
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
+from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
+from gradfix.flow.values import Certainty, Kind, Leaf, Value, element_of
+
+
+@dataclass(frozen=True, slots=True)
+class Severed:
+    """One cut: the value without history, the leaves it severs, and where the value goes."""
+
+    value: Value
+    leaves: frozenset[Leaf]
+    place: ast.AST
+
+    @property
+    def node(self) -> ast.expr:
+        """The expression that cuts."""
+        assert isinstance(self.value.node, ast.expr)
+        return self.value.node
+
+    @property
+    def leaf_nodes(self) -> list[ast.AST]:
+        """Where the severed leaves are made, the first three."""
+        nodes = [leaf.node for leaf in self.leaves if isinstance(leaf.node, ast.expr)]
+        return [*sorted(nodes, key=lambda node: (node.lineno, node.col_offset))[:3]]
+
+
+def severed(flow: ModuleFlow) -> tuple[Severed, ...]:
+    """Every cut in the file that leaves some leaf without any gradient."""
+    known: tuple[Severed, ...] | None = flow.__dict__.get("_severed")
+    if known is None:
+        known = flow.__dict__["_severed"] = tuple(_severed(flow))
+    return known
+
+
+def _severed(flow: ModuleFlow) -> Iterator[Severed]:
+    if flow.freezes_parameters:
+        return  # which leaves are meant to be trained is not certain in such a file
+    cuts = [v for v in flow.made if v.cut and isinstance(v.node, ast.expr) and _is_first_cut(v)]
+    if not cuts:
+        return
+    safe = delivered(flow) | _updated_by_hand(flow)
+    trained = _in_optimizers(flow)
+    seen: set[ast.AST] = set()
+    for value in cuts:
+        lost = frozenset().union(*(_leaves_in(source) for source in value.inputs)) - safe
+        if value.cut == "no_grad":
+            lost = frozenset(leaf for leaf in lost if leaf.node in trained)
+        lost = frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
+        assert value.node is not None
+        if not lost or value.node in seen or _in_initialiser(flow, value.node):
+            continue
+        place = reaches_graph(flow, value.node)
+        if place is not None and _is_computed_with(flow, value.node):
+            seen.add(value.node)
+            yield Severed(value, lost, place)
+
+
+def _is_computed_with(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether a tensor is computed from the cut value; a value only handed out is a report."""
+    return any(
+        value.is_tensor and value.op not in VIEWS | CASTS | {"detach", "data", "call", "join"}
+        for value in flow.consumers(node, lambda value: value.kind is not Kind.STRING)
+    )
+
+
+def _is_first_cut(value: Value) -> bool:
+    """Whether this operation cuts, and not one before it."""
+    return any(
+        _leaves_in(source) and (source.kind is Kind.MODULE or source.needs_grad is not Certainty.NO)
+        for source in value.inputs
+    )
+
+
+def _leaves_in(value: Value) -> frozenset[Leaf]:
+    """The leaves a tensor depends on, or those a layer holds."""
+    if value.kind is not Kind.MODULE:
+        return value.leaves
+    return frozenset().union(*(v.leaves for v in (value.attributes or {}).values() if v.is_tensor))
+
+
+def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
+    """The leaves that may get a gradient."""
+    found: set[Leaf] = set()
+    for scope in flow.scopes:
+        for _, value in scope.returns:
+            _deliver(found, value)
+    for store in flow.all(AttributeStore):
+        if not store.value.is_leaf:
+            _deliver(found, store.value)
+    for backward in flow.all(Backward):
+        _deliver(found, backward.loss)
+    initialising = {call.node for call in flow.all(Call) if call.name.startswith("torch.nn.init.")}
+    for value in flow.made:
+        if value.kind in (Kind.UNKNOWN, Kind.MODULE, Kind.INSTANCE, Kind.DISTRIBUTION, Kind.STRING):
+            if value.node not in initialising and value.op != "layer":
+                for source in value.inputs:
+                    _deliver(found, source)
+    for definition in _captured_definitions(flow):
+        _deliver(found, definition)
+    return frozenset(found)
+
+
+def _deliver(found: set[Leaf], value: Value) -> None:
+    if value.kind is Kind.TENSOR and value.needs_grad is not Certainty.NO:
+        found |= value.leaves
+    elif value.kind in (Kind.SEQUENCE, Kind.DICT):
+        for item in value.items or ():
+            _deliver(found, item)
+        inner = element_of(value) if value.items is None else None
+        if inner is not None:
+            _deliver(found, inner)
+    elif value.kind in (Kind.UNKNOWN, Kind.DISTRIBUTION):
+        found |= value.leaves
+        if value.op == "join" or value.kind is Kind.DISTRIBUTION:
+            for source in value.inputs:
+                if source is not value and source.kind is not Kind.UNKNOWN:
+                    _deliver(found, source)
+
+
+def _captured_definitions(flow: ModuleFlow) -> Iterator[Value]:
+    """Values of names that nested functions and lambdas may read at any time."""
+    for scope in flow.scopes:
+        if not scope.is_function:
+            continue
+        inner = [
+            node
+            for node in ast.walk(scope.node)
+            if node is not scope.node and isinstance(node, (ast.Lambda, ast.FunctionDef))
+        ]
+        names = {n.id for node in inner for n in ast.walk(node) if isinstance(n, ast.Name)}
+        for name in names:
+            for definition in scope.by_name.get(name, ()):
+                yield definition.value
+
+
+def _updated_by_hand(flow: ModuleFlow) -> frozenset[Leaf]:
+    """Leaves that the code writes itself (moving averages, codebooks): no gradient is expected."""
+    found: set[Leaf] = set()
+    for write in flow.all(Write):
+        if classes.is_initialiser(write.scope.name):
+            continue
+        owner = write.target if write.target.owner is None else write.target.owner
+        found |= owner.leaves
+    return frozenset(found)
+
+
+def _in_optimizers(flow: ModuleFlow) -> set[ast.AST]:
+    """The nodes that make the tensors and modules whose parameters an optimizer holds."""
+    found: set[ast.AST] = set()
+    for made in flow.all(OptimizerMade):
+        for _, value in made.parameters:
+            for part in (value, value.owner):
+                if part is not None and part.node is not None:
+                    found.add(part.node)
+    return found
+
+
+def _belongs_to_model(flow: ModuleFlow, leaf: Leaf, trained: set[ast.AST]) -> bool:
+    """Whether the leaf is an attribute of an ``nn.Module`` of this file, or an optimizer holds it."""
+    if leaf.node in trained:
+        return True
+    for store in flow.all(AttributeStore):
+        value = store.value
+        if value.node is leaf.node and classes.is_module(flow, store.owner):
+            return True
+    return False
+
+
+def _in_initialiser(flow: ModuleFlow, node: ast.AST) -> bool:
+    function = flow.function_at(node.lineno)  # type: ignore[attr-defined]
+    return isinstance(function, ast.FunctionDef) and classes.is_initialiser(function.name)

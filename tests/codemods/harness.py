@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from snippets import VARIANTS, Case, missing, run, same
+from snippets import SHOWN, VARIANTS, Case, missing, run, same
 
 from gradfix import engine
 from gradfix.config import settings_from
@@ -74,6 +74,23 @@ def check_in_torch(case: Case) -> None:
         assert shown
     differing = {name for name, value in shown.items() if not same(value, after.names.get(name))}
     assert bool(differing) == (fault == "values"), differing
+
+
+def check_sound(case: Case, code: str) -> None:
+    """Whatever the safe fixes make of ``before``, it computes what the right ``after`` computes.
+
+    Without an ``after``, ``before`` is right; with the flag ``unsafe``, unsafe fixes are made, too.
+    """
+    result = run(fixed(case.before, code, unsafe="unsafe" in case.flags).text)
+    if result.error is not None and run(case.before).error is None:
+        raise AssertionError("the rewrite broke it") from result.error
+    right = run(case.after or case.before)
+    assert right.error is None, right.error
+    if result.error is None:
+        shown = right.shown(*SHOWN)
+        differing = {name for name, one in shown.items() if not same(one, result.names.get(name))}
+        assert shown
+        assert not differing, differing
 
 
 def check_noop(case: Case, code: str) -> None:

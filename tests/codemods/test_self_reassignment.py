@@ -36,7 +36,7 @@ w_probs = torch.softmax(w, dim=0)  # probabilities
 loss = (w_probs * w_probs).sum()  # of w
 loss.backward()
 grad = w.grad  # None
-=== two steps in a row | none miss
+=== two steps in a row | none
 w = torch.ones(3, requires_grad=True)
 w = w * 2
 w = w + 1

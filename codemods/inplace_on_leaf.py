@@ -10,7 +10,7 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.queries import OPERATORS, bracketed, leaf_uses, reaching, spelling, uses_of
-from gradfix.flow.state import Definition, GradMode, Write
+from gradfix.flow.state import Call, Definition, GradMode, Write
 from gradfix.flow.values import Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -69,7 +69,7 @@ class InplaceOnLeaf(Codemod):
         """Every recorded in-place write to a leaf."""
         buffers: set[ast.AST] = set()
         for write in flow.all(Write):
-            leaf = _leaf_written(write)
+            leaf = _leaf_written(write) or _leaf_passed(flow, write)
             if leaf is None:
                 continue
             definition = _definition(write)
@@ -184,6 +184,25 @@ def _leaf_written(write: Write) -> Value | None:
     while target.view and target.inputs and target.op not in ("data", "detach", "write", "join"):
         target = target.inputs[0]
     return target if target.is_leaf and write.target.is_tracked else None
+
+
+def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:
+    """A leaf that this file passes for the argument that a function writes to."""
+    definition = _definition(write)
+    if definition is None or definition.how != "argument" or write.mode is not GradMode.ON:
+        return None
+    function = write.scope.node
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or write.how == "augment":
+        return None
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    for call in flow.all(Call):
+        if call.callee is not function or call.mode is not GradMode.ON or call.receiver is not None:
+            continue
+        at = names.index(definition.name) if definition.name in names else len(names)
+        given = call.arguments[at] if at < len(call.arguments) else call.keyword(definition.name)
+        if given is not None and given.is_leaf:
+            return given
+    return None
 
 
 def _definition(write: Write) -> Definition | None:

@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
-from gradfix.flow.state import Definition, GradMode, GradRead, Scope
-from gradfix.flow.values import Certainty, Role
+from gradfix.flow.state import (
+    Call,
+    Definition,
+    GradMode,
+    GradRead,
+    OptimizerMade,
+    Scope,
+)
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -64,13 +72,15 @@ class ManualUpdate(Codemod):
     """
 
     code = "GF104"
-    trigger = re.compile(r"\.grad\b")
+    trigger = re.compile(r"\.grad\b|optim")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every update that rebinds the leaf it updates."""
         meant = {use.base: use for _, use in leaf_uses(flow)}
         for scope in flow.scopes:
             for definition in list(scope.definitions):
+                if _is_projection(flow, scope, definition):
+                    yield self._projected(flow, scope, definition)
                 if not _is_update(flow, scope, definition):
                     continue
                 later = [
@@ -105,6 +115,30 @@ class ManualUpdate(Codemod):
             help="update the leaf in place under torch.no_grad()",
             fix=fix,
             why_not=why_not,
+        )
+
+    def _projected(self, flow: ModuleFlow, scope: Scope, definition: Definition) -> Finding:
+        """``w = w.clamp(...)`` after the optimizer's step: the optimizer keeps the old tensor."""
+        statement = definition.statement
+        assert isinstance(statement, ast.Assign)
+        call = statement.value
+        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        no_grad = spelling(flow, scope, "torch.no_grad")
+        fix, why_not = None, "the file has no name for torch.no_grad"
+        if no_grad is not None:
+            arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
+            body = f"{definition.name}.{call.func.attr}_({arguments})"
+            edit = Edit(EditKind.STATEMENT, flow.span(statement), f"with {no_grad}():\n    {body}")
+            fix = self.fix(Safety.SAFE, "change the leaf in place under no_grad", edit)
+        return self.finding(
+            flow.span(statement),
+            f"`{definition.name}` is a new tensor from here on; the optimizer goes on with the old one",
+            because=(
+                flow.note(statement, "the leaf's name is given to a new tensor in every pass"),
+            ),
+            help="change the leaf in place under torch.no_grad()",
+            fix=fix,
+            why_not=None if fix is not None else why_not,
         )
 
     def _in_place(
@@ -159,6 +193,35 @@ def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
                 for d in reaching(scope, read.base)
             )
     return False
+
+
+def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
+    """``w = w.clamp(...)`` in a loop that steps an optimizer built over the leaf before it."""
+    statement = definition.statement
+    if definition.how != "assign" or not isinstance(statement, ast.Assign) or not definition.loops:
+        return False
+    call = statement.value
+    if statement.targets != [definition.node] or not isinstance(call, ast.Call):
+        return False
+    if not isinstance(call.func, ast.Attribute) or not isinstance(call.func.value, ast.Name):
+        return False
+    read = call.func.value
+    if read.id != definition.name or op_facts(f"{call.func.attr}_", "method") is None:
+        return False
+    value = flow.value(call)
+    leaves = {d for d in reaching(scope, read) if d.value.is_leaf}
+    if value.needs_grad is not Certainty.YES or not leaves:
+        return False
+    if not any(leaves & reaching(scope, node) for made in flow.all(OptimizerMade)
+               for node, _ in made.parameters):  # fmt: skip
+        return False
+    loop = definition.loops[-1]
+    inside = set(ast.walk(loop))
+    return any(
+        event.name == ".step" and event.node in inside and event.receiver is not None
+        and event.receiver.kind is Kind.OPTIMIZER
+        for event in flow.all(Call)
+    )  # fmt: skip
 
 
 def _is_zeroed(flow: ModuleFlow, scope: Scope, name: str) -> bool:

@@ -10,7 +10,7 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.queries import bracketed, captured, reaching, uses_of
-from gradfix.flow.state import Definition, GradMode, Scope, Write
+from gradfix.flow.state import AttributeStore, Definition, GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -87,6 +87,27 @@ class SliceAliasing(Codemod):
                 if not writes or _deliberate(flow, scope, definition, writes):
                     continue
                 yield self._report(flow, scope, definition, source, writes)
+        yield from self._shared(flow)
+
+    def _shared(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """``target.data = source.data``: two Parameters in one memory from now on."""
+        for store in flow.all(AttributeStore):
+            value, statement = store.value, store.statement
+            if store.name != "data" or value.op != "data" or not isinstance(statement, ast.Assign):
+                continue
+            if value.owner is None or not value.owner.parameter or not store.owner.parameter:
+                continue
+            if len(statement.targets) != 1 or value.owner is store.owner:
+                continue
+            left, right = flow.source_of(statement.targets[0]), flow.source_of(statement.value)
+            edit = Edit(EditKind.STATEMENT, flow.span(statement), f"{left}.copy_({right})")
+            yield self.finding(
+                flow.span(statement),
+                "this makes two Parameters share one memory; updating one updates the other",
+                because=(flow.note(statement.value, "`.data` is no copy"),),
+                help="copy the values with .copy_()",
+                fix=self.fix(Safety.UNSAFE, "copy the values", edit),
+            )
 
     def _report(
         self,
@@ -144,7 +165,19 @@ def _aliases_leaf(flow: ModuleFlow, definition: Definition) -> Value | None:
     source = value
     while source.view and source.inputs:
         source = source.inputs[0]
-    return source if source.is_leaf and source.storages == value.storages else None
+    if source.storages != value.storages:
+        return None
+    return source if source.is_leaf or _is_attribute_of_argument(flow, source, value) else None
+
+
+def _is_attribute_of_argument(flow: ModuleFlow, source: Value, alias: Value) -> bool:
+    """``layer.weight.detach()``: the memory belongs to an object that outlives the function."""
+    return (
+        alias.op in ("data", "detach")
+        and isinstance(source.node, ast.Attribute)
+        and source.needs_grad is Certainty.MAYBE
+        and source.node.attr != "grad"
+    )
 
 
 def _is_write_through(scope: Scope, definition: Definition, write: Write) -> bool:
@@ -173,7 +206,20 @@ def _deliberate(
     ):
         if any(w.value is not None and _comes_from_grad(w.value) for w in writes):
             return True  # a hand-written update
+    if definition.value.op in ("data", "detach") and not _goes_on(flow, scope, definition, writes):
+        return True  # the alias serves only to write through it
     return not _is_read(flow, scope, definition, writes)
+
+
+def _goes_on(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
+    """Whether what was written is also the result: it is computed with or returned afterwards."""
+    first = min(flow.span(write.node) for write in writes)
+    written = {base for write in writes for base in ast.walk(write.statement)}
+    for node in uses_of(scope, definition):
+        around = flow.enclosing(node, ast.Return)
+        if node not in written and around is not None and flow.span(node) > first:
+            return True
+    return False
 
 
 def _comes_from_grad(value: Value) -> bool:

@@ -95,7 +95,8 @@ class Calls(TensorOps):
             event = CallEvent(
                 node, self.statement, self.scope, mode, name, receiver,
                 tuple(a.value for a in arguments if a.keyword is None),
-                tuple((a.keyword, a.value) for a in arguments if a.keyword is not None), result,
+                tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
+                result, function.definition if function is not None else None,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
@@ -376,7 +377,8 @@ class Calls(TensorOps):
         flag = arguments[0].value if arguments else None
         if name == "requires_grad_" and flag is not None and flag.const is not True:
             return unknown(node, (receiver,))
-        tensor = replace(receiver, kind=Kind.TENSOR)
+        assert isinstance(node.func, ast.Attribute)
+        tensor = revealed(receiver, node.func.value)
         self.replace_everywhere(receiver, tensor)
         return self._tensor_method(node, tensor, name, arguments)
 
@@ -624,6 +626,13 @@ class Calls(TensorOps):
         made = foreign(node, "constant")
         made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
         return made
+
+
+def revealed(value: Value, node: ast.expr) -> Value:
+    """An unknown value that turns out to be a tensor; as an attribute it has memory of its own."""
+    if isinstance(node, ast.Attribute):
+        return replace(value, kind=Kind.TENSOR, node=node, storages=frozenset({Storage(node)}))
+    return replace(value, kind=Kind.TENSOR)
 
 
 def _retains(arguments: list[Argument]) -> bool:

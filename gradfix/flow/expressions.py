@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradfix.flow import classes, shapes
-from gradfix.flow.calls import Calls
+from gradfix.flow.calls import Calls, revealed
 from gradfix.flow.state import Binding, GradMode, GradRead
 from gradfix.flow.tensors import Argument
 from gradfix.flow.values import (
@@ -106,6 +106,8 @@ class Expressions(Calls):
             return binding.value
         if name == "grad":
             self.event(GradRead, node, base, node.value, not isinstance(node.ctx, ast.Load))
+        if name == "data" and base.kind is Kind.UNKNOWN and _is_weight(node.value):
+            base = revealed(base, node.value)
         if base.is_tensor:
             return self._tensor_attribute(node, base)
         if base.kind in (Kind.INSTANCE, Kind.MODULE, Kind.CLASS):
@@ -446,6 +448,11 @@ def dotted(node: ast.expr) -> str | None:
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return f"{node.value.id}.{node.attr}"
     return None
+
+
+def _is_weight(node: ast.expr) -> bool:
+    """``x.weight`` or ``x.bias``: with ``.data`` behind it, the Parameter of some layer."""
+    return isinstance(node, ast.Attribute) and node.attr in ("weight", "bias")
 
 
 def _is_target(

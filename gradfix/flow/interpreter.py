@@ -142,7 +142,8 @@ class Interpreter(Expressions):
             self.make_leaf(target, base, requires_grad_role(value))
             return
         if target.attr == "data" and base.is_tensor:
-            # Rebinding .data swaps the memory of the leaf; what it shares from now on is not ours to say.
+            # The leaf gets other memory; what it shares from now on is not followed.
+            self.event(AttributeStore, target, base, "data", value)
             return
         self.event(AttributeStore, target, base, target.attr, value)
         path = dotted(target)

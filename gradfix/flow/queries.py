@@ -131,7 +131,8 @@ def flow_sinks(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
             for part in (value, *(value.items or ())):
                 _add(found, part, node)
     for store in flow.all(AttributeStore):
-        _add(found, store.value, store.node)
+        if store.name != "data":
+            _add(found, store.value, store.node)
     for backward in flow.all(Backward):
         _add(found, backward.loss, backward.node)
     flow.__dict__["_sinks"] = found

@@ -199,6 +199,7 @@ class Call(Event):
     arguments: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
     result: Value
+    callee: ast.AST | None = None  # the function or class of this file that is called
 
     def keyword(self, name: str) -> Value | None:
         """The value given for a keyword, or None."""

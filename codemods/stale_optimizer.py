@@ -1,0 +1,476 @@
+"""GF307: an optimizer is built over tensors that are not the leaves being trained."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.iterators import (
+    consumers,
+    is_generator,
+    may_follow,
+    spent_before,
+)
+from gradfix.flow.layers import has_weights
+from gradfix.flow.queries import reaching, replaced, uses_of
+from gradfix.flow.state import Call, Definition, OptimizerMade, Scope
+from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+
+
+class StaleOptimizer(Codemod):
+    """An optimizer does not hold the tensors that are trained.
+
+    What it does
+    ------------
+    Finds optimizers built over rows of Parameters (``chain(*net.parameters(), W)``), over a
+    generator that something else consumes, too, over ``.data`` of a leaf, and over the Parameters
+    of a model that gets new ones afterwards.
+
+    Why is this bad?
+    ----------------
+    Rows are not leaves, and a spent generator is empty: PyTorch raises. What comes second after
+    the optimizer finds the generator spent, and clips nothing. ``p.data`` never has a gradient. A
+    layer that is replaced after the optimizer was built is never updated, without any error.
+
+    Example
+    -------
+    ```python
+    import torch
+    import torch.nn as nn
+
+    model = nn.Linear(3, 2)
+    params = model.parameters()
+    count = sum(p.numel() for p in params)
+    optimizer = torch.optim.SGD(params, lr=0.1)
+    model(torch.ones(3)).sum().backward()
+    optimizer.step()
+    grad = model.weight.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    import torch.nn as nn
+
+    model = nn.Linear(3, 2)
+    params = list(model.parameters())
+    count = sum(p.numel() for p in params)
+    optimizer = torch.optim.SGD(params, lr=0.1)
+    model(torch.ones(3)).sum().backward()
+    optimizer.step()
+    grad = model.weight.grad
+    ```
+
+    Fix safety
+    ----------
+    Safe where PyTorch raises today, and for ``.data`` of a leaf in the optimizer's own argument,
+    which nothing else can hold. Unsafe where a consumer after the optimizer begins to work. Manual
+    where a Parameter or layer is replaced after the optimizer was built.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/optim.html#constructing-it
+    - https://github.com/pytorch/pytorch/issues/4957
+    """
+
+    code = "GF307"
+    trigger = re.compile(r"\boptim\b|\boptimizer\b", re.IGNORECASE)
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every optimizer over the wrong tensors."""
+        for made in flow.all(OptimizerMade):
+            if isinstance(made.node, ast.Call) and (given := _given(made.node)) is not None:
+                yield from self._wrong_argument(flow, made, given)
+                yield from self._replaced_later(flow, made, given)
+        for scope in flow.scopes:
+            for definition in list(scope.definitions):
+                yield from self._spent(flow, scope, definition)
+        yield from self._reset_later(flow)
+
+    # -- what the optimizer is given ----------------------------------------------------------
+
+    def _wrong_argument(
+        self, flow: ModuleFlow, made: OptimizerMade, given: ast.expr
+    ) -> Iterator[Finding]:
+        parts: dict[ast.AST, str] = {}
+        why: list[Note] = []
+        safety = Safety.SAFE
+        place = _written_out(made.scope, given)
+        try:
+            for node, text, sure, message in _faults(flow, place, place is given):
+                parts[node] = text
+                why.append(flow.note(node, message))
+                safety = safety if sure else Safety.UNSAFE
+        except NotFixable as reason:
+            yield self._bad_argument(flow, place, (), None, str(reason))
+            return
+        if parts:
+            text = parts.get(place) or replaced(flow, place, parts)
+            edit = Edit(EditKind.REPLACE, flow.span(place), text)
+            fix = self.fix(safety, "hand over the leaves themselves", edit)
+            yield self._bad_argument(flow, place, tuple(why), fix, None)
+
+    def _bad_argument(
+        self,
+        flow: ModuleFlow,
+        node: ast.expr,
+        because: tuple[Note, ...],
+        fix: Fix | None,
+        why_not: str | None,
+    ) -> Finding:
+        return self.finding(
+            flow.span(node),
+            "the optimizer is not given the leaves themselves",
+            because=because,
+            help="hand over the Parameters, one by one or in a list",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    # -- generators ---------------------------------------------------------------------------
+
+    def _spent(self, flow: ModuleFlow, scope: Scope, definition: Definition) -> Iterator[Finding]:
+        statement = definition.statement
+        if definition.how != "assign" or not isinstance(statement, ast.Assign):
+            return
+        if statement.targets != [definition.node] or not is_generator(flow, statement.value):
+            return
+        kept = isinstance(definition.node, ast.Attribute)
+        if kept:
+            uses = _attribute_uses(flow, scope, definition)
+        else:
+            uses = uses_of(scope, definition)
+        found = consumers(flow, uses)
+        for optimizer in [use for use in found if found[use] == "optimizer"]:
+            for other in found:
+                if other is optimizer:
+                    continue
+                first = not kept and may_follow(flow, other, optimizer)
+                if not first and not (kept or may_follow(flow, optimizer, other)):
+                    continue
+                safe = first and spent_before(flow, other, optimizer)
+                yield self._shared(flow, statement, (other, optimizer), uses, found, safe)
+                return
+
+    def _shared(
+        self,
+        flow: ModuleFlow,
+        statement: ast.Assign,
+        pair: tuple[ast.AST, ast.AST],
+        uses: list[ast.AST],
+        found: dict[ast.AST, str],
+        safe: bool,
+    ) -> Finding:
+        name = flow.source_of(statement.targets[0])
+        fix, why_not = None, None
+        if any(use not in found for use in uses):
+            why_not = f"it is not known what else is done with `{name}`"
+        elif "next" in found.values():
+            why_not = f"`next({name})` needs the generator"
+        else:
+            text = f"list({flow.source_of(statement.value)})"
+            edit = Edit(EditKind.REPLACE, flow.span(statement.value), text)
+            fix = self.fix(Safety.SAFE if safe else Safety.UNSAFE, "keep a list", edit)
+        return self.finding(
+            flow.span(statement),
+            f"`{name}` is a generator that is used up by whoever comes first",
+            because=tuple(
+                flow.note(
+                    use, "an optimizer uses it up" if found[use] == "optimizer" else "used up here"
+                )
+                for use in sorted(pair, key=flow.span)
+            ),
+            help="keep the Parameters in a list",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    # -- models that change afterwards --------------------------------------------------------
+
+    def _replaced_later(
+        self, flow: ModuleFlow, made: OptimizerMade, given: ast.expr
+    ) -> Iterator[Finding]:
+        names = {flow.source_of(owner) for owner in _owners(given)}
+        block = flow.block_of(made.statement)
+        after = block[block.index(made.statement) + 1 :] if made.statement in block else []
+        for at, statement in enumerate(after):
+            if _builds_optimizer(flow, statement):
+                return
+            new = _new_weights(flow, statement, names)
+            if new is None or any(_builds_optimizer(flow, later) for later in after[at + 1 :]):
+                continue
+            if _is_used_after(flow, made, statement):
+                yield self._stale(flow, new, made.node, statement)
+
+    def _reset_later(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """``model.reset()`` gives the model a new Parameter after the optimizer was built."""
+        done: set[ast.AST] = set()
+        for made, model, method in _resets(flow):
+            for store in _rebound_parameters(flow, model, method):
+                if store not in done:
+                    done.add(store)
+                    yield self._stale(flow, store, made.node, store)
+
+    def _stale(self, flow: ModuleFlow, new: ast.AST, optimizer: ast.AST, place: ast.AST) -> Finding:
+        return self.finding(
+            flow.span(place),
+            "new Parameters come into a model after its optimizer was built; they are never updated",
+            because=(
+                flow.note(optimizer, "the optimizer holds the Parameters of this moment"),
+                flow.note(new, "these are not among them"),
+            ),
+            help="build the optimizer last, or write into the Parameter under torch.no_grad()",
+            why_not="where the optimizer belongs, or whether it is to be kept, is not known",
+        )
+
+
+def _given(call: ast.Call) -> ast.expr | None:
+    """The first argument of an optimizer."""
+    named = [k.value for k in call.keywords if k.arg == "params"]
+    found = named[0] if named else call.args[0] if call.args else None
+    return None if isinstance(found, ast.Starred) else found
+
+
+def _written_out(scope: Scope, node: ast.expr) -> ast.expr:
+    """The expression that a plain local name stands for, where there is only one."""
+    if isinstance(node, ast.Name):
+        found = list(reaching(scope, node))
+        if len(found) == 1 and isinstance(found[0].statement, ast.Assign):
+            statement = found[0].statement
+            if statement.targets == [found[0].node] and isinstance(
+                statement.value, (ast.Call, ast.BinOp)
+            ):
+                return statement.value
+    return node
+
+
+_Fault = tuple[ast.AST, str, bool, str]
+
+
+def _faults(flow: ModuleFlow, node: ast.expr, inline: bool) -> Iterator[_Fault]:
+    """What is wrong with a parameter argument: node, replacement, whether that is certain, why.
+
+    ``inline`` says that nothing but the optimizer holds the value of ``node``.
+    """
+    value = flow.value(node)
+    text = flow.source_of(node)
+    if inline and value.is_leaf and isinstance(node, (ast.Name, ast.Attribute)):
+        yield node, f"[{text}]", True, "an optimizer takes a list of tensors, not one"
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield from _faults(flow, node.left, False)
+        yield from _faults(flow, node.right, False)
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        for item in node.elts:
+            yield from _element_faults(flow, item, inline)
+    elif isinstance(node, (ast.ListComp, ast.GeneratorExp)) and inline:
+        yield from _element_faults(flow, node.elt, True)
+    elif isinstance(node, ast.Call):
+        yield from _call_faults(flow, node, inline)
+
+
+def _element_faults(flow: ModuleFlow, node: ast.expr, inline: bool) -> Iterator[_Fault]:
+    value = flow.value(node)
+    if isinstance(node, ast.Starred):
+        inner = flow.value(node.value)
+        if inner.is_leaf:
+            yield node, flow.source_of(node.value), True, "its rows are not leaves"
+    elif inline and value.op == "data" and isinstance(node, ast.Attribute):
+        owner = flow.value(node.value)
+        if owner.is_tensor and (owner.is_leaf or owner.parameter):
+            yield node, flow.source_of(node.value), True, "`.data` never has a gradient"
+    elif value.is_tracked and value.op == "select" and isinstance(node, ast.Subscript):
+        if flow.value(node.value).is_leaf:
+            raise NotFixable("a part of a leaf cannot be optimised alone")
+
+
+def _call_faults(flow: ModuleFlow, node: ast.Call, inline: bool) -> Iterator[_Fault]:
+    function = flow.value(node.func)
+    if function.kind is not Kind.REFERENCE or node.keywords:
+        return
+    if function.name in ("builtins.list", "builtins.tuple") and len(node.args) == 1:
+        if flow.value(node.args[0]).is_leaf:
+            text = f"[{flow.source_of(node.args[0])}]"
+            yield node, text, True, "the rows of a leaf are not leaves"
+        else:
+            yield from _faults(flow, node.args[0], inline)
+    elif function.name == "itertools.chain":
+        for argument in node.args:
+            if not isinstance(argument, ast.Starred):
+                if flow.value(argument).is_leaf:
+                    text = f"[{flow.source_of(argument)}]"
+                    yield argument, text, True, "its rows are not leaves"
+            elif (sure := _yields_parameters(flow, argument.value)) is not None:
+                text = flow.source_of(argument.value)
+                yield argument, text, sure, "this chains the rows of each Parameter"
+
+
+def _yields_parameters(flow: ModuleFlow, node: ast.expr) -> bool | None:
+    """Whether ``x.parameters()`` certainly yields tensors; None for anything else."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    if node.func.attr != "parameters" or node.args:
+        return None
+    owner = flow.value(node.func.value)
+    if owner.kind is Kind.MODULE:
+        return True
+    if owner.kind is Kind.INSTANCE:
+        own = classes.method(flow, owner, "parameters")
+        return True if own is None and classes.is_module(flow, owner) else None
+    return False if owner.kind is Kind.UNKNOWN else None
+
+
+def _attribute_uses(flow: ModuleFlow, scope: Scope, definition: Definition) -> list[ast.AST]:
+    """Every read of ``self.name`` in a class that assigns it once; nothing where others read it."""
+    facts = flow.class_facts(scope.class_node)
+    target = definition.node
+    assert isinstance(target, ast.Attribute)
+    if facts is None or facts.written.get(target.attr) != 1 or facts.dynamic:
+        return []
+    own = set(ast.walk(facts.node))
+    reads = [
+        node
+        for node in ast.walk(flow.tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == target.attr
+        and isinstance(node.ctx, ast.Load)
+    ]
+    return list(reads) if all(node in own for node in reads) else []
+
+
+# -- models that change afterwards --------------------------------------------------------------
+
+
+def _owners(given: ast.expr) -> list[ast.expr]:
+    """The models whose ``parameters()`` an optimizer is built over."""
+    return [
+        node.func.value
+        for node in ast.walk(given)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "parameters"
+    ]
+
+
+def _builds_optimizer(flow: ModuleFlow, statement: ast.stmt) -> bool:
+    inside = set(ast.walk(statement))
+    return any(made.node in inside for made in flow.all(OptimizerMade)) or any(
+        isinstance(node, ast.Attribute) and node.attr == "add_param_group" for node in inside
+    )
+
+
+def _new_weights(flow: ModuleFlow, statement: ast.stmt, names: set[str]) -> ast.AST | None:
+    """The new layer or Parameter that a statement puts into one of the models."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    target = statement.targets[0]
+    while isinstance(target, (ast.Attribute, ast.Subscript)):
+        target = target.value
+        if flow.source_of(target) in names:
+            value = flow.value(statement.value)
+            return statement.value if _is_new(value, statement.value) else None
+    return None
+
+
+def _is_new(value: Value, node: ast.expr) -> bool:
+    """Whether the value certainly is a leaf, or a layer with weights, made right here."""
+    if value.node is not node:
+        return False
+    if value.kind is Kind.MODULE:
+        return has_weights(value) is Certainty.YES
+    return value.is_leaf and value.parameter
+
+
+def _is_used_after(flow: ModuleFlow, made: OptimizerMade, statement: ast.stmt) -> bool:
+    """Whether the optimizer goes on after the statement: some use of it comes later."""
+    place = flow.span(statement)
+    target = made.statement.targets[0] if isinstance(made.statement, ast.Assign) else None
+    if isinstance(target, ast.Attribute):
+        return any(
+            isinstance(node, ast.Attribute)
+            and node.attr == target.attr
+            and isinstance(node.ctx, ast.Load)
+            for node in ast.walk(flow.tree)
+        )
+    return any(
+        flow.span(use) > place
+        for definition in made.scope.definitions
+        if definition.node is target
+        for use in uses_of(made.scope, definition)
+    )
+
+
+def _resets(flow: ModuleFlow) -> Iterator[tuple[OptimizerMade, Value, str]]:
+    """Method calls on a model between the making of its optimizer and a step."""
+    for made in flow.all(OptimizerMade):
+        assert isinstance(made.node, ast.Call)
+        given = _given(made.node)
+        owners = [flow.value(o) for o in _owners(given)] if given is not None else []
+        models = [o for o in owners if o.kind is Kind.INSTANCE and classes.is_module(flow, o)]
+        for model in models:
+            for scope, names in _both_in_hand(flow, made, model):
+                for name in _called_before_step(flow, made, scope, names):
+                    yield made, model, name
+
+
+def _both_in_hand(
+    flow: ModuleFlow, made: OptimizerMade, model: Value
+) -> Iterator[tuple[Scope, tuple[str, str]]]:
+    """Functions that are given both the model and its optimizer, and their names for them."""
+    for call in flow.all(Call):
+        places = {
+            "model": [i for i, v in enumerate(call.arguments) if v is model],
+            "optimizer": [i for i, v in enumerate(call.arguments) if v.node is made.node],
+        }
+        function = flow.value(call.node.func) if isinstance(call.node, ast.Call) else Value()
+        node = function.definition
+        if not all(places.values()) or not isinstance(node, ast.FunctionDef):
+            continue
+        for scope in flow.scopes:
+            if scope.node is node and len(node.args.args) >= len(call.arguments):
+                at = node.args.args
+                yield scope, (at[places["model"][0]].arg, at[places["optimizer"][0]].arg)
+
+
+def _called_before_step(
+    flow: ModuleFlow, made: OptimizerMade, scope: Scope, names: tuple[str, str]
+) -> Iterator[str]:
+    """The methods called on the model before the optimizer steps, at the top of a function."""
+    model, optimizer = names
+    body = scope.node.body if isinstance(scope.node, ast.FunctionDef) else []
+    if any(other.scope is scope for other in flow.all(OptimizerMade)):
+        return
+    for at, statement in enumerate(body):
+        called = _method_called(statement, model)
+        steps = any(
+            isinstance(node, ast.Attribute)
+            and node.attr == "step"
+            and isinstance(node.value, ast.Name)
+            and node.value.id == optimizer
+            for later in body[at + 1 :]
+            for node in ast.walk(later)
+        )
+        if called is not None and steps:
+            yield called
+
+
+def _method_called(statement: ast.stmt, name: str) -> str | None:
+    """``reset`` of the statement ``name.reset(...)``."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        base = call.func.value
+        return call.func.attr if isinstance(base, ast.Name) and base.id == name else None
+    return None
+
+
+def _rebound_parameters(flow: ModuleFlow, model: Value, method: str) -> Iterator[ast.stmt]:
+    """The statements at the top of a method that give an attribute a new Parameter."""
+    function = classes.method(flow, model, method)
+    node = function.definition if function is not None else None
+    for statement in node.body if isinstance(node, ast.FunctionDef) else ():
+        if _new_weights(flow, statement, {"self"}) is not None:
+            yield statement

@@ -9,7 +9,15 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import is_initialiser
-from gradfix.flow.queries import OPERATORS, bracketed, leaf_uses, reaching, spelling, uses_of
+from gradfix.flow.queries import (
+    OPERATORS,
+    bracketed,
+    keeps_dtype,
+    leaf_uses,
+    reaching,
+    spelling,
+    uses_of,
+)
 from gradfix.flow.state import Call, Definition, GradMode, Write
 from gradfix.flow.values import Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -129,6 +137,8 @@ class InplaceOnLeaf(Codemod):
         if not isinstance(statement, ast.AugAssign) or not isinstance(statement.target, ast.Name):
             raise NotFixable("the written value has a gradient history; write out of place instead")
         name = statement.target.id
+        if write.value is None or not keeps_dtype(write.target, write.value):
+            raise NotFixable("out of place the element type could change")
         definition = _definition(write)
         if definition is None or definition.value.node is None or name in flow.shared_names:
             raise NotFixable(f"what else holds `{name}` is not known")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import other_holders
-from gradfix.flow.queries import OPERATORS, bracketed, is_differentiated, spelling
+from gradfix.flow.queries import OPERATORS, bracketed, is_differentiated, keeps_dtype, spelling
 from gradfix.flow.state import GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Role, Value
@@ -86,7 +86,9 @@ class OverwrittenSavedTensor(Codemod):
             ]
             if certain and not _through_data(write):
                 yield self._overwrites(flow, write, certain)
-            elif _through_data(write) and _changes_graph_values(flow, write):
+            elif _through_data(write) and (
+                (certain and not _owner_is_leaf(write)) or _changes_graph_values(flow, write)
+            ):
                 yield self._hidden(flow, write)
             elif _writes_multi_view(write):
                 yield self._refused(flow, write)
@@ -152,6 +154,10 @@ def _through_data(write: Write) -> bool:
     return write.target.op == "data"
 
 
+def _owner_is_leaf(write: Write) -> bool:
+    return write.target.owner is not None and bool(write.target.owner.role & Role.LEAF)
+
+
 def _changes_graph_values(flow: ModuleFlow, write: Write) -> bool:
     """A change through ``.data`` of a tracked tensor that goes on to the loss.
 
@@ -189,19 +195,20 @@ def _writes_multi_view(write: Write) -> bool:
 
 def _mend(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
     """The smallest change that keeps the forward values and lets backward pass."""
-    try:
-        return _out_of_place(flow, write)
-    except NotFixable:
-        pass
-    try:
-        return _one_slot(flow, write)
-    except NotFixable:
-        return _clone_saved(flow, write, saved)
+    if write.mode is GradMode.ON:  # elsewhere the new tensor would have no history
+        for form in (_out_of_place, _one_slot):
+            try:
+                return form(flow, write)
+            except NotFixable:
+                continue
+    return _clone_saved(flow, write, saved)
 
 
 def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
     """``x += y`` becomes ``x = x + y``; ``x.relu_()`` becomes ``x = x.relu()``."""
     name = _only_holder(flow, write)
+    if write.value is not None and not keeps_dtype(write.target, write.value):
+        raise NotFixable("out of place the element type could change")
     if isinstance(write.statement, ast.AugAssign) and write.how == "augment":
         operator = OPERATORS[type(write.statement.op)]
         right = bracketed(flow.source_of(write.statement.value), write.statement.value)
@@ -288,8 +295,8 @@ def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
         node = entry.operand if entry.operand is not None else entry.node
         if not isinstance(node, ast.expr) or isinstance(node, ast.Starred):
             raise NotFixable("the operation that saved the value cannot be changed here")
-        if entry.operand is None and entry.node is write.node:
-            raise NotFixable("the operation overwrites what it saves")
+        if entry.operand is None and entry.op.endswith("_"):
+            raise NotFixable("an in-place operation saved its result, which is overwritten")
         inner = flow.source_of(node)
         if isinstance(flow.parents.get(node), ast.AugAssign):
             raise NotFixable("the value is saved by an in-place operation")

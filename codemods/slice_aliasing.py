@@ -241,6 +241,6 @@ def _is_read(flow: ModuleFlow, scope: Scope, definition: Definition, writes: lis
     for node in uses_of(scope, definition):
         if node not in written and flow.span(node) > first:
             return True
-    if not scope.is_function and definition.value.op not in ("data", "detach"):
+    if not scope.is_function and definition.value.is_tracked:
         return True  # a module-level name is there for others to read
     return captured(flow, scope, definition.name) is not None

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow, classes
-from gradfix.flow.iterators import (
-    consumers,
-    is_generator,
-    may_follow,
-    spent_before,
+from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
+from gradfix.flow.optimizers import (
+    builds_optimizer,
+    is_used_after,
+    models_of,
+    new_weights,
+    optimizers,
+    parameters_given,
+    rebound_parameters,
+    resets,
 )
-from gradfix.flow.layers import has_weights
 from gradfix.flow.queries import reaching, replaced, uses_of
-from gradfix.flow.state import Call, Definition, OptimizerMade, Scope
-from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.state import Definition, OptimizerMade, Scope
+from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 
@@ -83,8 +87,11 @@ class StaleOptimizer(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every optimizer over the wrong tensors."""
-        for made in flow.all(OptimizerMade):
-            if isinstance(made.node, ast.Call) and (given := _given(made.node)) is not None:
+        for made in optimizers(flow):
+            if (
+                isinstance(made.node, ast.Call)
+                and (given := parameters_given(made.node)) is not None
+            ):
                 yield from self._wrong_argument(flow, made, given)
                 yield from self._replaced_later(flow, made, given)
         for scope in flow.scopes:
@@ -97,7 +104,7 @@ class StaleOptimizer(Codemod):
     def _wrong_argument(
         self, flow: ModuleFlow, made: OptimizerMade, given: ast.expr
     ) -> Iterator[Finding]:
-        parts: dict[ast.AST, str] = {}
+        parts: dict[ast.expr, str] = {}
         why: list[Note] = []
         safety = Safety.SAFE
         place = _written_out(made.scope, given)
@@ -195,23 +202,23 @@ class StaleOptimizer(Codemod):
     def _replaced_later(
         self, flow: ModuleFlow, made: OptimizerMade, given: ast.expr
     ) -> Iterator[Finding]:
-        names = {flow.source_of(owner) for owner in _owners(given)}
+        names = {flow.source_of(owner) for owner in models_of(given)}
         block = flow.block_of(made.statement)
         after = block[block.index(made.statement) + 1 :] if made.statement in block else []
         for at, statement in enumerate(after):
-            if _builds_optimizer(flow, statement):
+            if builds_optimizer(flow, statement):
                 return
-            new = _new_weights(flow, statement, names)
-            if new is None or any(_builds_optimizer(flow, later) for later in after[at + 1 :]):
+            new = new_weights(flow, statement, names)
+            if new is None or any(builds_optimizer(flow, later) for later in after[at + 1 :]):
                 continue
-            if _is_used_after(flow, made, statement):
+            if is_used_after(flow, made, statement):
                 yield self._stale(flow, new, made.node, statement)
 
     def _reset_later(self, flow: ModuleFlow) -> Iterator[Finding]:
         """``model.reset()`` gives the model a new Parameter after the optimizer was built."""
         done: set[ast.AST] = set()
-        for made, model, method in _resets(flow):
-            for store in _rebound_parameters(flow, model, method):
+        for made, model, method in resets(flow):
+            for store in rebound_parameters(flow, model, method):
                 if store not in done:
                     done.add(store)
                     yield self._stale(flow, store, made.node, store)
@@ -219,7 +226,7 @@ class StaleOptimizer(Codemod):
     def _stale(self, flow: ModuleFlow, new: ast.AST, optimizer: ast.AST, place: ast.AST) -> Finding:
         return self.finding(
             flow.span(place),
-            "new Parameters come into a model after its optimizer was built; they are never updated",
+            "the model gets new Parameters after its optimizer was built; they are never updated",
             because=(
                 flow.note(optimizer, "the optimizer holds the Parameters of this moment"),
                 flow.note(new, "these are not among them"),
@@ -227,13 +234,6 @@ class StaleOptimizer(Codemod):
             help="build the optimizer last, or write into the Parameter under torch.no_grad()",
             why_not="where the optimizer belongs, or whether it is to be kept, is not known",
         )
-
-
-def _given(call: ast.Call) -> ast.expr | None:
-    """The first argument of an optimizer."""
-    named = [k.value for k in call.keywords if k.arg == "params"]
-    found = named[0] if named else call.args[0] if call.args else None
-    return None if isinstance(found, ast.Starred) else found
 
 
 def _written_out(scope: Scope, node: ast.expr) -> ast.expr:
@@ -249,7 +249,7 @@ def _written_out(scope: Scope, node: ast.expr) -> ast.expr:
     return node
 
 
-_Fault = tuple[ast.AST, str, bool, str]
+_Fault = tuple[ast.expr, str, bool, str]
 
 
 def _faults(flow: ModuleFlow, node: ast.expr, inline: bool) -> Iterator[_Fault]:
@@ -340,137 +340,3 @@ def _attribute_uses(flow: ModuleFlow, scope: Scope, definition: Definition) -> l
         and isinstance(node.ctx, ast.Load)
     ]
     return list(reads) if all(node in own for node in reads) else []
-
-
-# -- models that change afterwards --------------------------------------------------------------
-
-
-def _owners(given: ast.expr) -> list[ast.expr]:
-    """The models whose ``parameters()`` an optimizer is built over."""
-    return [
-        node.func.value
-        for node in ast.walk(given)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "parameters"
-    ]
-
-
-def _builds_optimizer(flow: ModuleFlow, statement: ast.stmt) -> bool:
-    inside = set(ast.walk(statement))
-    return any(made.node in inside for made in flow.all(OptimizerMade)) or any(
-        isinstance(node, ast.Attribute) and node.attr == "add_param_group" for node in inside
-    )
-
-
-def _new_weights(flow: ModuleFlow, statement: ast.stmt, names: set[str]) -> ast.AST | None:
-    """The new layer or Parameter that a statement puts into one of the models."""
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-        return None
-    target = statement.targets[0]
-    while isinstance(target, (ast.Attribute, ast.Subscript)):
-        target = target.value
-        if flow.source_of(target) in names:
-            value = flow.value(statement.value)
-            return statement.value if _is_new(value, statement.value) else None
-    return None
-
-
-def _is_new(value: Value, node: ast.expr) -> bool:
-    """Whether the value certainly is a leaf, or a layer with weights, made right here."""
-    if value.node is not node:
-        return False
-    if value.kind is Kind.MODULE:
-        return has_weights(value) is Certainty.YES
-    return value.is_leaf and value.parameter
-
-
-def _is_used_after(flow: ModuleFlow, made: OptimizerMade, statement: ast.stmt) -> bool:
-    """Whether the optimizer goes on after the statement: some use of it comes later."""
-    place = flow.span(statement)
-    target = made.statement.targets[0] if isinstance(made.statement, ast.Assign) else None
-    if isinstance(target, ast.Attribute):
-        return any(
-            isinstance(node, ast.Attribute)
-            and node.attr == target.attr
-            and isinstance(node.ctx, ast.Load)
-            for node in ast.walk(flow.tree)
-        )
-    return any(
-        flow.span(use) > place
-        for definition in made.scope.definitions
-        if definition.node is target
-        for use in uses_of(made.scope, definition)
-    )
-
-
-def _resets(flow: ModuleFlow) -> Iterator[tuple[OptimizerMade, Value, str]]:
-    """Method calls on a model between the making of its optimizer and a step."""
-    for made in flow.all(OptimizerMade):
-        assert isinstance(made.node, ast.Call)
-        given = _given(made.node)
-        owners = [flow.value(o) for o in _owners(given)] if given is not None else []
-        models = [o for o in owners if o.kind is Kind.INSTANCE and classes.is_module(flow, o)]
-        for model in models:
-            for scope, names in _both_in_hand(flow, made, model):
-                for name in _called_before_step(flow, made, scope, names):
-                    yield made, model, name
-
-
-def _both_in_hand(
-    flow: ModuleFlow, made: OptimizerMade, model: Value
-) -> Iterator[tuple[Scope, tuple[str, str]]]:
-    """Functions that are given both the model and its optimizer, and their names for them."""
-    for call in flow.all(Call):
-        places = {
-            "model": [i for i, v in enumerate(call.arguments) if v is model],
-            "optimizer": [i for i, v in enumerate(call.arguments) if v.node is made.node],
-        }
-        function = flow.value(call.node.func) if isinstance(call.node, ast.Call) else Value()
-        node = function.definition
-        if not all(places.values()) or not isinstance(node, ast.FunctionDef):
-            continue
-        for scope in flow.scopes:
-            if scope.node is node and len(node.args.args) >= len(call.arguments):
-                at = node.args.args
-                yield scope, (at[places["model"][0]].arg, at[places["optimizer"][0]].arg)
-
-
-def _called_before_step(
-    flow: ModuleFlow, made: OptimizerMade, scope: Scope, names: tuple[str, str]
-) -> Iterator[str]:
-    """The methods called on the model before the optimizer steps, at the top of a function."""
-    model, optimizer = names
-    body = scope.node.body if isinstance(scope.node, ast.FunctionDef) else []
-    if any(other.scope is scope for other in flow.all(OptimizerMade)):
-        return
-    for at, statement in enumerate(body):
-        called = _method_called(statement, model)
-        steps = any(
-            isinstance(node, ast.Attribute)
-            and node.attr == "step"
-            and isinstance(node.value, ast.Name)
-            and node.value.id == optimizer
-            for later in body[at + 1 :]
-            for node in ast.walk(later)
-        )
-        if called is not None and steps:
-            yield called
-
-
-def _method_called(statement: ast.stmt, name: str) -> str | None:
-    """``reset`` of the statement ``name.reset(...)``."""
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-        base = call.func.value
-        return call.func.attr if isinstance(base, ast.Name) and base.id == name else None
-    return None
-
-
-def _rebound_parameters(flow: ModuleFlow, model: Value, method: str) -> Iterator[ast.stmt]:
-    """The statements at the top of a method that give an attribute a new Parameter."""
-    function = classes.method(flow, model, method)
-    node = function.definition if function is not None else None
-    for statement in node.body if isinstance(node, ast.FunctionDef) else ():
-        if _new_weights(flow, statement, {"self"}) is not None:
-            yield statement

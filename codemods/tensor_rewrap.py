@@ -8,16 +8,20 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.assembly import tensor_root
 from gradfix.flow.calls import REWRAPS
 from gradfix.flow.classes import is_module
+from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.queries import (
     bracketed,
+    leaf_use_of,
     loss_made_leaf,
     own_nodes,
     reaches_graph,
     replaced,
     spelling,
 )
+from gradfix.flow.shapes import numel
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -99,6 +103,8 @@ class TensorRewrap(Codemod):
                 continue
             if loss_made_leaf(flow, call) is not None:
                 continue  # loss-rewrap
+            if leaf_use_of(flow, call.result) is not None:
+                continue  # a copy that is meant to be a leaf of its own
             place = reaches_graph(flow, call.node)
             if place is not None and not _is_only_a_report(flow, call):
                 yield self._report(flow, call, data, place)
@@ -297,74 +303,69 @@ _RANK = {Safety.SAFE: 0, Safety.UNSAFE: 1, Safety.MANUAL: 2}
 def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[str, Safety]:
     """``stack([...])`` of one row whose elements are one number each."""
     if not isinstance(data, (ast.List, ast.Tuple)):
-        raise NotFixable("rows of different kinds")
+        raise NotFixable("the rows are of different kinds")
     items = [flow.value(item) for item in data.elts]
     tensors = [item for item in items if item.is_tensor]
     if not tensors or any(item.kind not in (Kind.TENSOR, Kind.NUMBER) for item in items):
         raise NotFixable("it is not known what some of the elements are")
-    parts: dict[ast.expr, str] = {}
+    if any(item.cut for item in items if item.kind is Kind.NUMBER):
+        raise NotFixable("one element was taken out of the graph before")
+    if any((numel(item.shape) or 1) != 1 for item in tensors):
+        raise NotFixable("an element holds more than one number, so the call raises")
+    numbers = {
+        node: _number(flow, call, data, node)
+        for node, item in zip(data.elts, items, strict=True)
+        if item.kind is Kind.NUMBER
+    }
     shapes = {item.shape for item in tensors}
-    module = stack.rpartition(".")[0]
-    tensor = f"{module}.tensor" if module else spelling(flow, call.scope, "torch.tensor")
-    for node, item in zip(data.elts, items, strict=True):
-        if item.kind is Kind.NUMBER:
-            if tensor is None:
-                raise NotFixable("the file has no name for torch.tensor")
-            if item.cut:
-                raise NotFixable("one element was taken out of the graph before")
-            like = _device_source(flow, data, items)
-            parts[node] = f"{tensor}({flow.source_of(node)}{like})"
-    text = replaced(flow, data, parts)
-    if shapes == {()}:
-        return f"{stack}({text})", Safety.SAFE
-    if shapes == {(1,)} and len(tensors) == len(items):
+    if shapes == {(1,)} and not numbers:
         cat = spelling(flow, call.scope, "torch.cat")
-        if cat is None:
-            raise NotFixable("the file has no name for torch.cat")
-        return f"{cat}({text})", Safety.SAFE
-    if None in shapes and len(tensors) == len(items):
+        if cat is not None:
+            return f"{cat}({flow.source_of(data)})", Safety.SAFE
+    if shapes == {()}:
+        return f"{stack}({replaced(flow, data, numbers)})", Safety.SAFE
+    if None in shapes and not numbers:
         # One-element tensors of any shape count as numbers in torch.tensor.
-        return f"{stack}({text}).reshape({len(items)})", Safety.UNSAFE
-    one = {
+        return f"{stack}({flow.source_of(data)}).reshape({len(items)})", Safety.UNSAFE
+    scalars = {
         node: f"{bracketed(flow.source_of(node), node)}.reshape(())"
         for node, item in zip(data.elts, items, strict=True)
         if item.is_tensor and item.shape != ()
     }
-    return f"{stack}({replaced(flow, data, {**parts, **one})})", (
-        Safety.UNSAFE if None in shapes else Safety.SAFE
-    )
+    safety = Safety.UNSAFE if None in shapes else Safety.SAFE
+    return f"{stack}({replaced(flow, data, {**numbers, **scalars})})", safety
 
 
-def _device_source(flow: ModuleFlow, data: ast.List | ast.Tuple, items: list[Value]) -> str:
-    """Numbers join tensors of a known float type as they are; otherwise of the tensor's own type."""
-    dtypes = {item.dtype for item in items if item.is_tensor}
-    if dtypes == {"default"}:
-        return (
-            ", dtype=torch.get_default_dtype()"
-            if any(
-                isinstance(i.const, int) or i.const is None for i in items if i.kind is Kind.NUMBER
-            )
-            else ""
-        )
-    first = next(n for n, i in zip(data.elts, items, strict=True) if i.is_tensor)
-    return f", dtype={bracketed(flow.source_of(first), first)}.dtype"
+def _number(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple, node: ast.expr) -> str:
+    """A Python number as a tensor on the device of its neighbours.
+
+    ``torch.stack`` promotes element types as ``torch.tensor`` does, so its type needs no care.
+    """
+    for other in data.elts:
+        root = tensor_root(flow, other, flow.value(other).dtype)
+        if root is not None:
+            return f"{flow.source_of(root)}.new_tensor({flow.source_of(node)})"
+    tensor = spelling(flow, call.scope, "torch.tensor")
+    if tensor is None:
+        raise NotFixable("the file has no name for torch.tensor")
+    return f"{tensor}({flow.source_of(node)})"
 
 
 def _with_options(
     flow: ModuleFlow, call: Call, text: str, safety: Safety, items: list[Value]
 ) -> tuple[str, Safety]:
-    """Add ``.to(dtype=..., device=...)`` where the result would differ without it."""
+    """Add a conversion where element type or device would differ without it."""
     assert isinstance(call.node, ast.Call)
+    if is_integer(call.result.dtype):
+        raise NotFixable("a tensor of an integer type cannot carry a gradient")
+    legacy = LEGACY_TYPES.get(call.name)
+    if legacy is not None and _dtypes_of(items) - {"default", legacy}:
+        convert = {"float32": "float", "float64": "double", "float16": "half"}.get(legacy)
+        if convert is None:
+            raise NotFixable("the element type of the parts is not known")
+        return f"{text}.{convert}()", safety
     options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    legacy = call.name.rpartition(".")[2]
-    if legacy.endswith("Tensor") and _dtypes_of(items) - {"default", "float32"}:
-        torch = flow.source_of(call.node.func).rpartition(".")[0]
-        dtype = {"FloatTensor": "float32", "DoubleTensor": "float64"}.get(legacy)
-        if dtype and torch:
-            options.append(f"dtype={torch}.{dtype}")
-    if options:
-        text = f"{text}.to({', '.join(options)})"
-    return text, safety
+    return (f"{text}.to({', '.join(options)})" if options else text), safety
 
 
 def _dtypes_of(items: list[Value]) -> set[str | None]:
@@ -373,8 +374,7 @@ def _dtypes_of(items: list[Value]) -> set[str | None]:
         if item.is_tensor:
             found.add(item.dtype)
         elif item.kind is Kind.SEQUENCE:
-            inner = element_of(item)
-            found |= {inner.dtype} if inner is not None and inner.is_tensor else set()
+            found |= _dtypes_of(list(_parts(item)))
     return found
 
 

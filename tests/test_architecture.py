@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "lines", "model"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
+    frozenset({"recipes"}),
     frozenset({"codemods"}),
     frozenset({"registry"}),
     frozenset({"rules"}),
@@ -36,7 +37,8 @@ ONLY: Mapping[str, frozenset[str]] = {
     "model": frozenset(),
     "lines": frozenset(),
     "flow": frozenset({"model", "errors"}),
-    "codemods": frozenset({"codemod", "flow", "model", "rewrite"}),
+    "recipes": frozenset({"codemod", "flow", "model"}),
+    "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),
 }
 #: LibCST's runner calls the codemod, which needs the engine: the one import against the stream.
 AGAINST_THE_STREAM = {("gradfix.codemod", "gradfix.engine")}

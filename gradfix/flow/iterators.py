@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.state import OptimizerMade
+from gradfix.flow.optimizers import optimizers
 from gradfix.flow.values import Kind
 
 #: Functions that walk through their argument to its end.
@@ -41,8 +41,8 @@ def is_generator(flow: ModuleFlow, node: ast.expr) -> bool:
 
 
 def consumers(flow: ModuleFlow, uses: Iterable[ast.AST]) -> dict[ast.AST, str]:
-    """The uses that walk through a generator: "optimizer", "next" or "walk"; others are left out."""
-    optimizers = {made.node for made in flow.all(OptimizerMade)}
+    """The uses that walk through a generator ("optimizer", "next", "walk"); others are left out."""
+    built = {made.node for made in optimizers(flow)}
     found: dict[ast.AST, str] = {}
     for use in uses:
         parent = flow.parents.get(use)
@@ -52,7 +52,7 @@ def consumers(flow: ModuleFlow, uses: Iterable[ast.AST]) -> dict[ast.AST, str]:
         around = parent
         while isinstance(around, (ast.keyword, ast.Dict, ast.List, ast.Starred)):
             around = flow.parents.get(around)
-        if around in optimizers:
+        if around in built:
             found[use] = "optimizer"
         elif isinstance(parent, ast.Call) and use in parent.args:
             function = flow.value(parent.func)

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import (
     AttributeStore,
@@ -248,6 +249,16 @@ def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
         if name not in rebound and outer and target == outer:
             return f"{name}.{inner}.{last}"
     return None
+
+
+def keeps_dtype(target: Value, value: Value) -> bool:
+    """Whether ``target <op> value`` certainly has the element type of ``target``.
+
+    An in-place operation keeps its target's type; out of place the types are promoted.
+    """
+    if value.kind is Kind.NUMBER:
+        return not is_integer(target.dtype) and not isinstance(value.const, complex)
+    return value.is_tensor and value.dtype is not None and value.dtype == target.dtype
 
 
 def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:

@@ -1,0 +1,442 @@
+"""A buffer that is filled slot by slot becomes one ``stack`` or ``cat`` of its parts."""
+
+from __future__ import annotations
+
+import ast
+
+from gradfix.codemod import NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.assembly import (
+    FILL_VALUES,
+    Assembly,
+    Fill,
+    axis_of,
+    resolve,
+    tensor_root,
+)
+from gradfix.flow.queries import bracketed, fresh_name, spelling
+from gradfix.flow.shapes import equal
+from gradfix.flow.values import Kind, Shape
+from gradfix.model import Edit, EditKind, Fix, Safety
+
+
+def join_parts(flow: ModuleFlow, assembly: Assembly) -> Fix:
+    """The rewrite of one assembly to ``stack`` or ``cat``.
+
+    Raises NotFixable, with the reason, where that would not be the same.
+    """
+    _must_not_be_observed(flow, assembly)
+    for fill in assembly.fills:
+        if fill.slot is None:
+            raise NotFixable("an index is not understood")
+        if (fill.loop or fill.statement) not in assembly.block:
+            raise NotFixable("the buffer is filled in nested or conditional code")
+    if all(fill.loop is None for fill in assembly.fills):
+        return _Straight(flow, assembly).plan()
+    if len(assembly.fills) == 1:
+        return _looped(flow, assembly, assembly.fills[0])
+    raise NotFixable("the buffer is filled partly in a loop")
+
+
+def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
+    """Nobody may notice that the buffer is not there before the last fill."""
+    name = assembly.name
+    if assembly.scope.escapes is not None:
+        raise NotFixable(f"`{name}` can be looked up by its name")
+    region = _region(flow, assembly)
+    fills = {fill.write.base for fill in assembly.fills}
+    for statement in region:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and node.id == name and node not in fills:
+                if node is not assembly.definition.node:
+                    raise NotFixable(
+                        f"`{name}` is used on line {node.lineno}, before it is complete"
+                    )
+            if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)):
+                raise NotFixable("other code can run between the fills")
+    for fill in assembly.fills:
+        if not _inside(flow, fill.statement, region):
+            raise NotFixable("the buffer is filled in another block than it is allocated in")
+
+
+def _region(flow: ModuleFlow, assembly: Assembly) -> list[ast.stmt]:
+    """The statements of the allocation's block, from the allocation to the last fill."""
+    block = assembly.block
+    assert assembly.definition.statement is not None
+    start = block.index(assembly.definition.statement)
+    end = start
+    for at in range(start, len(block)):
+        if any(_within(flow, fill.statement, block[at]) for fill in assembly.fills):
+            end = at
+    return block[start : end + 1]
+
+
+def _within(flow: ModuleFlow, node: ast.AST, statement: ast.stmt) -> bool:
+    at: ast.AST | None = node
+    while at is not None and at is not statement:
+        at = flow.parents.get(at)
+    return at is statement
+
+
+def _inside(flow: ModuleFlow, node: ast.AST, region: list[ast.stmt]) -> bool:
+    return any(_within(flow, node, statement) for statement in region)
+
+
+class _Straight:
+    """Fills one after the other in the allocation's own block."""
+
+    def __init__(self, flow: ModuleFlow, assembly: Assembly) -> None:
+        self.flow, self.assembly = flow, assembly
+        self.safety = Safety.SAFE
+        self.reshape = False
+
+    def plan(self) -> Fix:
+        """The fix."""
+        shape = self.assembly.shape
+        if shape is None or not shape:
+            raise NotFixable("the shape of the buffer is not known")
+        matrix = self.assembly.fills[0].slot_inner is not None
+        text = self._matrix(shape) if matrix else self._line(shape)
+        options = _options(self.flow, self.assembly, [fill.part for fill in self.assembly.fills])
+        if self.reshape:
+            sizes = ", ".join(str(dim) for dim in shape)
+            if any(not isinstance(dim, int) for dim in shape):
+                raise NotFixable("the shapes of the parts are not known")
+            text = f"{text}.reshape({sizes})"
+        edits = self._edits(f"{self.assembly.name} = {text}{options}")
+        return Fix(self.safety, "join the parts", tuple(edits))
+
+    # -- one axis -----------------------------------------------------------------------------
+
+    def _line(self, shape: Shape) -> str:
+        """``stack`` or ``cat`` along the one axis that all fills lie on."""
+        slots = [fill.slot for fill in self.assembly.fills]
+        axes = {axis_of(slot, len(shape)) for slot in slots if slot is not None}
+        if len(axes) != 1 or any(slot is None or slot.inner is not None for slot in slots):
+            raise NotFixable("the fills lie on different axes")
+        (axis,) = axes
+        if axis >= len(shape):
+            raise NotFixable("an index has more parts than the buffer has dimensions")
+        rest = (*shape[:axis], *shape[axis + 1 :])
+        ranges: list[tuple[int, int, Fill | None]] = []
+        for fill in self.assembly.fills:
+            assert fill.slot is not None
+            covered = resolve(fill.slot, shape[axis])
+            if covered is None:
+                raise NotFixable("the length of the buffer is not known")
+            ranges.append((*covered, fill))
+        whole = self._with_gaps(sorted(ranges, key=lambda r: (r[0], r[1])), shape[axis])
+        return self._join(whole, axis, rest)
+
+    def _with_gaps(
+        self, ranges: list[tuple[int, int, Fill | None]], size: object
+    ) -> list[tuple[int, int, Fill | None]]:
+        """The ranges in order, with None for slots that keep the buffer's own value."""
+        whole: list[tuple[int, int, Fill | None]] = []
+        at = 0
+        for start, stop, fill in ranges:
+            if start < at:
+                raise NotFixable("a slot is written twice")
+            whole += [(gap, gap + 1, None) for gap in range(at, start)]
+            whole.append((start, stop, fill))
+            at = stop
+        assert isinstance(size, int)
+        whole += [(gap, gap + 1, None) for gap in range(at, size)]
+        if len(whole) > 64:
+            raise NotFixable("the buffer has too many slots to write them out")
+        if (
+            any(fill is None for _, _, fill in whole)
+            and FILL_VALUES[self.assembly.buffer.op] is None
+        ):
+            raise NotFixable("some slots are never written and hold whatever the memory held")
+        return whole
+
+    def _join(self, whole: list[tuple[int, int, Fill | None]], axis: int, rest: Shape) -> str:
+        flow = self.flow
+        single = all(fill is None or fill.slot_stop is None for _, _, fill in whole)
+        function = spelling(flow, self.assembly.scope, "torch.stack" if single else "torch.cat")
+        if function is None:
+            raise NotFixable("the file has no name for torch.stack")
+        items = []
+        for start, stop, fill in whole:
+            if fill is None:
+                text = self._gap(rest)
+            else:
+                text = self._part(
+                    fill,
+                    rest if fill.slot_stop is None else (*rest[:axis], stop - start, *rest[axis:]),
+                )
+            if not single and (fill is None or fill.slot_stop is None):
+                text = f"{text}.unsqueeze({axis})"
+            items.append((text, fill))
+        suffix = "" if axis == 0 else f", dim={axis}"
+        return f"{function}({self._list(items)}{suffix})"
+
+    # -- two axes -----------------------------------------------------------------------------
+
+    def _matrix(self, shape: Shape) -> str:
+        """Nested stacks for ``buffer[i, j]`` fills."""
+        flow = self.flow
+        if len(shape) != 2 or not all(isinstance(dim, int) for dim in shape):
+            raise NotFixable("the shape of the buffer is not known")
+        rows, columns = shape
+        assert isinstance(rows, int) and isinstance(columns, int)
+        cells: dict[tuple[int, int], Fill] = {}
+        for fill in self.assembly.fills:
+            slot = fill.slot
+            if slot is None or slot.start is None or slot.inner is None:
+                raise NotFixable("the fills lie on different axes")
+            key = (slot.start % rows, slot.inner % columns)
+            if (
+                key in cells
+                or not -rows <= slot.start < rows
+                or not -columns <= slot.inner < columns
+            ):
+                raise NotFixable("a slot is written twice")
+            cells[key] = fill
+        if rows * columns > 64:
+            raise NotFixable("the buffer has too many slots to write them out")
+        if len(cells) < rows * columns and FILL_VALUES[self.assembly.buffer.op] is None:
+            raise NotFixable("some slots are never written and hold whatever the memory held")
+        stack = spelling(flow, self.assembly.scope, "torch.stack")
+        if stack is None:
+            raise NotFixable("the file has no name for torch.stack")
+        lines = []
+        for row in range(rows):
+            items: list[tuple[str, Fill | None]] = []
+            for column in range(columns):
+                cell = cells.get((row, column))
+                items.append((self._part(cell, ()) if cell else self._gap(()), cell))
+            lines.append(f"{stack}({self._list(items)})")
+        inner = "".join(f"    {line},\n".replace("\n    ", "\n        ") for line in lines)
+        return f"{stack}([\n{inner}])"
+
+    # -- pieces -------------------------------------------------------------------------------
+
+    def _part(self, fill: Fill, slot_shape: Shape) -> str:
+        """The source of one part, as a tensor of the slot's shape."""
+        flow = self.flow
+        value = flow.value(fill.part)
+        text = flow.source_of(fill.part) if self._inline else self._temporary(fill)
+        if value.kind is Kind.NUMBER:
+            root = self._root()
+            if root is None:
+                self.safety = Safety.UNSAFE
+                return f"{self._spelled('torch.tensor')}({text})"
+            return f"{root}.new_full({_tuple(slot_shape)}, {text})"
+        if (
+            not value.is_tensor
+            or value.shape is None
+            or None in value.shape
+            or None in slot_shape
+            or not equal(value.shape, slot_shape)
+        ):
+            self.safety, self.reshape = Safety.UNSAFE, True
+        return text
+
+    def _gap(self, slot_shape: Shape) -> str:
+        """The value of a slot that is never written."""
+        buffer = self.assembly.buffer
+        kind = FILL_VALUES[buffer.op]
+        if any(not isinstance(dim, int) for dim in slot_shape):
+            self.safety = Safety.UNSAFE
+        size = _tuple(slot_shape)
+        root = self._root()
+        if root is None:
+            self.safety = Safety.UNSAFE
+            if kind == "full":
+                raise NotFixable("no part is known to be like the value that fills the gaps")
+            return f"{self._spelled(f'torch.{kind}')}({size})"
+        if kind == "full":
+            return f"{root}.new_full({size}, {_fill_value(self.flow, self.assembly)})"
+        return f"{root}.new_{kind}({size})"
+
+    def _spelled(self, name: str) -> str:
+        spelled = spelling(self.flow, self.assembly.scope, name)
+        if spelled is None:
+            raise NotFixable(f"the file has no name for {name}")
+        return spelled
+
+    def _root(self) -> str | None:
+        """A tensor in scope of the parts' type and device, to make constants like."""
+        dtype = self.assembly.buffer.dtype
+        for fill in self.assembly.fills:
+            root = tensor_root(self.flow, fill.part, dtype)
+            if root is not None:
+                return self.flow.source_of(root)
+        return None
+
+    @property
+    def _inline(self) -> bool:
+        """Whether the parts can move to the end: nothing happens between the fills."""
+        region = _region(self.flow, self.assembly)
+        statements = [fill.statement for fill in self.assembly.fills]
+        between = region[region.index(statements[0]) :]
+        starts = [fill.slot_key for fill in self.assembly.fills]
+        return len(between) == len(statements) and starts == sorted(starts)
+
+    def _temporary(self, fill: Fill) -> str:
+        at = self.assembly.fills.index(fill)
+        return fresh_name(self.flow, f"{self.assembly.name}_{at}")
+
+    def _list(self, items: list[tuple[str, Fill | None]]) -> str:
+        """A list display, one part a line, with the comments of the fills it replaces."""
+        lines = []
+        for text, fill in items:
+            comment = (
+                _comment(self.flow, fill.statement) if fill is not None and self._inline else ""
+            )
+            above = (
+                _comments_above(self.flow, fill.statement)
+                if fill is not None and self._inline
+                else []
+            )
+            lines += [f"    {line}\n" for line in above]
+            lines.append(f"    {text},{'  ' + comment if comment else ''}\n")
+        return f"[\n{''.join(lines)}]"
+
+    def _edits(self, joined: str) -> list[Edit]:
+        flow, fills = self.flow, self.assembly.fills
+        assert self.assembly.definition.statement is not None
+        edits = [Edit(EditKind.STATEMENT, flow.span(self.assembly.definition.statement), "")]
+        for fill in fills[:-1]:
+            content = (
+                "" if self._inline else f"{self._temporary(fill)} = {flow.source_of(fill.part)}"
+            )
+            edits.append(Edit(EditKind.STATEMENT, flow.span(fill.statement), content))
+        last = fills[-1]
+        before = "" if self._inline else f"{self._temporary(last)} = {flow.source_of(last.part)}\n"
+        edits.append(Edit(EditKind.STATEMENT, flow.span(last.statement), before + joined))
+        return edits
+
+
+def _tuple(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _fill_value(flow: ModuleFlow, assembly: Assembly) -> str:
+    call = assembly.allocation
+    assert isinstance(call, ast.Call)
+    for keyword in call.keywords:
+        if keyword.arg == "fill_value":
+            return flow.source_of(keyword.value)
+    return flow.source_of(call.args[-1])
+
+
+def _comment(flow: ModuleFlow, statement: ast.stmt) -> str:
+    """The comment after a statement on its last line."""
+    span = flow.span(statement)
+    rest = flow.lines[span.end_row - 1][span.end_column - 1 :].strip()
+    return rest if rest.startswith("#") else ""
+
+
+def _comments_above(flow: ModuleFlow, statement: ast.stmt) -> list[str]:
+    """The comment lines directly above a statement."""
+    found: list[str] = []
+    for line in reversed(flow.lines[: statement.lineno - 1]):
+        if not line.strip().startswith("#"):
+            break
+        found.append(line.strip())
+    return found[::-1]
+
+
+def _options(flow: ModuleFlow, assembly: Assembly, parts: list[ast.expr]) -> str:
+    """``.to(...)`` where the buffer's element type or device would otherwise change."""
+    call, buffer = assembly.allocation, assembly.buffer
+    assert isinstance(call, ast.Call)
+    given = {keyword.arg: flow.source_of(keyword.value) for keyword in call.keywords}
+    words = []
+    if "device" in given:
+        words.append(f"device={given['device']}")
+    dtypes = {flow.value(part).dtype for part in parts if flow.value(part).kind is not Kind.NUMBER}
+    if dtypes != {buffer.dtype} or buffer.dtype is None:
+        words.append(f"dtype={given.get('dtype') or _buffer_dtype(flow, assembly)}")
+    return f".to({', '.join(words)})" if words else ""
+
+
+def _buffer_dtype(flow: ModuleFlow, assembly: Assembly) -> str:
+    call, buffer = assembly.allocation, assembly.buffer
+    assert isinstance(call, ast.Call)
+    if buffer.op.endswith("_like"):
+        return f"{bracketed(flow.source_of(call.args[0]), call.args[0])}.dtype"
+    if buffer.op.startswith("new_"):
+        assert isinstance(call.func, ast.Attribute)
+        return f"{flow.source_of(call.func.value)}.dtype"
+    spelled = spelling(flow, assembly.scope, "torch.get_default_dtype")
+    if spelled is None:
+        raise NotFixable("the file has no name for torch.get_default_dtype")
+    return f"{spelled}()"
+
+
+def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
+    """``for i in range(n): buffer[i] = part`` becomes a list that is stacked after the loop."""
+    loop, slot, shape = fill.loop, fill.slot, assembly.shape
+    assert loop is not None and slot is not None
+    if shape is None or not shape:
+        raise NotFixable("the shape of the buffer is not known")
+    axis = axis_of(slot, len(shape))
+    if slot.counter is None:
+        raise NotFixable("the loop writes the same slot on every pass")
+    counter = slot.counter
+    if (
+        axis >= len(shape)
+        or (counter.start, counter.step) != (0, 1)
+        or counter.stop is None
+        or (counter.stop != shape[axis])
+    ):
+        raise NotFixable("it is not proven that the loop fills every slot once")
+    if loop.orelse or _jumps(loop):
+        raise NotFixable("the loop can be left early")
+    block = assembly.block
+    after = block[block.index(loop) + 1 :]
+    if not after:
+        raise NotFixable("nothing follows the loop")
+    if not _counts(flow, loop, counter.loop):
+        raise NotFixable("the loop's counter is not understood")
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    stack = spelling(flow, assembly.scope, "torch.stack")
+    if stack is None:
+        raise NotFixable("the file has no name for torch.stack")
+    value = flow.value(fill.part)
+    parts = fresh_name(flow, f"{assembly.name}_parts")
+    joined = f"{stack}({parts}{'' if axis == 0 else f', dim={axis}'})"
+    safety = Safety.SAFE if isinstance(counter.stop, int) and counter.stop > 0 else Safety.UNSAFE
+    if not value.is_tensor or not equal(value.shape, rest):
+        safety = Safety.UNSAFE
+        sizes = _size_text(flow, assembly)
+        if sizes is None:
+            raise NotFixable("the shapes of the parts are not known")
+        joined = f"{joined}.reshape({sizes})"
+    joined += _options(flow, assembly, [fill.part])
+    assert assembly.definition.statement is not None
+    return Fix(safety, "collect the parts and stack them", (
+        Edit(EditKind.STATEMENT, flow.span(assembly.definition.statement), f"{parts} = []"),
+        Edit(EditKind.STATEMENT, flow.span(fill.statement), f"{parts}.append({flow.source_of(fill.part)})"),
+        Edit(EditKind.BEFORE, flow.span(after[0]), f"{assembly.name} = {joined}"),
+    ))  # fmt: skip
+
+
+def _size_text(flow: ModuleFlow, assembly: Assembly) -> str | None:
+    """The sizes as the allocation spells them."""
+    call, buffer = assembly.allocation, assembly.buffer
+    assert isinstance(call, ast.Call)
+    if buffer.op.endswith("_like"):
+        return f"{bracketed(flow.source_of(call.args[0]), call.args[0])}.shape"
+    if any(isinstance(arg, ast.Starred) for arg in call.args) or not call.args:
+        return None
+    nodes = call.args[:1] if buffer.op.endswith("full") else call.args
+    return ", ".join(flow.source_of(arg) for arg in nodes)
+
+
+def _jumps(loop: ast.For) -> bool:
+    """Whether a pass of the loop can end before its last statement."""
+    return any(
+        isinstance(node, (ast.Break, ast.Continue, ast.Return, ast.Raise, ast.Try))
+        for statement in loop.body
+        for node in ast.walk(statement)
+    )
+
+
+def _counts(flow: ModuleFlow, loop: ast.For, made: ast.AST) -> bool:
+    """Whether the loop's own ``range`` or ``enumerate`` is what the counter counts."""
+    return loop.iter is made

@@ -41,7 +41,7 @@ class NotDifferentiable(Codemod):
             self.scale = nn.Parameter(torch.ones(3))
 
         def forward(self, x):
-            return torch.round(x * self.scale)
+            return torch.round(x * self.scale) / 8
     ```
 
     Use instead
@@ -58,7 +58,7 @@ class NotDifferentiable(Codemod):
 
         def forward(self, x):
             scaled = x * self.scale
-            return scaled + (torch.round(scaled) - scaled).detach()
+            return (scaled + (torch.round(scaled) - scaled).detach()) / 8
     ```
 
     Fix safety

@@ -217,7 +217,8 @@ def _goes_on(flow: ModuleFlow, scope: Scope, definition: Definition, writes: lis
     written = {base for write in writes for base in ast.walk(write.statement)}
     for node in uses_of(scope, definition):
         around = flow.enclosing(node, ast.Return)
-        if node not in written and around is not None and flow.span(node) > first:
+        handed_out = around is not None or not scope.is_function
+        if node not in written and handed_out and flow.span(node) > first:
             return True
     return False
 

@@ -229,6 +229,11 @@ def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     known = {"dtype", "device", "requires_grad", "data"}
     if any(k.arg not in known for k in call.node.keywords):
         raise NotFixable("the arguments of the call are not understood")
+    for array in flow.consumers(call.node, _stays_attached):
+        if array.op == "numpy" or array.name.startswith("numpy."):
+            raise NotFixable(
+                "the result is converted to NumPy, which needs a tensor without history"
+            )
     value = flow.value(data)
     if value.is_tensor:
         text, safety = _single(flow, call, data, value)
@@ -240,6 +245,11 @@ def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     return Fix(
         safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
     )
+
+
+def _stays_attached(value: Value) -> bool:
+    """Whether a value would have the history that the rewrite gives to what it is made from."""
+    return value.op not in ("detach", "data", "item", "tolist", "format")
 
 
 def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
@@ -359,7 +369,8 @@ def _with_options(
     if is_integer(call.result.dtype):
         raise NotFixable("a tensor of an integer type cannot carry a gradient")
     legacy = LEGACY_TYPES.get(call.name)
-    if legacy is not None and _dtypes_of(items) - {"default", legacy}:
+    same = {"default", legacy} if legacy in ("default", "float32") else {legacy}
+    if legacy is not None and _dtypes_of(items) - same:
         convert = {"float32": "float", "float64": "double", "float16": "half"}.get(legacy)
         if convert is None:
             raise NotFixable("the element type of the parts is not known")
@@ -383,6 +394,8 @@ def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tu
     element = element_of(value)
     if element is None or not (element.is_tensor or element.kind is Kind.UNKNOWN):
         raise NotFixable("it is not known what the list holds")
+    if value.name == "filtered":
+        raise NotFixable("the list may be empty, and nothing cannot be stacked")
     stack = spelling(flow, call.scope, "torch.stack")
     if stack is None:
         raise NotFixable("the file has no name for torch.stack")

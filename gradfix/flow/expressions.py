@@ -394,6 +394,8 @@ class Expressions(Calls):
                 Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"
             )
         kind = "generator" if isinstance(node, ast.GeneratorExp) else "list"
+        if any(generator.ifs for generator in node.generators):
+            kind = "filtered"
         return sequence(None, element=value, length=length, node=node, name=kind)
 
     def _walrus(self, node: ast.NamedExpr) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import assemblies, has_history
 from gradfix.flow.values import Certainty
@@ -94,6 +94,8 @@ class FillAssembly(Codemod):
             fix, why_not = None, None
             try:
                 fix = join_parts(flow, assembly)
+            except Unsuitable:
+                continue
             except NotFixable as reason:
                 why_not = str(reason)
                 if has_history(flow, assembly) is not Certainty.YES:

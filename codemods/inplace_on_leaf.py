@@ -193,7 +193,8 @@ def _leaf_written(write: Write) -> Value | None:
         return target
     while target.view and target.inputs and target.op not in ("data", "detach", "write", "join"):
         target = target.inputs[0]
-    return target if target.is_leaf and write.target.is_tracked else None
+    certainly = target.is_leaf and write.target.is_tracked and write.target.storage is not None
+    return target if certainly and write.target.storages == target.storages else None
 
 
 def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:

@@ -175,7 +175,7 @@ def _changes_graph_values(flow: ModuleFlow, write: Write) -> bool:
     )
 
 
-_CHANGES = frozenset("mul_ div_ add_ sub_ clamp_ clamp_min_ clamp_max_ pow_ exp_ neg_".split())
+_CHANGES = frozenset({"mul_", "div_"})  # ``+`` leaves the gradient as it is
 
 
 def _multi_view(value: Value) -> Value | None:

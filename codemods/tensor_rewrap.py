@@ -99,7 +99,7 @@ class TensorRewrap(Codemod):
             if call.name not in REWRAPS or not isinstance(call.node, ast.Call):
                 continue
             data = _data_node(call.node)
-            if data is None or call.mode is GradMode.OFF or not _cuts(flow, call, data):
+            if data is None or call.mode is not GradMode.ON or not _cuts(flow, call, data):
                 continue
             if loss_made_leaf(flow, call) is not None:
                 continue  # loss-rewrap

@@ -28,6 +28,10 @@ class NotFixable(Exception):
     """Raised while a fix is put together: the reason, in one sentence, why there is none."""
 
 
+class Unsuitable(NotFixable):
+    """Raised where the code only looks like the pattern: there is nothing to fix or to report."""
+
+
 class Codemod(ABC):
     """One autograd fault: its code, its name, its manual (the docstring) and how to find it."""
 

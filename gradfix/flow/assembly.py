@@ -196,7 +196,7 @@ def has_history(flow: ModuleFlow, assembly: Assembly) -> Certainty:
     answers = {Certainty.NO}
     for fill in assembly.fills:
         value = flow.value(fill.part)
-        if fill.write.mode is GradMode.OFF or is_integer(value.dtype) or value.cut:
+        if fill.write.mode is not GradMode.ON or is_integer(value.dtype) or value.cut:
             continue
         if value.is_tensor:
             answers.add(value.needs_grad)

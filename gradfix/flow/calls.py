@@ -278,10 +278,12 @@ class Calls(TensorOps):
         return Value(Kind.OPTIMIZER, Role.UNTRACKED, node, inputs=(first.value,), name=name)
 
     def _autograd_backward(self, node: ast.Call, arguments: list[Argument]) -> Value:
-        for argument in arguments[:1]:
-            self.event(Backward, node, argument.value)
+        inputs = tuple(argument.value for argument in arguments)
+        if len([a for a in arguments if a.keyword in (None, "tensors", "grad_tensors")]) == 1:
+            self.event(Backward, node, inputs[0])
         self.forget_saved(_retains(arguments))
-        return foreign(node)
+        # With gradients of its own it fills .grad by hand: what it is given is used, but no loss.
+        return unknown(node, inputs)
 
     def _set_grad_enabled(self, node: ast.Call, arguments: list[Argument]) -> Value:
         const = arguments[0].value.const if arguments else None

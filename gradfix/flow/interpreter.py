@@ -324,12 +324,23 @@ class Interpreter(Expressions):
 
     def _if(self, node: ast.If) -> None:
         self.eval(node.test)
+        training = _tests_training(node.test)
         before = self.state
         self.state = before.copy()
+        if training is False:
+            self.state.mode = self._inference_mode()
         self.run(node.body)
         taken, self.state = self.state, before.copy()
+        if training is True:
+            self.state.mode = self._inference_mode()
         self.run(node.orelse)
+        if training is not None and taken.alive and self.state.alive:
+            taken.mode = self.state.mode = before.mode
         self.state = join_states(taken, self.state)
+
+    def _inference_mode(self) -> GradMode:
+        """Out of training nobody differentiates, although operations may still be recorded."""
+        return GradMode.OFF if self.state.mode is GradMode.OFF else GradMode.UNKNOWN
 
     def _loop(
         self, node: ast.For | ast.AsyncFor | ast.While, begin: Callable[[], None], certain: bool
@@ -449,6 +460,14 @@ class Interpreter(Expressions):
                 break
         if end is not None:
             self.state = end
+
+
+def _tests_training(test: ast.expr) -> bool | None:
+    """True for ``if x.training``, False for ``if not x.training``, else None."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _tests_training(test.operand)
+        return None if inner is None else not inner
+    return True if isinstance(test, ast.Attribute) and test.attr == "training" else None
 
 
 _FORKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from gradfix.codemod import NotFixable
+from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import (
     FILL_VALUES,
@@ -28,14 +28,14 @@ def join_parts(flow: ModuleFlow, assembly: Assembly) -> Fix:
     _must_not_be_observed(flow, assembly)
     for fill in assembly.fills:
         if fill.slot is None:
-            raise NotFixable("an index is not understood")
+            raise Unsuitable("an index is not understood")
         if (fill.loop or fill.statement) not in assembly.block:
-            raise NotFixable("the buffer is filled in nested or conditional code")
+            raise Unsuitable("the buffer is filled in nested or conditional code")
     if all(fill.loop is None for fill in assembly.fills):
         return _Straight(flow, assembly).plan()
     if len(assembly.fills) == 1:
         return _looped(flow, assembly, assembly.fills[0])
-    raise NotFixable("the buffer is filled partly in a loop")
+    raise Unsuitable("the buffer is filled partly in a loop")
 
 
 def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
@@ -49,14 +49,14 @@ def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
         for node in ast.walk(statement):
             if isinstance(node, ast.Name) and node.id == name and node not in fills:
                 if node is not assembly.definition.node:
-                    raise NotFixable(
+                    raise Unsuitable(
                         f"`{name}` is used on line {node.lineno}, before it is complete"
                     )
             if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)):
-                raise NotFixable("other code can run between the fills")
+                raise Unsuitable("other code can run between the fills")
     for fill in assembly.fills:
         if not _inside(flow, fill.statement, region):
-            raise NotFixable("the buffer is filled in another block than it is allocated in")
+            raise Unsuitable("the buffer is filled in another block than it is allocated in")
 
 
 def _region(flow: ModuleFlow, assembly: Assembly) -> list[ast.stmt]:
@@ -113,10 +113,10 @@ class _Straight:
         slots = [fill.slot for fill in self.assembly.fills]
         axes = {axis_of(slot, len(shape)) for slot in slots if slot is not None}
         if len(axes) != 1 or any(slot is None or slot.inner is not None for slot in slots):
-            raise NotFixable("the fills lie on different axes")
+            raise Unsuitable("the fills lie on different axes")
         (axis,) = axes
         if axis >= len(shape):
-            raise NotFixable("an index has more parts than the buffer has dimensions")
+            raise Unsuitable("an index has more parts than the buffer has dimensions")
         rest = (*shape[:axis], *shape[axis + 1 :])
         ranges: list[tuple[int, int, Fill | None]] = []
         for fill in self.assembly.fills:
@@ -136,7 +136,7 @@ class _Straight:
         at = 0
         for start, stop, fill in ranges:
             if start < at:
-                raise NotFixable("a slot is written twice")
+                raise Unsuitable("a slot is written twice")
             whole += [(gap, gap + 1, None) for gap in range(at, start)]
             whole.append((start, stop, fill))
             at = stop
@@ -148,7 +148,7 @@ class _Straight:
             any(fill is None for _, _, fill in whole)
             and FILL_VALUES[self.assembly.buffer.op] is None
         ):
-            raise NotFixable("some slots are never written and hold whatever the memory held")
+            raise Unsuitable("some slots are never written and hold whatever the memory held")
         return whole
 
     def _join(self, whole: list[tuple[int, int, Fill | None]], axis: int, rest: Shape) -> str:
@@ -185,19 +185,19 @@ class _Straight:
         for fill in self.assembly.fills:
             slot = fill.slot
             if slot is None or slot.start is None or slot.inner is None:
-                raise NotFixable("the fills lie on different axes")
+                raise Unsuitable("the fills lie on different axes")
             key = (slot.start % rows, slot.inner % columns)
             if (
                 key in cells
                 or not -rows <= slot.start < rows
                 or not -columns <= slot.inner < columns
             ):
-                raise NotFixable("a slot is written twice")
+                raise Unsuitable("a slot is written twice")
             cells[key] = fill
         if rows * columns > 64:
             raise NotFixable("the buffer has too many slots to write them out")
         if len(cells) < rows * columns and FILL_VALUES[self.assembly.buffer.op] is None:
-            raise NotFixable("some slots are never written and hold whatever the memory held")
+            raise Unsuitable("some slots are never written and hold whatever the memory held")
         stack = spelling(flow, self.assembly.scope, "torch.stack")
         if stack is None:
             raise NotFixable("the file has no name for torch.stack")
@@ -376,7 +376,7 @@ def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
         raise NotFixable("the shape of the buffer is not known")
     axis = axis_of(slot, len(shape))
     if slot.counter is None:
-        raise NotFixable("the loop writes the same slot on every pass")
+        raise Unsuitable("the loop writes the same slot on every pass")
     counter = slot.counter
     if (
         axis >= len(shape)
@@ -386,7 +386,7 @@ def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
     ):
         raise NotFixable("it is not proven that the loop fills every slot once")
     if loop.orelse or _jumps(loop):
-        raise NotFixable("the loop can be left early")
+        raise Unsuitable("the loop can be left early")
     block = assembly.block
     after = block[block.index(loop) + 1 :]
     if not after:

@@ -76,10 +76,19 @@ def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
     """One blame per cut, without repeats."""
     found: dict[Blame, None] = {}
     for edge in edges:
-        blame = describe_cut(edge.call, places)
-        if blame is not None:
-            found[blame] = None
+        for call in _told_better(graph, edge):
+            blame = describe_cut(call, places)
+            if blame is not None:
+                found[blame] = None
     return list(found)
+
+
+def _told_better(graph: Graph, edge: Edge) -> list[Call]:
+    """``.detach().numpy()`` left for NumPy: the detour over ``detach`` was only asked for by it."""
+    onward = [e.call for e in graph.outgoing[edge.target]]
+    if edge.call.name in ("detach", "data") and onward and all(is_escape(c) for c in onward):
+        return onward
+    return [edge.call]
 
 
 def describe_cut(call: Call, places: Places) -> Blame | None:
@@ -157,7 +166,7 @@ def quiet_block(site: Site | None) -> tuple[Site, str] | None:
     return None
 
 
-def _covers(node: ast.stmt, row: int) -> bool:
+def _covers(node: ast.stmt | ast.expr, row: int) -> bool:
     return node.lineno <= row <= (node.end_lineno or node.lineno)
 
 
@@ -183,11 +192,12 @@ def _legacy_call(site: Site | None) -> str | None:
     names = {
         ast.unparse(node.func)
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and node.lineno <= site.row <= (node.end_lineno or node.lineno)
-        and ast.unparse(node.func).rpartition(".")[2] in (*_LEGACY, "tensor", "array", "as_tensor")
+        if isinstance(node, ast.Call) and _covers(node, site.row)
     }
-    return names.pop() if len(names) == 1 else None
+    if names & {"float", "int", "complex"}:
+        return None
+    wrappers = [n for n in names if n.rpartition(".")[2] in (*_LEGACY, "tensor", "array")]
+    return wrappers[0] if len(wrappers) == 1 else None
 
 
 def _describe_constant(site: Site | None, places: Places) -> Blame | None:

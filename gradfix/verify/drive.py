@@ -43,6 +43,9 @@ class Prepared:
     def double(self) -> Prepared:
         """The same in float64."""
         self.module.double()
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
+            if tensor.is_complex():  # Module.double() leaves these as they are
+                tensor.data = tensor.data.to(torch.complex128)
         self.args = _double(self.args)
         self.kwargs = _double(self.kwargs)
         return self
@@ -87,6 +90,8 @@ def has_forward(cls: type) -> bool:
 
 def describe(error: BaseException) -> str:
     """An exception in one line."""
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return "out of memory"
     text = " ".join(str(error).split())
     name = type(error).__name__
     return f"{name}: {text[:240]}" if text else name

@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _NARROW = (torch.float32, torch.float16, torch.bfloat16)
+_COMPLEX = (torch.complex64, torch.complex32)
 _CASTS = {"float", "half", "bfloat16"}
 
 
@@ -29,6 +30,8 @@ class _Promote(TorchFunctionMode):
 
 def _widened(value: Any) -> Any:
     if isinstance(value, torch.dtype):
+        if value in _COMPLEX:
+            return torch.complex128
         return torch.float64 if value in _NARROW else value
     if isinstance(value, torch.Tensor):
         constant = value.dtype in _NARROW and not value.requires_grad and value.numel() > 0

@@ -89,6 +89,16 @@ class Graph:
                     todo.append(edge.target)
         return seen
 
+    def spread(self, starts: set[int]) -> set[int]:
+        """Every node whose value the given ones are part of, themselves included."""
+        seen, todo = set(starts), list(starts)
+        while todo:
+            for edge in self.outgoing[todo.pop()]:
+                if edge.target not in seen:
+                    seen.add(edge.target)
+                    todo.append(edge.target)
+        return seen
+
     def sources_of(self, roots: set[int], *, live_only: bool = False) -> set[int]:
         """Every node whose value is part of the given ones, themselves included."""
         seen, todo = set(roots), list(roots)

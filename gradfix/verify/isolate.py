@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from gradfix.errors import GradfixError
+from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.workspace import Workspace
 
 _BOOT = """
@@ -49,6 +50,7 @@ exit $?
 _UNSHARE = ("unshare", "-r", "-n", "-p", "-m", "-f", "--kill-child", "sh", "-c")
 _MARK = "GRADFIX_VERIFY_CHILD"
 _TAIL = 4000
+_LOST = "closed gradfix's result channel"
 _SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGABRT: "aborted",
@@ -246,7 +248,9 @@ def _how_it_ended(child: subprocess.Popen[bytes], output: str) -> str:
     try:
         code = child.wait(1.0)
     except subprocess.TimeoutExpired:
-        return "closed gradfix's result channel"
+        return _LOST
+    if code == LOST_CHANNEL:
+        return _LOST
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if "DefaultCPUAllocator" in output or "MemoryError" in output or "bad_alloc" in output:
         return "ran out of memory"

@@ -102,10 +102,10 @@ class Judge:
         cuts = graph.cuts(nodes, run.roots)
         if cuts:
             blames = lines.cut_blames(graph, cuts, places)
-            left = all(lines.is_escape(edge.call) for edge in cuts)
-            verdict = "escaped" if left else "severed"
+            verdict = "escaped" if {b.code for b in blames} == {"GF305"} else "severed"
             return self._result(name, parameter, verdict, "no gradient arrives", blames)
-        escapes = [c for c in run.tracer.escapes if c.phase == "run" and set(c.inputs) & reached]
+        spread = graph.spread(nodes)
+        escapes = [c for c in run.tracer.escapes if c.phase == "run" and set(c.inputs) & spread]
         if escapes:
             blames = [b for c in escapes if (b := lines.describe_cut(c, places))]
             message = "its value leaves for Python, and no gradient arrives"

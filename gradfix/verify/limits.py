@@ -6,6 +6,8 @@ import contextlib
 import resource
 from typing import Any
 
+#: The exit code of a child whose way back was closed by the code it ran.
+LOST_CHANNEL = 91
 _MIB = 1024 * 1024
 _MAX_FILE = 256 * _MIB
 

@@ -138,14 +138,14 @@ def _compare(probe: Probe) -> Comparison:
         if attempt:
             # A kink, or a gradient that is zero by accident of the initial values: step aside.
             probe.offset = {
-                n: 0.02 * torch.randn(shapes[n].shape, generator=generator, dtype=torch.float64)
+                n: 0.02 * torch.randn(shapes[n].shape, generator=generator, dtype=shapes[n].dtype)
                 for n in probe.names
             }
         gradient = probe.gradient()
         present = [n for n in pending if n in gradient]
         found.nonzero |= {n for n, g in gradient.items() if bool((g != 0).any())}
         direction = {
-            n: torch.randn(shapes[n].shape, generator=generator, dtype=torch.float64)
+            n: torch.randn(shapes[n].shape, generator=generator, dtype=shapes[n].dtype)
             for n in present
         }
         right, wrong, unclear = _bisect(probe, gradient, direction, present)
@@ -174,7 +174,7 @@ def _bisect(
     while todo:
         group = todo.pop()
         shift = {n: direction[n] for n in group}
-        got = sum(float((gradient[n] * direction[n]).sum()) for n in group)
+        got = sum(_inner(gradient[n], direction[n]) for n in group)
         size = sum(float(gradient[n].norm() * direction[n].norm()) for n in group)
         expected, smooth = _derivative(probe, shift, got, size)
         if expected is not None and _close(expected, got, size, probe):
@@ -187,6 +187,11 @@ def _bisect(
         else:
             unclear[group[0]] = "the forward is not smooth here (a kink or a jump)"
     return right, wrong, unclear
+
+
+def _inner(gradient: torch.Tensor, direction: torch.Tensor) -> float:
+    """The directional derivative; a complex gradient holds those of real and imaginary part."""
+    return float((gradient.conj() * direction).real.sum())
 
 
 def _derivative(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
 
+_SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
@@ -31,8 +32,9 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     found: list[list[Spec]] = []
     if match := _MATMUL.search(text):
         rows, columns, wanted, _ = map(int, match.groups())
+        found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
-        found += [_set(specs, i, (rows, wanted)) for i in range(len(specs))]
+        found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
     if match := _MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
@@ -58,6 +60,17 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
     return [f for f in found if f != specs]
+
+
+def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spec]]:
+    """Images of the size that a Linear behind the convolutions was made for."""
+    found = []
+    for i, spec in enumerate(specs):
+        if len(spec.shape) == 4 and columns != wanted:
+            near = round(spec.shape[-1] * (wanted / columns) ** 0.5)
+            sides = sorted(_SIDES, key=lambda side: abs(side - near))[:3]
+            found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (*sides, near) if s < 320]
+    return found
 
 
 def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:

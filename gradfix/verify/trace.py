@@ -146,8 +146,7 @@ class Tracer(TorchFunctionMode):
 
     def _explain(self, tensor: torch.Tensor, node: int, relatives: list[int]) -> None:
         """Join a tensor of unseen origin to the values it was made of, if they can be told."""
-        name = type(tensor).__name__ if relatives else "constant"
-        call = self._call(name, weak=not relatives)
+        call = self._call("constant", weak=not relatives)
         for source in relatives:
             self.graph.connect(source, node, call, False)
         if not relatives and tensor.is_floating_point() and 0 < tensor.numel() <= 64:

@@ -22,6 +22,7 @@ from torch import nn
 
 from gradfix.verify.cases import cases_module
 from gradfix.verify.drive import DriveError
+from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.load import Loaded, LoadError, load
 from gradfix.verify.results import TargetResult
 from gradfix.verify.subject import Subject, unverified
@@ -44,8 +45,11 @@ class Channel:
         if os.getpid() != self._owner:
             os._exit(0)
         data = f"{self._token} {json.dumps({'stage': stage, **fields})}\n".encode()
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            os._exit(LOST_CHANNEL)
 
 
 def main(job: dict[str, Any]) -> None:

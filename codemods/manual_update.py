@@ -132,7 +132,7 @@ class ManualUpdate(Codemod):
             fix = self.fix(Safety.SAFE, "change the leaf in place under no_grad", edit)
         return self.finding(
             flow.span(statement),
-            f"`{definition.name}` is a new tensor from here on; the optimizer goes on with the old one",
+            f"`{definition.name}` is a new tensor from here on; the optimizer keeps the old one",
             because=(
                 flow.note(statement, "the leaf's name is given to a new tensor in every pass"),
             ),

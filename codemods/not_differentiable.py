@@ -84,7 +84,7 @@ class NotDifferentiable(Codemod):
                 continue
             yield self.finding(
                 flow.span(cut.node),
-                f"`{name}` has no useful gradient, and a Parameter reaches the output only through it",
+                f"`{name}` has no useful gradient, and is a Parameter's only way to the output",
                 because=(
                     *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
                     flow.note(cut.place, "the value goes on from here"),

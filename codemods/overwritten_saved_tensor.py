@@ -213,7 +213,8 @@ def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
         operator = OPERATORS[type(write.statement.op)]
         right = bracketed(flow.source_of(write.statement.value), write.statement.value)
         simple = isinstance(write.statement.value, (ast.Constant, ast.UnaryOp))
-        text = f"{name} = {name} {operator} {flow.source_of(write.statement.value) if simple else right}"
+        right = flow.source_of(write.statement.value) if simple else right
+        text = f"{name} = {name} {operator} {right}"
         return Fix(
             Safety.SAFE,
             "write out of place",

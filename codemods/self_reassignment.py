@@ -245,7 +245,7 @@ class _Web:
     def _merge_point(self) -> ast.stmt | None:
         """The outermost branch or loop around the rebinding that the leaf is defined before."""
         (leaf,) = self.leaves
-        inside = {parent for parent in self._around(leaf.statement or leaf.node)}
+        inside = set(self._around(leaf.statement or leaf.node))
         outermost: ast.stmt | None = None
         for parent in self._around(self.first.node):
             if isinstance(parent, _COMPOUND) and parent not in inside:

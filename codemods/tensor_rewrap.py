@@ -253,7 +253,7 @@ def _stays_attached(value: Value) -> bool:
 
 
 def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
-    """Statements that set ``requires_grad`` on the copy; on a tensor with history they would raise."""
+    """Statements that set ``requires_grad`` on the copy; with a history they would raise."""
     reached = {call.node} | {
         v.node for v in flow.consumers(call.node, lambda v: v.is_tensor) if v.node is not None
     }
@@ -390,7 +390,7 @@ def _dtypes_of(items: list[Value]) -> set[str | None]:
 
 
 def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
-    """A list held by a name, or a comprehension: its length and elements are known only as a whole."""
+    """A named list or a comprehension: its length and elements are known only as a whole."""
     element = element_of(value)
     if element is None or not (element.is_tensor or element.kind is Kind.UNKNOWN):
         raise NotFixable("it is not known what the list holds")

@@ -29,8 +29,8 @@ class TransformAfterWrap(Codemod):
     What it does
     ------------
     Finds ``Parameter(x).view(...)``, ``Parameter(x).cuda()``, ``Parameter(x) * 0.1``, the same on
-    ``requires_grad=True`` factories, and ``t = Parameter(x)`` followed by ``t = t.view(...)``, where
-    the result is what is kept and treated as the leaf.
+    ``requires_grad=True`` factories, and ``t = Parameter(x)`` followed by ``t = t.view(...)``,
+    where the result is what is kept and treated as the leaf.
 
     Why is this bad?
     ----------------
@@ -143,7 +143,7 @@ class TransformAfterWrap(Codemod):
                 why_not = str(reason)
             yield self.finding(
                 flow.span(statement.value),
-                f"`{flow.source_of(transform.node)}` is computed from a leaf, and is used as the leaf",
+                f"`{flow.source_of(transform.node)}` is computed from a leaf and used as the leaf",
                 because=(
                     flow.note(mark or leaf.node, f"`{leaf.name}` is the leaf"),
                     flow.note(use.node, f"{use.why}, but only the leaf has a gradient"),
@@ -257,7 +257,7 @@ def _data(call: ast.Call) -> ast.expr:
 
 
 def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
-    """The transformation is evaluated before the leaf exists: it must not need its own gradients."""
+    """The transformation runs before the leaf exists: it must not need its own gradients."""
     inside = {child for leaf in leaves for child in ast.walk(leaf)}
     for node in ast.walk(top):
         if isinstance(node, (ast.Name, ast.Attribute)) and node not in inside:
@@ -293,7 +293,7 @@ def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:
 
 
 def _marks_leaf(flow: ModuleFlow, scope: Scope, leaf: Definition) -> ast.stmt | None:
-    """The statement ``x.requires_grad_()`` or ``x.requires_grad = True`` that makes a name the leaf."""
+    """The statement ``x.requires_grad_()`` or ``x.requires_grad = True`` behind a leaf."""
     for node in uses_of(scope, leaf):
         parent = flow.parents.get(node)
         if not isinstance(parent, ast.Attribute):

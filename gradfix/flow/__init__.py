@@ -1,6 +1,6 @@
 """What is this value? Flow-sensitive abstract interpretation of code that uses PyTorch.
 
-`analyse` is the entrance; everything a codemod may ask is a method of `ModuleFlow` or an event type.
+`analyse` is the entrance; all a codemod may ask is a method of `ModuleFlow` or an event type.
 """
 
 from __future__ import annotations

@@ -36,12 +36,13 @@ from gradfix.flow.values import (
 #: Tensor methods that leave PyTorch: their results are Python or NumPy objects without history.
 ESCAPES = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__"})
 _NUMBER_METHODS = frozenset(
-    "size dim numel nelement ndimension element_size data_ptr storage_offset stride get_device".split()
+    """size dim numel nelement ndimension element_size data_ptr storage_offset stride
+    get_device""".split()
 )
 _FLAG_METHODS = frozenset(
     "is_floating_point is_contiguous is_complex is_signed equal allclose".split()
 )
-#: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), absent from the tables.
+#: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), not in the tables.
 CONVERSIONS = {
     "float": "float32",
     "double": "float64",
@@ -205,7 +206,7 @@ class Calls(TensorOps):
                 value.length = None
 
     def _rewrap(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
-        """``torch.tensor(data)`` and its kin: a new tensor of the data's values, without history."""
+        """``torch.tensor(data)`` and its kin: a new tensor of the data, without history."""
         inputs = tuple(argument.value for argument in arguments)
         data = arguments[0].value if arguments and arguments[0].keyword in (None, "data") else None
         given = next((a.value for a in arguments if a.keyword == "dtype"), None)
@@ -254,7 +255,8 @@ class Calls(TensorOps):
         return Value(
             Kind.TENSOR, role, node, "Parameter", inputs, storages, False,
             data.shape if data is not None and data.is_tensor else None, dtype, leaves,
-            "Parameter" if data is not None and data.needs_grad is Certainty.YES else "", parameter=True,
+            "Parameter" if data is not None and data.needs_grad is Certainty.YES else "",
+            parameter=True,
         )  # fmt: skip
 
     def _variable(self, node: ast.Call, arguments: list[Argument]) -> Value:
@@ -360,7 +362,7 @@ class Calls(TensorOps):
     def _distribution_method(
         self, node: ast.Call, receiver: Value, name: str, inputs: tuple[Value, ...]
     ) -> Value:
-        """``log_prob``, ``rsample`` and ``entropy`` are differentiable in the parameters; ``sample`` is not.
+        """``log_prob``, ``rsample`` and ``entropy`` are differentiable; ``sample`` is not.
 
         (https://docs.pytorch.org/docs/stable/distributions.html)
         """

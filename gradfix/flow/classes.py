@@ -200,7 +200,7 @@ def instantiate(
 
 
 def run_by_forward(flow: ModuleFlow, node: ast.ClassDef | None) -> frozenset[str]:
-    """The methods of a class that certainly is an ``nn.Module`` which ``forward`` reaches by ``self``."""
+    """The methods that ``forward`` of a class that certainly is an ``nn.Module`` reaches."""
     facts = flow.class_facts(node)
     if facts is None or not is_module(flow, Value(Kind.CLASS, definition=node)):
         return frozenset()

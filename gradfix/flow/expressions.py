@@ -446,7 +446,7 @@ class Expressions(Calls):
 
 
 def dotted(node: ast.expr) -> str | None:
-    """``"self.w"`` for the expression ``self.w``; None for anything but a name and one attribute."""
+    """``"self.w"`` for ``self.w``; None for anything but a name and one attribute."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return f"{node.value.id}.{node.attr}"
     return None

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: Layers with trainable weights that map one tensor to one tensor.
 _WEIGHTED = frozenset(
-    """Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Embedding
-    EmbeddingBag PReLU GRUCell RNNCell LazyLinear LazyConv1d LazyConv2d LazyConv3d
+    """Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d
+    Embedding EmbeddingBag PReLU GRUCell RNNCell LazyLinear LazyConv1d LazyConv2d LazyConv3d
     TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder
     Transformer""".split()
 )
@@ -238,7 +238,8 @@ def method(node: ast.Call, module: Value, name: str) -> Value:
         return module
     if name in _PARAMETERS_OF:
         element = Value(
-            Kind.TENSOR, Role.LEAF | Role.UNTRACKED, node, "Parameter", (module,), frozenset({Storage(node)}),
+            Kind.TENSOR, Role.LEAF | Role.UNTRACKED, node, "Parameter", (module,),
+            frozenset({Storage(node)}),
             dtype=None, leaves=frozenset({Leaf(node, True)}), parameter=True, owner=module,
         )  # fmt: skip
         return sequence(None, element=element, node=node, name="generator")

@@ -99,7 +99,7 @@ class ModuleFlow:
         )
 
     def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
-        """The state at the beginning of a function: its arguments, and its decorators' grad mode."""
+        """The state at the beginning of a function: arguments, and the decorators' grad mode."""
         decorators = [(d, self.values.get(d, unknown())) for d in node.decorator_list]
         state = State(mode=decorated_mode(decorators) or GradMode.ON)
         names = {_name_of(d) for d in node.decorator_list}
@@ -219,7 +219,7 @@ class ModuleFlow:
         return join_all(values)
 
     def summary(self, function: Value) -> Value | None:
-        """What a function or method of this file returns, whatever it is given; None for nothing."""
+        """What a function of this file returns, whatever it is given; None for nothing."""
         node = function.definition
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return unknown()

@@ -106,10 +106,7 @@ def is_differentiated(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether the value of ``node`` goes on with its history to where the loss can be."""
     if node in flow_sinks(flow):
         return True
-    for value in flow.consumers(node, _carries_history):
-        if value.node in flow_sinks(flow):
-            return True
-    return False
+    return any(v.node in flow_sinks(flow) for v in flow.consumers(node, _carries_history))
 
 
 def _carries_history(value: Value) -> bool:

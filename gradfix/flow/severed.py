@@ -1,7 +1,7 @@
 """Leaves whose gradient can never arrive, and the operations that cut them off.
 
-Terms: a leaf is *delivered* when some value that depends on it, history included, is returned, stored,
-differentiated or handed to code the analysis does not know. A *cut* is an operation whose result
+Terms: a leaf is *delivered* when some value that depends on it, history included, is returned,
+stored, differentiated or handed to code the analysis does not know. A *cut* is an operation whose result
 depends on the leaf's values only. A leaf is *severed* when it has a cut on the way to the loss and
 is delivered nowhere in the file. Everything unknown counts as delivery, so that doubt keeps silent.
 """
@@ -175,7 +175,7 @@ def _in_optimizers(flow: ModuleFlow) -> set[ast.AST]:
 
 
 def _belongs_to_model(flow: ModuleFlow, leaf: Leaf, trained: set[ast.AST]) -> bool:
-    """Whether the leaf is an attribute of an ``nn.Module`` of this file, or an optimizer holds it."""
+    """Whether the leaf is an attribute of an ``nn.Module`` here, or an optimizer holds it."""
     if leaf.node in trained:
         return True
     for store in flow.all(AttributeStore):

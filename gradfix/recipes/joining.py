@@ -409,9 +409,10 @@ def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
         joined = f"{joined}.reshape({sizes})"
     joined += _options(flow, assembly, [fill.part])
     assert assembly.definition.statement is not None
+    part = flow.source_of(fill.part)
     return Fix(safety, "collect the parts and stack them", (
         Edit(EditKind.STATEMENT, flow.span(assembly.definition.statement), f"{parts} = []"),
-        Edit(EditKind.STATEMENT, flow.span(fill.statement), f"{parts}.append({flow.source_of(fill.part)})"),
+        Edit(EditKind.STATEMENT, flow.span(fill.statement), f"{parts}.append({part})"),
         Edit(EditKind.BEFORE, flow.span(after[0]), f"{assembly.name} = {joined}"),
     ))  # fmt: skip
 

@@ -35,7 +35,7 @@ def check_source(
 ) -> Outcome:
     """Report what is wrong with one module's text.
 
-    Text that cannot be parsed is a `Failure` in the outcome. Raises ConfigError for an unknown code.
+    Text that cannot be parsed is a `Failure` in the outcome; an unknown code a ConfigError.
     """
     from gradfix import config, engine
 
@@ -51,7 +51,7 @@ def fix_source(
 ) -> Outcome:
     """Rewrite one module's text; the result is in ``outcome.text``.
 
-    Text that cannot be parsed is a `Failure` in the outcome. Raises ConfigError for an unknown code.
+    Text that cannot be parsed is a `Failure` in the outcome; an unknown code a ConfigError.
     """
     from gradfix import config, engine
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 Bound = Mapping[str, list[tuple[ast.AST, Value]]]
 
 _SAME = frozenset(
-    """abs neg exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square sin cos tan asin acos atan sinh
-    cosh tanh sigmoid relu gelu elu selu silu mish leaky_relu softplus softsign hardtanh hardswish
-    hardsigmoid softmax log_softmax dropout clone detach contiguous to round floor ceil trunc sign
-    reciprocal erf clamp clamp_min clamp_max cumsum cumprod flip roll zeros_like ones_like rand_like
-    randn_like full_like empty_like normalize layer_norm tril triu requires_grad_ type_as alias
-    nan_to_num logit softmin celu threshold relu6 float double half bfloat16 cuda cpu long int""".split()
+    """abs neg exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square sin cos tan asin acos atan
+    sinh cosh tanh sigmoid relu gelu elu selu silu mish leaky_relu softplus softsign hardtanh
+    hardswish hardsigmoid softmax log_softmax dropout clone detach contiguous to round floor
+    ceil trunc sign reciprocal erf clamp clamp_min clamp_max cumsum cumprod flip roll zeros_like
+    ones_like rand_like randn_like full_like empty_like normalize layer_norm tril triu
+    requires_grad_ type_as alias nan_to_num logit softmin celu threshold relu6 float double half
+    bfloat16 cuda cpu long int""".split()
 )
 _ELEMENTWISE = frozenset(
     """add sub mul div true_divide pow maximum minimum where eq ne lt le gt ge fmod remainder atan2

@@ -1,9 +1,10 @@
 """Leaves whose gradient can never arrive, and the operations that cut them off.
 
 Terms: a leaf is *delivered* when some value that depends on it, history included, is returned,
-stored, differentiated or handed to code the analysis does not know. A *cut* is an operation whose result
-depends on the leaf's values only. A leaf is *severed* when it has a cut on the way to the loss and
-is delivered nowhere in the file. Everything unknown counts as delivery, so that doubt keeps silent.
+stored, differentiated or handed to code the analysis does not know. A *cut* is an operation whose
+result depends on the leaf's values only. A leaf is *severed* when it has a cut on the way to the
+loss and is delivered nowhere in the file. Everything unknown counts as delivery, so that doubt
+keeps silent.
 """
 
 from __future__ import annotations

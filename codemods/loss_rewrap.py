@@ -10,7 +10,7 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.calls import REWRAPS
 from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
-from gradfix.flow.state import Call
+from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
@@ -80,8 +80,9 @@ class LossRewrap(Codemod):
                 yield self._wrapped(flow, call, place)
             elif call.name == ".requires_grad_" and call.receiver is not None:
                 yield from self._marked(flow, call, call.receiver)
-        for node in ast.walk(flow.tree):
-            if isinstance(node, ast.Assign) and _sets_flag(node):
+        for store in flow.all(AttributeStore):
+            node = store.statement
+            if store.name == "requires_grad" and isinstance(node, ast.Assign) and _sets_flag(node):
                 yield from self._flagged(flow, node)
 
     # -- torch.tensor(loss, requires_grad=True) -----------------------------------------------

@@ -72,7 +72,7 @@ class OverwrittenSavedTensor(Codemod):
     """
 
     code = "GF202"
-    trigger = re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|\w_\(|\.data\b")
+    trigger = re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|_\(|\.data\b")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every in-place write that destroys a saved tensor or is refused outright."""

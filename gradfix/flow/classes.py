@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,26 +60,51 @@ def collect(node: ast.ClassDef) -> ClassFacts:
             if any(_decorator(d) in ("property", "cached_property") for d in item.decorator_list):
                 facts.properties.add(item.name)
             facts.dynamic |= item.name in ("__getattr__", "__getattribute__")
-    stack: list[ast.AST] = [node]
-    while stack:
-        child = stack.pop()
-        for name in child._fields:
-            value = getattr(child, name, None)
-            if isinstance(value, ast.AST):
-                stack.append(value)
-            elif isinstance(value, list):
-                stack += [item for item in value if isinstance(item, ast.AST)]
-        if isinstance(child, ast.Attribute):
-            if not isinstance(child.ctx, ast.Load) and isinstance(child.value, ast.Name):
-                facts.written[child.attr] = facts.written.get(child.attr, 0) + 1
-        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Name):
-            facts.dynamic |= child.func.id == "setattr"
-        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute):
-            if child.func.attr in ("register_buffer", "register_parameter") and child.args:
-                key = child.args[0]
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    facts.written[key.value] = facts.written.get(key.value, 0) + 1
+    for statement in statements(node.body):
+        _note_attributes(facts, statement)
     return facts
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements of a body, those inside other statements included."""
+    stack = list(body)
+    while stack:
+        statement = stack.pop()
+        yield statement
+        for name in ("body", "orelse", "finalbody"):
+            stack += getattr(statement, name, ())
+        for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            stack += part.body
+
+
+def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
+    """Count the attributes that one statement binds."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, (ast.Assign, ast.Delete)):
+        targets = list(statement.targets)
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign, ast.For, ast.AsyncFor)):
+        targets = [statement.target]
+    elif isinstance(statement, (ast.With, ast.AsyncWith)):
+        targets = [item.optional_vars for item in statement.items if item.optional_vars is not None]
+    while targets:
+        target = targets.pop()
+        if isinstance(target, (ast.Tuple, ast.List)):
+            targets += target.elts
+        elif isinstance(target, ast.Starred):
+            targets.append(target.value)
+        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+            facts.written[target.attr] = facts.written.get(target.attr, 0) + 1
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(call, ast.Call):
+        if isinstance(call.func, ast.Name):
+            facts.dynamic |= call.func.id == "setattr"
+        elif isinstance(call.func, ast.Attribute) and call.func.attr in _REGISTERS and call.args:
+            key = call.args[0]
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                facts.written[key.value] = facts.written.get(key.value, 0) + 1
+
+
+_REGISTERS = frozenset({"register_buffer", "register_parameter"})
 
 
 def _decorator(node: ast.expr) -> str:

@@ -133,6 +133,8 @@ class Interpreter(Expressions):
         if target.attr == "grad":
             self.event(GradRead, target, base, target.value, True)
             return
+        if target.attr == "requires_grad":
+            self.event(AttributeStore, target, base, "requires_grad", value)
         if target.attr == "requires_grad" and base.kind is Kind.UNKNOWN and value.const is True:
             # Only tensors have this flag: now it is known what this is.
             revealed = replace(base, kind=Kind.TENSOR)

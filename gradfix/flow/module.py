@@ -35,6 +35,15 @@ _DTYPES = re.compile(
     r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
     r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
 )
+#: What a function's text must have for it to write, bind an attribute, make or use a leaf, cut the
+#: graph or fill a container; a speed filter, never a rule.
+_TELLING = re.compile(
+    r"_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|\.grad\b|requires_grad|Parameter|ensor\(|asarray"
+    r"|optim|backward|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr|global |nonlocal "
+    r"|self\.\w+\s*(?:,|=(?!=)|:)|add_module|register_|Module(?:List|Dict)|Sequential\(|yield"
+    r"|item\(|numpy|tolist|detach|no_grad|inference_mode|arg(?:max|min|sort)|round|long\(|float\("
+    r"|floor|ceil|sign\(|int\("
+)
 _BUILTIN_NAMES = frozenset(dir(builtins))
 #: How many statements the analysis may interpret again for the sake of function summaries.
 _SUMMARY_BUDGET = 20_000
@@ -64,6 +73,7 @@ class ModuleFlow:
         self._ends: dict[Scope, State] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
+        self._untold: list[tuple[classes.Method, Scope]] = []
         self._budget = _SUMMARY_BUDGET
         self._interpret()
 
@@ -78,9 +88,36 @@ class ModuleFlow:
         self._run_body(module, State(), self.tree.body)
         # Constructors first: they say what the other methods find in ``self``. Then methods that
         # fill containers, since their elements are what other methods read.
+        self._run_queue(everything=False)
+
+    def _run_queue(self, *, everything: bool) -> None:
         while self._queue:
             _, _, node, scope = heapq.heappop(self._queue)
-            self._run_function(node, scope)
+            if everything or self._tells(node):
+                self._run_function(node, scope)
+            else:
+                self._untold.append((node, scope))
+
+    def _tells(self, node: classes.Method) -> bool:
+        """Whether a function can do more than compute and return; see `complete`."""
+        if node.name == "__init__":
+            return True
+        body = self.lines[node.lineno - 1 : node.end_lineno]
+        return any(map(_TELLING.search, body))
+
+    def complete(self) -> None:
+        """Interpret the functions that were left out because nothing in them could be a finding.
+
+        Only who asks what *never* happens in a file needs them; they would cost everybody else.
+        """
+        if not self._untold:
+            return
+        for node, scope in self._untold:
+            heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
+        self._untold.clear()
+        self._run_queue(everything=True)
+        for name in ("_all_made", "_made_from", "_by_identity", "_sinks"):
+            self.__dict__.pop(name, None)
 
     def _run_body(self, scope: Scope, state: State, body: list[ast.stmt]) -> None:
         self.scopes.append(scope)

@@ -52,17 +52,22 @@ def severed(flow: ModuleFlow) -> tuple[Severed, ...]:
 def _severed(flow: ModuleFlow) -> Iterator[Severed]:
     if flow.freezes_parameters:
         return  # which leaves are meant to be trained is not certain in such a file
-    cuts = [v for v in flow.made if v.cut and isinstance(v.node, ast.expr) and _is_first_cut(v)]
+    trained = _in_optimizers(flow)
+    cuts = [
+        (value, leaves)
+        for value in flow.made
+        if value.cut
+        and isinstance(value.node, ast.expr)
+        and _is_first_cut(value)
+        and (leaves := _cut_off(flow, value, trained))
+    ]
     if not cuts:
         return
+    flow.complete()
     safe = delivered(flow) | _updated_by_hand(flow)
-    trained = _in_optimizers(flow)
     seen: set[ast.AST] = set()
-    for value in cuts:
-        lost = frozenset().union(*(_leaves_in(source) for source in value.inputs)) - safe
-        if value.cut == "no_grad":
-            lost = frozenset(leaf for leaf in lost if leaf.node in trained)
-        lost = frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
+    for value, leaves in cuts:
+        lost = leaves - safe
         assert value.node is not None
         if not lost or value.node in seen or _in_initialiser(flow, value.node):
             continue
@@ -70,6 +75,14 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         if place is not None and _is_computed_with(flow, value.node):
             seen.add(value.node)
             yield Severed(value, lost, place)
+
+
+def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:
+    """The leaves of a model that ``value`` depends on without history."""
+    lost = frozenset().union(*(_leaves_in(source) for source in value.inputs))
+    if value.cut == "no_grad":
+        lost = frozenset(leaf for leaf in lost if leaf.node in trained)
+    return frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
 
 
 def _is_computed_with(flow: ModuleFlow, node: ast.AST) -> bool:

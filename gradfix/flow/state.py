@@ -39,7 +39,7 @@ class Definition:
     loops: tuple[ast.AST, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Binding:
     """What a name holds at a program point: the definitions that can reach it, and their join."""
 
@@ -47,7 +47,7 @@ class Binding:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Saved:
     """A value that an operation keeps for its backward pass.
 
@@ -130,7 +130,7 @@ class Scope:
         return isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Event:
     """Something that happened at a place in the source; the base of all facts."""
 
@@ -140,7 +140,7 @@ class Event:
     mode: GradMode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Write(Event):
     """An in-place write to a tensor's memory.
 
@@ -158,7 +158,7 @@ class Write(Event):
     overwritten: tuple[Saved, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class GradRead(Event):
     """A use of ``tensor.grad`` (``store``: an assignment or deletion of it)."""
 
@@ -167,21 +167,21 @@ class GradRead(Event):
     store: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class OptimizerMade(Event):
     """An optimizer was built over ``parameters``."""
 
     parameters: tuple[tuple[ast.AST, Value], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Backward(Event):
     """``loss.backward()`` or ``torch.autograd.backward(loss)``."""
 
     loss: Value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class AttributeStore(Event):
     """``owner.name = value``."""
 
@@ -190,7 +190,7 @@ class AttributeStore(Event):
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Call(Event):
     """Any call: ``name`` is the qualified name of the function, or ".method" for a method."""
 

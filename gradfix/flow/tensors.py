@@ -24,7 +24,7 @@ from gradfix.flow.values import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Argument:
     """One call argument: its keyword (None when positional), expression and value."""
 

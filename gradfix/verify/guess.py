@@ -108,6 +108,10 @@ def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
     options = [constructor_values(p) for p in needed]
     for values in itertools.islice(itertools.product(*options), 8):
         yield {p.name: v for p, v in zip(needed, values, strict=True)}
+    # Layers that divide their width by 16 or so need more than our small numbers.
+    first = {p.name: o[0] for p, o in zip(needed, options, strict=True)}
+    if any(value == 8 for value in first.values() if type(value) is int):
+        yield {n: 64 if type(v) is int and v == 8 else v for n, v in first.items()}
 
 
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
@@ -119,10 +123,13 @@ def repaired_constructor(
     """Other arguments that the constructor's error text asks for."""
     text = str(error)
     found = []
-    if any(words in text for words in _WANTS_LIST):
-        for name, value in kwargs.items():
-            if isinstance(value, int):
-                found.append({**kwargs, name: [8, 8, 8]})
+    numbers = [name for name, value in kwargs.items() if type(value) is int]
+    if "cannot unpack" in text or "(expected 2, got" in text:
+        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
+    elif any(words in text for words in _WANTS_LIST):
+        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+    if "'int' object is not callable" in text:
+        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
     if "divisible" in text:
         found += [{**kwargs, name: 4} for name, value in kwargs.items() if value == 3]
         found += [{**kwargs, name: 12} for name, value in kwargs.items() if value == 8]

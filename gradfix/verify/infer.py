@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,10 +47,13 @@ class Offer:
     methods: tuple[str, ...] = ()
 
 
-def inferred(cls: type[nn.Module], offer: Offer, seed: int) -> Iterator[Drive]:
+def inferred(
+    cls: type[nn.Module], offer: Offer, seed: int, deadline: float = math.inf
+) -> Iterator[Drive]:
     """Recipes that run, found by trying, most likely first.
 
-    Raises DriveError with the nearest miss and a case to fill in when there is none.
+    Nothing new is tried after ``deadline`` (of ``time.monotonic``). Raises DriveError with the
+    nearest miss and a case to fill in when there is none.
     """
     try:
         todo = list(constructors(cls))
@@ -56,7 +61,7 @@ def inferred(cls: type[nn.Module], offer: Offer, seed: int) -> Iterator[Drive]:
         raise DriveError(f"its constructor has no readable signature: {error}") from error
     miss: DriveError | None = None
     tried = 0
-    while todo and tried < 12:
+    while todo and tried < 12 and time.monotonic() < deadline:
         kwargs, tried = todo.pop(0), tried + 1
         try:
             reseed(seed)
@@ -69,11 +74,13 @@ def inferred(cls: type[nn.Module], offer: Offer, seed: int) -> Iterator[Drive]:
             miss = miss or DriveError(reason, case_for(cls, kwargs, None))
             todo = repaired_constructor(cls, kwargs, error) + todo
             continue
-        calls = _Calls(cls, kwargs, module, offer, seed)
+        calls = _Calls(cls, kwargs, module, offer, seed, deadline)
         yield from calls.drives()
         if calls.ran:
             return
-        miss = DriveError(calls.miss, case_for(cls, kwargs, calls.needed))
+        miss = miss or DriveError(calls.miss, case_for(cls, kwargs, calls.needed))
+        if calls.error is not None:
+            todo = repaired_constructor(cls, kwargs, calls.error) + todo
     raise miss or DriveError("no constructor arguments to try", case_for(cls, {}, None))
 
 
@@ -96,10 +103,13 @@ class _Calls:
         module: nn.Module,
         offer: Offer,
         seed: int,
+        deadline: float,
     ) -> None:
         self.cls, self.kwargs, self.module, self.offer, self.seed = cls, kwargs, module, offer, seed
         self.ran = 0
         self.depth = -1
+        self.error: Exception | None = None
+        self.deadline = deadline
         self.miss = "it has no forward, no tensor-valued property and no method to call"
         self.needed: list[inspect.Parameter] | None = None
 
@@ -141,7 +151,7 @@ class _Calls:
         kept = 0
         for start in starts(self.module, needed):
             queue = [(0, start)]
-            while queue and len(tried) < _ATTEMPTS:
+            while queue and len(tried) < _ATTEMPTS and time.monotonic() < self.deadline:
                 depth, specs = queue.pop(0)
                 if tuple(specs) in tried:
                     continue
@@ -163,6 +173,7 @@ class _Calls:
         # The further repair got a call, the more its error says about what is missing.
         if depth > self.depth:
             self.depth, self.miss = depth, f"{drive.text} raises {describe(error)}"
+        self.error = self.error or error
 
     def _drive(self, name: str, specs: list[Spec], needed: list[inspect.Parameter]) -> Drive:
         cls, kwargs = self.cls, self.kwargs

@@ -10,6 +10,7 @@ one-sided differences; elsewhere the point is moved and tried again, and at last
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,6 +45,7 @@ class Probe:
     def __init__(self, prepare: Callable[[], Prepared], seed: int, move_inputs: bool) -> None:
         self.seed = seed
         self.move_inputs = move_inputs
+        self.deadline = math.inf
         self._prepare = prepare
         self._pristine = self._build()
         self._copies = True
@@ -78,6 +80,8 @@ class Probe:
 
     def value(self, shift: dict[str, torch.Tensor], step: float) -> float:
         """The projected output with the Parameters moved by ``step * shift``."""
+        if time.monotonic() > self.deadline:
+            raise NumericError("finite differences take longer than the time limit allows")
         value = float(self._run(shift, step)[1].detach())
         if not math.isfinite(value):
             raise NumericError("the output is not finite in float64")
@@ -115,10 +119,11 @@ def compare(prepare: Callable[[], Prepared], seed: int, *, move_inputs: bool = F
     ``move_inputs`` says that nobody depends on the inputs being exactly what they are.
 
     Raises NumericError where no comparison is possible: float64 does not run, the forward is not
-    reproducible, or the outputs are not finite.
+    reproducible, the outputs are not finite, or ``deadline`` (of ``time.monotonic``) has passed.
     """
     try:
         probe = Probe(prepare, seed, move_inputs)
+        probe.deadline = deadline
         base = probe.value({}, 0.0)
         if base != probe.value({}, 0.0):
             raise NumericError("two runs from the same seed differ, so there is nothing to compare")

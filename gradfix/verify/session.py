@@ -100,6 +100,7 @@ def _job(
         "memory_mb": settings.memory_mb,
         "cpu_seconds": int(settings.timeout * (len(wanted) + 1)) + 10,
         "definitions": False,
+        "timeout": settings.timeout,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -47,6 +48,8 @@ class Subject:
         self.job, self.target, self.loaded = job, target, loaded
         self.cases, self.value = cases, value
         self.seed = int(job["seed"])
+        # The parent's clock ends the child; what can be said before that is worth saying.
+        self.started, self.limit = time.monotonic(), float(job["timeout"])
         self.places = Places(job["project"], job["root"], job["base"])
 
     def result(self) -> TargetResult:
@@ -89,7 +92,8 @@ class Subject:
             except DriveError as error:
                 problem = problem or error
                 continue
-            if settled(merged([found for _, found in judged])):
+            late = time.monotonic() > self.started + 0.4 * self.limit
+            if late or settled(merged([found for _, found in judged])):
                 break
         if not judged:
             raise problem or DriveError("no way to run it was found")
@@ -115,7 +119,7 @@ class Subject:
         offer = Offer(
             tuple(self.target.get("properties", ())), tuple(self.target.get("methods", ()))
         )
-        yield from inferred(self.value, offer, self.seed)
+        yield from inferred(self.value, offer, self.seed, self.started + 0.4 * self.limit)
 
     def _judge(self, drive: Drive) -> tuple[ParameterResult, ...]:
         try:
@@ -143,7 +147,13 @@ class Subject:
         if run.backward_error is not None or not has_gradient:
             return None, "there was nothing to compare"
         try:
-            return compare(drive.prepare, self.seed, move_inputs=drive.driven_by != "case"), None
+            found = compare(
+                drive.prepare,
+                self.seed,
+                move_inputs=drive.driven_by != "case",
+                deadline=self.started + 0.7 * self.limit,
+            )
+            return found, None
         except NumericError as error:
             return None, str(error)
 

@@ -107,7 +107,7 @@ class StaleOptimizer(Codemod):
         parts: dict[ast.expr, str] = {}
         why: list[Note] = []
         safety = Safety.SAFE
-        place = _written_out(made.scope, given)
+        place = given if flow.value(given).is_tensor else _written_out(made.scope, given)
         try:
             for node, text, sure, message in _faults(flow, place, place is given):
                 parts[node] = text
@@ -153,15 +153,20 @@ class StaleOptimizer(Codemod):
         else:
             uses = uses_of(scope, definition)
         found = consumers(flow, uses)
-        for optimizer in [use for use in found if found[use] == "optimizer"]:
-            for other in found:
-                if other is optimizer:
-                    continue
-                first = not kept and may_follow(flow, other, optimizer)
-                if not first and not (kept or may_follow(flow, optimizer, other)):
-                    continue
-                safe = first and spent_before(flow, other, optimizer)
-                yield self._shared(flow, statement, (other, optimizer), uses, found, safe)
+        pairs = [
+            (other, optimizer)
+            for optimizer in found
+            for other in found
+            if other is not optimizer and found[optimizer] == "optimizer"
+        ]
+        for pair in pairs:
+            if not kept and may_follow(flow, *pair):
+                safe = spent_before(flow, *pair)
+                yield self._shared(flow, statement, pair, uses, found, safe)
+                return
+        for other, optimizer in pairs:
+            if kept or may_follow(flow, optimizer, other):
+                yield self._shared(flow, statement, (other, optimizer), uses, found, False)
                 return
 
     def _shared(
@@ -180,7 +185,8 @@ class StaleOptimizer(Codemod):
         elif "next" in found.values():
             why_not = f"`next({name})` needs the generator"
         else:
-            text = f"list({flow.source_of(statement.value)})"
+            text = flow.source_of(statement.value)
+            text = f"list{text}" if text.startswith("(") else f"list({text})"
             edit = Edit(EditKind.REPLACE, flow.span(statement.value), text)
             fix = self.fix(Safety.SAFE if safe else Safety.UNSAFE, "keep a list", edit)
         return self.finding(

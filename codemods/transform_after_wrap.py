@@ -18,7 +18,7 @@ from gradfix.flow.queries import (
     replaced,
     uses_of,
 )
-from gradfix.flow.state import Call, Definition, Scope
+from gradfix.flow.state import AttributeStore, Call, Definition, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -84,9 +84,11 @@ class TransformAfterWrap(Codemod):
             top = _outermost(flow, call.node)
             if top is not call.node:
                 yield from self._chained(flow, call, top)
+        marks = _marks(flow)
         for scope in flow.scopes:
             for definition in list(scope.definitions):
-                yield from self._named(flow, scope, definition)
+                if definition.value.is_leaf or definition in marks:
+                    yield from self._named(flow, scope, definition, marks.get(definition))
 
     # -- Parameter(x).view(...) ---------------------------------------------------------------
 
@@ -123,12 +125,11 @@ class TransformAfterWrap(Codemod):
 
     # -- t = Parameter(x); t = t.view(...) ----------------------------------------------------
 
-    def _named(self, flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[Finding]:
+    def _named(
+        self, flow: ModuleFlow, scope: Scope, leaf: Definition, mark: ast.stmt | None
+    ) -> Iterator[Finding]:
         made = leaf.statement.value if isinstance(leaf.statement, ast.Assign) else None
         if leaf.how != "assign" or made is None or not isinstance(leaf.node, ast.Name):
-            return
-        mark = _marks_leaf(flow, scope, leaf)
-        if not leaf.value.is_leaf and mark is None:
             return
         for transform in _transforms(flow, scope, leaf):
             statement = transform.statement
@@ -292,21 +293,21 @@ def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:
     return f"{flow.source_of(call.func)}({', '.join(arguments)})"
 
 
-def _marks_leaf(flow: ModuleFlow, scope: Scope, leaf: Definition) -> ast.stmt | None:
-    """The statement ``x.requires_grad_()`` or ``x.requires_grad = True`` behind a leaf."""
-    for node in uses_of(scope, leaf):
-        parent = flow.parents.get(node)
-        if not isinstance(parent, ast.Attribute):
-            continue
-        grand = flow.parents.get(parent)
-        if parent.attr == "requires_grad_" and isinstance(grand, ast.Call) and not grand.args:
-            statement = flow.parents.get(grand)
-            if isinstance(statement, ast.Expr):
-                return statement
-        if parent.attr == "requires_grad" and isinstance(grand, ast.Assign):
-            if isinstance(grand.value, ast.Constant) and grand.value.value is True:
-                return grand
-    return None
+def _marks(flow: ModuleFlow) -> dict[Definition, ast.stmt]:
+    """The statement ``x.requires_grad_()`` or ``x.requires_grad = True`` behind each definition."""
+    found: dict[Definition, ast.stmt] = {}
+    for call in flow.all(Call):
+        node, statement = call.node, call.statement
+        if call.name == ".requires_grad_" and isinstance(node, ast.Call) and not node.args:
+            if isinstance(node.func, ast.Attribute) and isinstance(statement, ast.Expr):
+                for definition in reaching(call.scope, node.func.value):
+                    found.setdefault(definition, statement)
+    for store in flow.all(AttributeStore):
+        if store.name == "requires_grad" and store.value.const is True:
+            assert isinstance(store.node, ast.Attribute)
+            for definition in reaching(store.scope, store.node.value):
+                found.setdefault(definition, store.statement)
+    return found
 
 
 def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[Definition]:

@@ -189,6 +189,7 @@ def attribute(
             return result if result is not None else unknown(node)
         if name in entry.methods:
             return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
+        flow.construct(entry.node)
         values += entry.assigned.get(name, ())
         if entry.written.get(name, 0) > len(entry.assigned.get(name, ())):
             # Some assignment has not been evaluated (yet): what it binds is not known.

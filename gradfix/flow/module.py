@@ -38,11 +38,17 @@ _DTYPES = re.compile(
 #: What a function's text must have for it to write, bind an attribute, make or use a leaf, cut the
 #: graph or fill a container; a speed filter, never a rule.
 _TELLING = re.compile(
-    r"_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|\.grad\b|requires_grad|Parameter|ensor\(|asarray"
-    r"|optim|backward|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr|global |nonlocal "
-    r"|self\.\w+\s*(?:,|=(?!=)|:)|add_module|register_|Module(?:List|Dict)|Sequential\(|yield"
-    r"|item\(|numpy|tolist|detach|no_grad|inference_mode|arg(?:max|min|sort)|round|long\(|float\("
-    r"|floor|ceil|sign\(|int\("
+    r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|\.grad\b|requires_grad|Parameter"
+    r"|ensor\(|asarray|optim|backward|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr"
+    r"|global |nonlocal |^\s*\(?self\.\w+\s*(?:,|=(?!=)|:)|,\s*self\.\w+\s*=(?!=)|add_module"
+    r"|register_|Module(?:List|Dict)|Sequential\(|yield|item\(|numpy|tolist|detach|no_grad"
+    r"|inference_mode|arg(?:max|min|sort)|\bround\(|\.long\(|(?<![\w.])float\(|\.(?:floor|ceil|sign)\("
+)
+#: The same for a constructor, whose plain ``self.x = ...`` matter only to who asks for ``self.x``.
+_TELLING_CONSTRUCTOR = re.compile(
+    r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|Parameter\(|requires_grad|ensor\(|optim"
+    r"|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr|add_module|=\s*[\[{]|=\s*\($"
+    r"|detach|no_grad|backward|\.grad\b"
 )
 _BUILTIN_NAMES = frozenset(dir(builtins))
 #: How many statements the analysis may interpret again for the sake of function summaries.
@@ -74,6 +80,7 @@ class ModuleFlow:
         self._summaries: dict[ast.AST, Value | None] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
+        self._constructors: dict[ast.ClassDef, tuple[classes.Method, Scope]] = {}
         self._budget = _SUMMARY_BUDGET
         self._interpret()
 
@@ -97,13 +104,20 @@ class ModuleFlow:
                 self._run_function(node, scope)
             else:
                 self._untold.append((node, scope))
+                if node.name == "__init__" and isinstance(scope.node, ast.ClassDef):
+                    self._constructors[scope.node] = (node, scope)
 
     def _tells(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return; see `complete`."""
-        if node.name == "__init__":
-            return True
-        body = self.lines[node.lineno - 1 : node.end_lineno]
-        return any(map(_TELLING.search, body))
+        telling = _TELLING_CONSTRUCTOR if node.name == "__init__" else _TELLING
+        return any(map(telling.search, self.lines[node.lineno - 1 : node.end_lineno]))
+
+    def construct(self, node: ast.ClassDef) -> None:
+        """Interpret the constructor of a class, now that somebody asks for an attribute."""
+        found = self._constructors.pop(node, None)
+        if found is not None:
+            self._untold.remove(found)
+            self._run_function(*found)
 
     def complete(self) -> None:
         """Interpret the functions that were left out because nothing in them could be a finding.
@@ -115,6 +129,7 @@ class ModuleFlow:
         for node, scope in self._untold:
             heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
         self._untold.clear()
+        self._constructors.clear()
         self._run_queue(everything=True)
         for name in ("_all_made", "_made_from", "_by_identity", "_sinks"):
             self.__dict__.pop(name, None)

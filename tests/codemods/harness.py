@@ -80,7 +80,9 @@ def check_sound(case: Case, code: str) -> None:
     """Whatever the safe fixes make of ``before``, it computes what the right ``after`` computes.
 
     Without an ``after``, ``before`` is right; with the flag ``unsafe``, unsafe fixes are made, too.
+    A case that nothing need be found in has the flag ``silent``.
     """
+    assert found(case.before, code) or "silent" in case.flags, "nothing is found"
     result = run(fixed(case.before, code, unsafe="unsafe" in case.flags).text)
     if result.error is not None and run(case.before).error is None:
         raise AssertionError("the rewrite broke it") from result.error

@@ -146,19 +146,31 @@ loss.backward()
 grad = v.grad
 === a normalised picture of a filter | values unsafe
 conv = nn.Conv2d(1, 1, 2)
-picture = conv.weight.data
-picture -= picture.min()
-picture /= picture.max() + 1
-out = picture.sum()
+
+
+def show():
+    picture = conv.weight.data
+    picture -= picture.min()
+    picture /= picture.max() + 1
+    return picture
+
+
+out = show().sum()
 loss = conv(torch.ones(1, 1, 2, 2)).sum()
 loss.backward()
 grad = conv.weight.grad
 --->
 conv = nn.Conv2d(1, 1, 2)
-picture = conv.weight.data.clone()
-picture -= picture.min()
-picture /= picture.max() + 1
-out = picture.sum()
+
+
+def show():
+    picture = conv.weight.data.clone()
+    picture -= picture.min()
+    picture /= picture.max() + 1
+    return picture
+
+
+out = show().sum()
 loss = conv(torch.ones(1, 1, 2, 2)).sum()
 loss.backward()
 grad = conv.weight.grad

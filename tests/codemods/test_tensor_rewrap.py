@@ -42,7 +42,7 @@ loss.backward()
 grad = w.grad
 --->
 w = Parameter(torch.ones(2))
-out = torch.stack([w[0] * 2, torch.tensor(1.5), w.sum()])
+out = torch.stack([w[0] * 2, w.new_tensor(1.5), w.sum()])
 loss = out.prod()
 loss.backward()
 grad = w.grad

@@ -217,113 +217,162 @@ SOUND = cases("""
 w = Parameter(torch.ones(2))
 out = torch.tensor([1, w[0] * 2.5])
 loss = out.sum()
+(loss + w.sum()).backward()
 === an integer variable first
 k = 3
 w = Parameter(torch.ones(2))
 out = torch.tensor([k, w[0] * 2.5])
 loss = out.sum()
+(loss + w.sum()).backward()
+=== an integer, and torch under another name
+import torch as t
+
+w = t.ones(2, requires_grad=True)
+out = t.tensor([w[0] * 2.5, 1])
+loss = out.sum()
+(loss + w.sum()).backward()
+=== an integer, and no name for torch
+from torch import ones, stack, tensor
+
+w = ones(2, requires_grad=True)
+out = tensor([w[0] * 2.5, 1])
+loss = out.sum()
+(loss + w.sum()).backward()
+=== a number beside a random tensor
+w = Parameter(torch.ones(2, dtype=torch.float64))
+out = torch.tensor([torch.rand((), dtype=torch.float64) * w[0], 1.5])
+loss = torch.rand(()) + out.sum()
+(loss + w.sum()).backward()
+=== FloatTensor by its own name
+from torch import FloatTensor, ones, stack
+
+w = ones(2, requires_grad=True).double()
+out = FloatTensor([w[0] * 2.5, w[1]])
+loss = out.sum()
+(loss + w.sum()).backward()
 === a boolean among them
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[0] * 2.5, True])
 loss = out.sum()
+(loss + w.sum()).backward()
 === doubles among floats
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[0] * 2.5, w[1].double()])
 loss = out.sum()
+(loss + w.sum()).backward()
 === floats among doubles
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[1].double(), w[0] * 2.5])
 loss = out.sum()
+(loss + w.sum()).backward()
 === halves
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[1].half(), w[0].half() * 2.5])
 loss = out.sum()
+(loss + w.sum()).backward()
 === FloatTensor of doubles
 w = Parameter(torch.ones(2, dtype=torch.float64))
 out = torch.FloatTensor([w[1] * 2, w[0]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === DoubleTensor of floats
 w = Parameter(torch.ones(2))
 out = torch.DoubleTensor([w[1] * 2, w[0]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === matrices of one element
 w = Parameter(torch.ones(1, 1))
 out = torch.tensor([w * 2, w + 1])
 loss = out.sum()
+(loss + w.sum()).backward()
 === one-element tensors of different shapes
 w = Parameter(torch.ones(1))
 out = torch.tensor([w * 2, w.sum(), w.view(1, 1)])
 loss = out.sum()
+(loss + w.sum()).backward()
 === one-element vectors and a number
 w = Parameter(torch.ones(1))
 out = torch.tensor([w * 2, 1.5])
 loss = out.sum()
+(loss + w.sum()).backward()
 === nested with a number
 w = Parameter(torch.ones(2))
 out = torch.tensor([[w[0], 0.0], [0.0, w[1]]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === nested with an integer
 w = Parameter(torch.ones(2))
 out = torch.tensor([[w[0], 0], [0, 1]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === nested one-element vectors
 w = Parameter(torch.ones(1))
 out = torch.tensor([[w * 2, w], [w + 1, w]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === rows of tensors
 w = Parameter(torch.ones(2))
 out = torch.tensor([[w[0], w[1]], [w[1], w[0]], [w.sum(), w.sum()]])
 loss = out.sum()
+(loss + w.sum()).backward()
 === a comprehension of one-element vectors | unsafe
 w = Parameter(torch.ones(1))
 out = torch.tensor([w * k for k in range(3)])
 loss = out.sum()
-=== an empty list | unsafe
+(loss + w.sum()).backward()
+=== an empty list
 w = Parameter(torch.ones(2))
 parts = [x * 2 for x in w if x > 5]
 out = torch.tensor(parts)
 loss = out.sum()
-=== LongTensor | unsafe
+(loss + w.sum()).backward()
+=== LongTensor | silent
 w = Parameter(torch.ones(2))
 out = torch.LongTensor([int(w[0]), int(w[1])])
 loss = out.sum()
+(loss + w.sum()).backward()
 === the default type is changed
 torch.set_default_dtype(torch.float64)
 w = Parameter(torch.ones(2, dtype=torch.float32))
 out = torch.tensor([w[0] * 2, 0.1])
 loss = out.sum()
+(loss + w.sum()).backward()
 === the copy is written in place
 w = Parameter(torch.ones(2))
 y = w * 2
 out = torch.tensor(y)
 out += 1
 loss = out.sum() + y.sum()
+(loss + w.sum()).backward()
 === the copied leaf is written in place
 w = Parameter(torch.ones(2))
 out = torch.tensor(w)
 out[0] = 5.0
 loss = out.sum() + w.sum()
+(loss + w.sum()).backward()
 === later converted to NumPy
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[0] * 2, w[1]])
 loss = out.sum()
 out_array = out.numpy().tolist()
+(loss + w.sum()).backward()
 === later asked for items
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[0] * 2, w[1]])
 loss = out.sum()
 out_list = [float(x) for x in out]
+(loss + w.sum()).backward()
 === a leaf is made of it
 w = Parameter(torch.ones(2))
 start = Parameter(torch.tensor([w[0] * 2, w[1]]))
 start.sum().backward()
 grad = start.grad
-=== its gradient is read
+=== its gradient is read | silent
 w = Parameter(torch.ones(2))
 start = torch.tensor([w[0] * 2, w[1]], requires_grad=True)
 start.sum().backward()
 grad = start.grad
-=== an optimizer is built over it
+=== an optimizer is built over it | silent
 w = Parameter(torch.ones(2))
 start = torch.tensor([w[0] * 2, w[1]], requires_grad=True)
 opt = torch.optim.SGD([start], lr=0.1)

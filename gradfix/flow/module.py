@@ -35,21 +35,23 @@ _DTYPES = re.compile(
     r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
     r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
 )
-#: What a function's text must have for it to write, bind an attribute, make or use a leaf, cut the
-#: graph or fill a container; a speed filter, never a rule.
-_TELLING = re.compile(
-    r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|\.grad\b|requires_grad|Parameter"
-    r"|ensor\(|asarray|optim|backward|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr"
-    r"|global |nonlocal |^\s*\(?self\.\w+\s*(?:,|=(?!=)|:)|,\s*self\.\w+\s*=(?!=)|add_module"
-    r"|register_|Module(?:List|Dict)|Sequential\(|yield|item\(|numpy|tolist|detach|no_grad"
-    r"|inference_mode|arg(?:max|min|sort)|\bround\(|\.long\(|(?<![\w.])float\(|\.(?:floor|ceil|sign)\("
+#: What a function has in its text if it writes, makes or uses a leaf, cuts the graph or fills a
+#: container; a speed filter, never a rule.
+_TELLING = tuple(
+    """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append( .extend(
+    .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad inference_mode
+    """.split()
 )
-#: The same for a constructor, whose plain ``self.x = ...`` matter only to who asks for ``self.x``.
-_TELLING_CONSTRUCTOR = re.compile(
-    r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=|Parameter\(|requires_grad|ensor\(|optim"
-    r"|\.data\b|Variable|\.append\(|\.extend\(|\.insert\(|setattr|add_module|=\s*[\[{]|=\s*\($"
-    r"|detach|no_grad|backward|\.grad\b"
+#: The same for what is no constructor: attributes bound late, and other ways out of the graph.
+_TELLING_METHOD = tuple(
+    """argmax argmin argsort round( .long( .floor( .ceil( .sign( yield numpy ModuleList ModuleDict
+    Sequential(""".split()
 )
+_WRITES = re.compile(r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=")
+_BINDS_ATTRIBUTE = re.compile(
+    r"^\s*(?:self\.\w+\s*(?:,|=(?!=)|:)|.*,\s*self\.\w+\s*=(?!=)|global |nonlocal )", re.M
+)
+_HOLDS_MODULES = re.compile(r"=\s*[\[{(]")
 _BUILTIN_NAMES = frozenset(dir(builtins))
 #: How many statements the analysis may interpret again for the sake of function summaries.
 _SUMMARY_BUDGET = 20_000
@@ -109,8 +111,15 @@ class ModuleFlow:
 
     def _tells(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return; see `complete`."""
-        telling = _TELLING_CONSTRUCTOR if node.name == "__init__" else _TELLING
-        return any(map(telling.search, self.lines[node.lineno - 1 : node.end_lineno]))
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first = node.body[min(1, len(node.body) - 1)]
+        text = "\n".join(self.lines[first.lineno - 1 : node.end_lineno])
+        if any(word in text for word in _TELLING) or _WRITES.search(text):
+            return True
+        if node.name == "__init__":
+            return bool(_HOLDS_MODULES.search(text))
+        return any(word in text for word in _TELLING_METHOD) or bool(_BINDS_ATTRIBUTE.search(text))
 
     def construct(self, node: ast.ClassDef) -> None:
         """Interpret the constructor of a class, now that somebody asks for an attribute."""

@@ -38,9 +38,9 @@ _DTYPES = re.compile(
 #: What a function has in its text if it writes, makes or uses a leaf, cuts the graph or fills a
 #: container; a speed filter, never a rule.
 _TELLING = tuple(
-    """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append( .extend(
-    .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad inference_mode
-    """.split()
+    """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
+    .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
+    inference_mode""".split()
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(

@@ -80,19 +80,24 @@ def in_a_function(text: str) -> str:
     """The text as the body of a function, below its imports."""
     lines = text.splitlines(keepends=True)
     split = next(i for i, line in enumerate(lines) if not re.match(r"import |from |\s*$|#", line))
-    body = textwrap.indent("".join(lines[split:]), "    ")
+    body = _indented("".join(lines[split:]))
     return "".join(lines[:split]).rstrip("\n") + "\n\n\ndef main():\n" + body + "\n\nmain()\n"
 
 
 def in_a_branch(text: str) -> str:
     """The text under ``if __name__ == "__main__":``."""
-    return 'if __name__ == "__main__":\n' + textwrap.indent(text, "    ")
+    return 'if __name__ == "__main__":\n' + _indented(text)
 
 
 def under_another_name(text: str) -> str:
     """The text with torch imported under a shorter name."""
     text = re.sub(r"(?m)^(\s*)import torch$", r"\1import torch as tc", text)
     return re.sub(r"(?<![\w.])(?<!import )(?<!from )torch\.", "tc.", text)
+
+
+def _indented(text: str) -> str:
+    """The text one level deeper, where black leaves no two empty lines."""
+    return textwrap.indent(re.sub(r"\n{3,}", "\n\n", text), "    ")
 
 
 VARIANTS = (with_crlf, in_a_function, in_a_branch, under_another_name)

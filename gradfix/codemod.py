@@ -38,6 +38,8 @@ class Codemod(ABC):
     code: ClassVar[str]
     #: Only files whose text matches can have this fault; a speed filter, never a rule.
     trigger: ClassVar[re.Pattern[str]]
+    #: A word without which no file can have this fault; checked before the trigger.
+    mentions: ClassVar[str] = "torch"
     #: Whether it rewrites code that works; held back where a real fault nearby is not fixed.
     modernises: ClassVar[bool] = False
     DESCRIPTION: ClassVar[str] = ""

@@ -128,8 +128,7 @@ def _find(
 ) -> list[Finding]:
     from gradfix import flow
 
-    # Every codemod is about PyTorch; a text that never names it cannot have any of the faults.
-    triggered = [c for c in codemods if c.trigger.search(text)] if "torch" in text else []
+    triggered = [c for c in codemods if c.mentions in text and c.trigger.search(text)]
     findings: list[Finding] = []
     if triggered:
         facts = flow.analyse(text)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.drive import Drive, DriveError, Prepared, describe
+from gradfix.verify.drive import Drive, DriveError, Maker, Prepared, describe
 
 CASES_NAME = "gradfix_cases.py"
 
@@ -103,6 +103,22 @@ def site_drives(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Itera
 
         text = call_text(site["init"], site["inputs"], dict(site["kwargs"]))
         yield Drive(prepare, "call-site", text)
+
+
+def site_makers(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Iterator[Maker]:
+    """The constructions found in the project's own code, without the calls."""
+    for site in sites:
+
+        def build(site: dict[str, Any] = site) -> nn.Module:
+            scope = evaluation_scope(namespace)
+            for statement in site["setup"]:
+                exec(statement, scope)
+            module = eval(site["init"], scope)
+            if not isinstance(module, nn.Module):
+                raise DriveError(f"{site['init']} is no nn.Module")
+            return module
+
+        yield Maker(site["init"], build)
 
 
 def evaluation_scope(namespace: dict[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Rep
     for done in verify_targets(found, configure):
         into.results += done.results
         into.failures += done.failures
+        for traceback in done.tracebacks if options["verbose"] else ():
+            click.echo(traceback, err=True)
         for failure in done.failures:
             row = f":{failure.row}" if failure.row else ""
             click.echo(f"{failure.filename}{row}: error: {failure.message}", err=True)

@@ -51,6 +51,15 @@ class Prepared:
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """One way to build a module; ``kwargs`` only where they were made up."""
+
+    text: str
+    build: Callable[[], nn.Module]
+    kwargs: dict[str, Any] | None = None
+
+
 @dataclass(slots=True)
 class Drive:
     """A recipe: ``prepare`` builds a fresh module and inputs, always the same after `reseed`."""

@@ -9,9 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.drive import Drive, Prepared, reseed
+from gradfix.verify.drive import Drive, DriveError, Prepared, reseed
 from gradfix.verify.outputs import is_real, numbers_of, outputs_of, project
 from gradfix.verify.trace import Tracer, traced
+
+
+class BuildError(Exception):
+    """The user's code raised while the module or its inputs were built."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 @dataclass(slots=True)
@@ -46,12 +54,18 @@ class Run:
 def examine(drive: Drive, seed: int, folders: tuple[str, ...]) -> Run:
     """Build, call and differentiate once under the tracer.
 
-    Errors of the user's forward and backward are recorded in the run; those of building propagate.
+    Errors of the user's forward and backward are recorded in the run. Raises BuildError when the
+    module cannot be built, DriveError when a case is none or the outputs hold no values.
     """
     tracer = Tracer(folders)
     with traced(tracer):
         reseed(seed)
-        prepared = drive.prepare()
+        try:
+            prepared = drive.prepare()
+        except DriveError:
+            raise
+        except Exception as error:  # the user's constructor or case; the caller says so
+            raise BuildError(error) from error
         module = prepared.module
         parameters = dict(module.named_parameters())
         run = Run(module, tracer, parameters, list(_hidden(module)))
@@ -73,6 +87,8 @@ def _keep_outputs(run: Run, result: Any) -> None:
     tracer = run.tracer
     tracer.paused += 1
     outputs = list(outputs_of(result))
+    if any(t.is_meta for t in outputs):
+        raise DriveError("it returns tensors on the meta device, which hold no values")
     run.outputs = [t for t in outputs if is_real(t)]
     run.roots = {tracer.node(t) for t in outputs}
     run.roots |= {n for v in numbers_of(result) if (n := tracer.number(v)) is not None}

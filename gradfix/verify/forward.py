@@ -63,7 +63,7 @@ def forward_failure(
 
 
 def constructor_failure(
-    error: RuntimeError, places: Places, project: str
+    error: Exception, places: Places, project: str
 ) -> tuple[ParameterResult, ...]:
     """Verdicts for a constructor that autograd refused, read from its traceback."""
     text = f"the constructor raises {describe(error)}"

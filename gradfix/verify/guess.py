@@ -128,6 +128,8 @@ def repaired_constructor(
         found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
     elif any(words in text for words in _WANTS_LIST):
         found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+    if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
+        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
     if "divisible" in text:

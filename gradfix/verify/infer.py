@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import time
@@ -12,7 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.drive import Drive, DriveError, Prepared, describe, has_forward, reseed
+from gradfix.verify.drive import (
+    Drive,
+    DriveError,
+    Maker,
+    Prepared,
+    describe,
+    has_forward,
+    reseed,
+)
 from gradfix.verify.guess import Spec, constructors, repaired_constructor, required, starts
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.repair import repairs
@@ -20,6 +29,7 @@ from gradfix.verify.repair import repairs
 _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
+_MAX_MAKERS = 14
 
 #: What autograd says when the module itself is at fault; no other input would help.
 AUTOGRAD_ERRORS = (
@@ -41,10 +51,11 @@ def is_autograd_error(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a class can be asked: its tensor-valued properties and its public methods."""
+    """What is known of a class: properties, public methods, and how its project builds it."""
 
     properties: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
+    makers: tuple[Maker, ...] = ()
 
 
 def inferred(
@@ -55,71 +66,88 @@ def inferred(
     Nothing new is tried after ``deadline`` (of ``time.monotonic``). Raises DriveError with the
     nearest miss and a case to fill in when there is none.
     """
+    todo, miss = [*offer.makers], _Miss(cls)
     try:
-        todo = list(constructors(cls))
+        todo += [maker(cls, kwargs) for kwargs in constructors(cls)]
     except (TypeError, ValueError) as error:
-        raise DriveError(f"its constructor has no readable signature: {error}") from error
-    miss: DriveError | None = None
+        miss.note(f"its constructor has no readable signature: {error}")
     tried = 0
-    while todo and tried < 12 and time.monotonic() < deadline:
-        kwargs, tried = todo.pop(0), tried + 1
+    while todo and tried < _MAX_MAKERS and time.monotonic() < deadline:
+        made, tried = todo.pop(0), tried + 1
         try:
             reseed(seed)
-            module = cls(**kwargs)
+            module = made.build()
         except Exception as error:  # the user's constructor may raise anything; it is the reason
             if is_autograd_error(error):
-                yield Drive(_Build(cls, kwargs), "inferred", _call(cls, kwargs))
+                yield Drive(functools.partial(_build, made), "inferred", made.text)
                 return
-            reason = f"{_call(cls, kwargs)} raises {describe(error)}"
-            miss = miss or DriveError(reason, case_for(cls, kwargs, None))
-            todo = repaired_constructor(cls, kwargs, error) + todo
+            if made.kwargs is not None:  # names of another scope say nothing about the class
+                miss.note(f"{made.text} raises {describe(error)}", made)
+            todo = _repaired(cls, made, error) + todo
             continue
-        calls = _Calls(cls, kwargs, module, offer, seed, deadline)
+        calls = _Calls(made, module, offer, seed, deadline)
         yield from calls.drives()
         if calls.ran:
             return
-        miss = miss or DriveError(calls.miss, case_for(cls, kwargs, calls.needed))
+        miss.note(calls.miss, made, calls.needed)
         if calls.error is not None:
-            todo = repaired_constructor(cls, kwargs, calls.error) + todo
-    raise miss or DriveError("no constructor arguments to try", case_for(cls, {}, None))
+            todo = _repaired(cls, made, calls.error) + todo
+    raise miss.error()
 
 
-@dataclass(frozen=True, slots=True)
-class _Build:
-    cls: type[nn.Module]
-    kwargs: dict[str, Any]
+def _build(made: Maker) -> Prepared:
+    return Prepared(made.build())
 
-    def __call__(self) -> Prepared:
-        return Prepared(self.cls(**self.kwargs))
+
+def maker(cls: type[nn.Module], kwargs: dict[str, Any]) -> Maker:
+    """The construction with these keyword arguments."""
+    return Maker(_call(cls, kwargs), lambda: cls(**kwargs), kwargs)
+
+
+def _repaired(cls: type[nn.Module], made: Maker, error: Exception) -> list[Maker]:
+    if made.kwargs is None:
+        return []
+    return [maker(cls, kwargs) for kwargs in repaired_constructor(cls, made.kwargs, error)]
+
+
+class _Miss:
+    """The first reason why nothing ran, with the case that would help."""
+
+    def __init__(self, cls: type[nn.Module]) -> None:
+        self.cls = cls
+        self.first: DriveError | None = None
+
+    def note(
+        self, reason: str, made: Maker | None = None, needed: list[inspect.Parameter] | None = None
+    ) -> None:
+        text = made.text if made is not None else f"{self.cls.__name__}(...)"
+        self.first = self.first or DriveError(reason, case_for(self.cls, text, needed))
+
+    def error(self) -> DriveError:
+        return self.first or DriveError("no way to build it was found")
 
 
 class _Calls:
     """Ways to call one built module."""
 
     def __init__(
-        self,
-        cls: type[nn.Module],
-        kwargs: dict[str, Any],
-        module: nn.Module,
-        offer: Offer,
-        seed: int,
-        deadline: float,
+        self, made: Maker, module: nn.Module, offer: Offer, seed: int, deadline: float
     ) -> None:
-        self.cls, self.kwargs, self.module, self.offer, self.seed = cls, kwargs, module, offer, seed
+        self.made, self.module, self.offer = made, module, offer
+        self.seed, self.deadline = seed, deadline
         self.ran = 0
         self.depth = -1
         self.error: Exception | None = None
-        self.deadline = deadline
         self.miss = "it has no forward, no tensor-valued property and no method to call"
         self.needed: list[inspect.Parameter] | None = None
 
     def drives(self) -> Iterator[Drive]:
         """Forward; then properties; without a forward also every public method."""
-        if has_forward(self.cls):
+        if has_forward(type(self.module)):
             yield from self._by_call("forward")
-        if not has_forward(self.cls) or self.ran:
+        if not has_forward(type(self.module)) or self.ran:
             yield from self._by_properties()
-        if not has_forward(self.cls):
+        if not has_forward(type(self.module)):
             for name in self.offer.methods:
                 yield from self._by_call(name)
 
@@ -129,15 +157,15 @@ class _Calls:
             self.miss = reason or self.miss
             return
         self.ran += 1
-        cls, kwargs = self.cls, self.kwargs
+        made = self.made
 
         def read(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
             return [getattr(module, name) for name in found]
 
         yield Drive(
-            lambda: Prepared(cls(**kwargs), invoke=read),
+            lambda: Prepared(made.build(), invoke=read),
             "inferred",
-            f"{_call(cls, kwargs)}: {', '.join(found)}",
+            f"{made.text}: {', '.join(found)}",
         )
 
     def _by_call(self, name: str) -> Iterator[Drive]:
@@ -176,11 +204,11 @@ class _Calls:
         self.error = self.error or error
 
     def _drive(self, name: str, specs: list[Spec], needed: list[inspect.Parameter]) -> Drive:
-        cls, kwargs = self.cls, self.kwargs
+        made = self.made
         names = [p.name if p.kind is p.KEYWORD_ONLY else "" for p in needed]
 
         def prepare() -> Prepared:
-            module = cls(**kwargs)
+            module = made.build()
             values = [spec.make() for spec in specs]
             args = tuple(v for v, key in zip(values, names, strict=True) if not key)
             named = {key: v for v, key in zip(values, names, strict=True) if key}
@@ -188,7 +216,7 @@ class _Calls:
 
         inputs = ", ".join(spec.text() for spec in specs)
         dot = "" if name == "forward" else f".{name}"
-        return Drive(prepare, "inferred", f"{_call(cls, kwargs)}{dot}({inputs})")
+        return Drive(prepare, "inferred", f"{made.text}{dot}({inputs})")
 
 
 def method(name: str) -> Callable[..., Any]:
@@ -249,14 +277,12 @@ def _shown(value: Any) -> str:
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 
-def case_for(
-    cls: type, kwargs: dict[str, Any] | None, needed: list[inspect.Parameter] | None
-) -> str:
+def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> str:
     """A case to paste into ``gradfix_cases.py`` and correct."""
     inputs = ", ".join(["torch.randn(2, 3)"] * (1 if needed is None else len(needed)))
     tail = "," if inputs and ", torch" not in inputs else ""
     return (
         f"def case_{cls.__name__}():\n"
         f"    from {cls.__module__} import {cls.__name__}\n\n"
-        f"    return {_call(cls, kwargs or {})}, ({inputs}{tail})"
+        f"    return {init}, ({inputs}{tail})"
     )

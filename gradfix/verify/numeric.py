@@ -9,9 +9,10 @@ one-sided differences; elsewhere the point is moved and tried again, and at last
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -20,7 +21,8 @@ from gradfix.verify.drive import Prepared, describe, reseed
 from gradfix.verify.float64 import in_float64
 from gradfix.verify.outputs import is_real, outputs_of, project
 
-_STEPS = (1e-5, 1e-4, 1e-6)
+_STEPS = (1e-6, 1e-5, 1e-7)
+_ROUNDING = 2e-14
 _RELATIVE = 1e-4
 _POINTS = 3
 
@@ -55,11 +57,22 @@ class Probe:
             self._copies = False
         self.names = [n for n, p in self._pristine.module.named_parameters() if p.requires_grad]
         self.offset: dict[str, torch.Tensor] = {}
+        self._base: float | None = None
 
     def _build(self) -> Prepared:
-        with in_float64():
+        with _in_float64():
             reseed(self.seed)
             return self._prepare().double()
+
+    def base(self) -> float:
+        """The value where no Parameter is moved."""
+        if self._base is None:
+            self._base = self.value({}, 0.0)
+        return self._base
+
+    def step_aside(self, offset: dict[str, torch.Tensor]) -> None:
+        """Go on from Parameters moved by ``offset``."""
+        self.offset, self._base = offset, None
 
     def _run(self, shift: dict[str, torch.Tensor], step: float) -> tuple[Prepared, torch.Tensor]:
         prepared = self._pristine.copied() if self._copies else self._build()
@@ -71,7 +84,7 @@ class Probe:
                     parameter.add_(shift[name], alpha=step)
             if self.offset and self.move_inputs:
                 _move(prepared, self.seed)
-        with in_float64():
+        with _in_float64():
             reseed(self.seed)
             outputs = [t for t in outputs_of(prepared.run()) if is_real(t)]
         if not outputs:
@@ -92,7 +105,8 @@ class Probe:
         prepared, root = self._run({}, 0.0)
         if not root.requires_grad:
             return {}
-        torch.autograd.backward(root)
+        with _in_float64():
+            torch.autograd.backward(root)
         return {
             name: p.grad.detach().clone()
             for name, p in prepared.module.named_parameters()
@@ -104,6 +118,26 @@ class Probe:
         return dict(self._pristine.module.named_parameters())
 
 
+@contextlib.contextmanager
+def _in_float64() -> Iterator[None]:
+    """Run the user's code in float64; whatever it raises there is why nothing can be compared."""
+    try:
+        with in_float64():
+            yield
+    except Exception as error:  # the user's forward and backward may raise anything
+        raise NumericError(f"it does not run in float64: {describe(error)}") from error
+
+
+def _random(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
+def _scaled(direction: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """A direction as long as the Parameter: small weights take small steps, and cross few kinks."""
+    size = float(parameter.detach().abs().mean()) if parameter.numel() else 0.0
+    return direction * max(size, 1e-3)
+
+
 def _move(prepared: Prepared, seed: int) -> None:
     """Inputs of zeros or ones hide gradients; a little noise shows them."""
     generator = torch.Generator().manual_seed(seed + 15485863)
@@ -113,7 +147,13 @@ def _move(prepared: Prepared, seed: int) -> None:
             tensor.add_(noise.to(tensor.dtype), alpha=0.1)
 
 
-def compare(prepare: Callable[[], Prepared], seed: int, *, move_inputs: bool = False) -> Comparison:
+def compare(
+    prepare: Callable[[], Prepared],
+    seed: int,
+    *,
+    move_inputs: bool = False,
+    deadline: float = math.inf,
+) -> Comparison:
     """Compare every Parameter's gradient with finite differences.
 
     ``move_inputs`` says that nobody depends on the inputs being exactly what they are.
@@ -121,17 +161,11 @@ def compare(prepare: Callable[[], Prepared], seed: int, *, move_inputs: bool = F
     Raises NumericError where no comparison is possible: float64 does not run, the forward is not
     reproducible, the outputs are not finite, or ``deadline`` (of ``time.monotonic``) has passed.
     """
-    try:
-        probe = Probe(prepare, seed, move_inputs)
-        probe.deadline = deadline
-        base = probe.value({}, 0.0)
-        if base != probe.value({}, 0.0):
-            raise NumericError("two runs from the same seed differ, so there is nothing to compare")
-        return _compare(probe)
-    except NumericError:
-        raise
-    except Exception as error:  # the user's forward, now in float64, may raise anything
-        raise NumericError(f"it does not run in float64: {describe(error)}") from error
+    probe = Probe(prepare, seed, move_inputs)
+    probe.deadline = deadline
+    if probe.base() != probe.value({}, 0.0):
+        raise NumericError("two runs from the same seed differ, so there is nothing to compare")
+    return _compare(probe)
 
 
 def _compare(probe: Probe) -> Comparison:
@@ -142,17 +176,11 @@ def _compare(probe: Probe) -> Comparison:
     for attempt in range(_POINTS):
         if attempt:
             # A kink, or a gradient that is zero by accident of the initial values: step aside.
-            probe.offset = {
-                n: 0.02 * torch.randn(shapes[n].shape, generator=generator, dtype=shapes[n].dtype)
-                for n in probe.names
-            }
+            probe.step_aside({n: 0.02 * _random(shapes[n], generator) for n in probe.names})
         gradient = probe.gradient()
         present = [n for n in pending if n in gradient]
         found.nonzero |= {n for n, g in gradient.items() if bool((g != 0).any())}
-        direction = {
-            n: torch.randn(shapes[n].shape, generator=generator, dtype=shapes[n].dtype)
-            for n in present
-        }
+        direction = {n: _scaled(_random(shapes[n], generator), shapes[n]) for n in present}
         right, wrong, unclear = _bisect(probe, gradient, direction, present)
         found.right |= right
         found.wrong.update(wrong)
@@ -182,12 +210,12 @@ def _bisect(
         got = sum(_inner(gradient[n], direction[n]) for n in group)
         size = sum(float(gradient[n].norm() * direction[n].norm()) for n in group)
         expected, smooth = _derivative(probe, shift, got, size)
-        if expected is not None and _close(expected, got, size, probe):
+        if _close(expected, got, size, _ROUNDING * abs(probe.base()) / _STEPS[-1]):
             right |= set(group)
         elif len(group) > 1:
             middle = len(group) // 2
             todo += [group[:middle], group[middle:]]
-        elif smooth and expected is not None:
+        elif smooth:
             wrong[group[0]] = (expected, got)
         else:
             unclear[group[0]] = "the forward is not smooth here (a kink or a jump)"
@@ -201,25 +229,27 @@ def _inner(gradient: torch.Tensor, direction: torch.Tensor) -> float:
 
 def _derivative(
     probe: Probe, shift: dict[str, torch.Tensor], got: float, size: float
-) -> tuple[float | None, bool]:
+) -> tuple[float, bool]:
     """The directional derivative, and whether step sizes and both sides agree on it."""
-    base = probe.value({}, 0.0)
+    base = probe.base()
     centrals: list[float] = []
     gaps: list[float] = []
     for step in _STEPS:
         ahead, behind = probe.value(shift, step), probe.value(shift, -step)
         centrals.append((ahead - behind) / (2 * step))
         gaps.append(abs((ahead - base) - (base - behind)) / step)
-        if _close(centrals[-1], got, size, probe):
+        if _close(centrals[-1], got, size, _ROUNDING * abs(base) / step):
             return centrals[-1], True
     fine, coarse, finest = centrals
     scale = max(abs(fine), abs(got), 1e-6)
-    agree = abs(fine - coarse) < 0.02 * scale and abs(fine - finest) < 0.02 * scale
+    spread = max(abs(fine - coarse), abs(fine - finest))
     # The one-sided slopes of a smooth function meet as the step shrinks; those of a kink do not.
     meets = gaps[0] < 0.02 * scale or gaps[0] < 0.3 * gaps[1]
-    return fine, agree and meets and abs(fine - got) > 10 * _RELATIVE * scale
+    # Many small kinks look smooth until the doubt they leave is compared with the difference.
+    clear = abs(fine - got) > 10 * max(spread, _RELATIVE * scale)
+    return fine, spread < 0.02 * scale and meets and clear
 
 
-def _close(expected: float, got: float, size: float, probe: Probe) -> bool:
+def _close(expected: float, got: float, size: float, rounding: float) -> bool:
     scale = max(abs(expected), abs(got), 1e-3 * size)
-    return abs(expected - got) <= _RELATIVE * scale + 1e-9
+    return abs(expected - got) <= _RELATIVE * scale + rounding + 1e-9

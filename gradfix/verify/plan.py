@@ -188,15 +188,28 @@ def _call_sites(tree: ast.Module, names: set[str]) -> dict[str, list[CallSite]]:
     scopes: list[list[ast.stmt]] = [tree.body]
     scopes += [n.body for n in ast.walk(tree) if isinstance(n, _SCOPES)]
     found: dict[str, list[CallSite]] = {}
+    makers = {name: name for name in names} | _factories(tree, names)
     for body in scopes:
         flat = _flatten(body)
         for index, statement in enumerate(flat):
             for call in _calls(statement):
-                if isinstance(call.func, ast.Name) and call.func.id in names:
+                if isinstance(call.func, ast.Name) and call.func.id in makers:
                     site = _site(call, statement, flat, index)
-                    found.setdefault(call.func.id, []).append(site)
+                    found.setdefault(makers[call.func.id], []).append(site)
     for sites in found.values():
         sites.sort(key=lambda site: site.inputs is None)
+    return found
+
+
+def _factories(tree: ast.Module, names: set[str]) -> dict[str, str]:
+    """Functions of the file that return a new object of a class, with the class."""
+    found: dict[str, str] = {}
+    for node in tree.body:
+        for part in ast.walk(node) if isinstance(node, ast.FunctionDef) else ():
+            value = part.value if isinstance(part, ast.Return) else None
+            if isinstance(node, ast.FunctionDef) and isinstance(value, ast.Call):
+                if isinstance(value.func, ast.Name) and value.func.id in names:
+                    found[node.name] = value.func.id
     return found
 
 

@@ -23,12 +23,13 @@ from gradfix.verify.workspace import workspace
 Configure = Callable[[Path], VerifySettings]
 
 
-@dataclass(slots=True)
 class FileReport:
-    """What came of one file: results in source order, and why it could not be read, if so."""
+    """What came of one file: results in source order, and what failed that is not the user's code:
+    the file could not be read, or gradfix itself has a bug, with its traceback."""
 
     results: list[TargetResult] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
 
 
 def verify(targets: list[Target], configure: Configure) -> Iterator[FileReport]:
@@ -59,7 +60,9 @@ def verify_file(target: Target, settings: VerifySettings) -> FileReport:
         return FileReport()
     job = _job(target.path, wanted, settings, shown)
     job["attributes_read"] = attributes_read(tree)
-    return FileReport(_run(job, locate(target.path, tree), settings, shown))
+    report = FileReport()
+    report.results = _run(job, locate(target.path, tree), settings, report)
+    return report
 
 
 def _parse(path: Path) -> ast.Module:
@@ -125,6 +128,7 @@ class _Reply:
     current: str | None = None
     results: dict[str, TargetResult] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
+    bugs: dict[str, str] = field(default_factory=dict)
 
 
 def _read(run: ChildRun) -> _Reply:
@@ -143,17 +147,21 @@ def _read(run: ChildRun) -> _Reply:
         elif stage == "skipped":
             reply.skipped.add(name)
             reply.current = None
+        elif stage == "bug":
+            reply.bugs[name] = message["traceback"]
+            reply.current = None
         elif stage == "done":
             reply.done = True
     return reply
 
 
 def _run(
-    job: dict[str, Any], where: Location, settings: VerifySettings, shown: str
+    job: dict[str, Any], where: Location, settings: VerifySettings, report: FileReport
 ) -> list[TargetResult]:
     """Run children until every target is settled; each child settles at least one."""
     results: dict[str, TargetResult] = {}
     skipped: set[str] = set()
+    shown = job["shown"]
     todo: list[str] = [item["name"] for item in job["targets"]]
     at_import = ""
 
@@ -165,7 +173,11 @@ def _run(
         run = _child({**job, "targets": wanted, "definitions": bool(at_import)}, where, settings)
         reply = _read(run)
         results.update(reply.results)
-        skipped |= reply.skipped
+        skipped |= reply.skipped | set(reply.bugs)
+        for name, traceback in reply.bugs.items():
+            last = traceback.strip().rpartition("\n")[2]
+            report.failures.append(Failure(shown, f"internal error while verifying {name}: {last}"))
+            report.tracebacks.append(traceback)
         ending = run.ending or "ended without a word"
         if not reply.started:
             last = run.output.strip().rpartition("\n")[2]

@@ -11,13 +11,13 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.blame import Places
-from gradfix.verify.cases import python_cases, site_drives, text_case, unpack
+from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
 from gradfix.verify.drive import Drive, DriveError, describe
-from gradfix.verify.examine import Run, examine
+from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
 from gradfix.verify.infer import Offer, case_for, inferred, is_autograd_error, runnable
 from gradfix.verify.judge import Context, Judge
-from gradfix.verify.load import Loaded, StubUsed
+from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
@@ -58,13 +58,6 @@ class Subject:
             judged = self._judged()
         except DriveError as error:
             return unverified(self.job, self.target, str(error), error.case)
-        except StubUsed as error:
-            return unverified(self.job, self.target, str(error))
-        except MemoryError:
-            reason = f"ran out of memory (limit {self.job['memory_mb']} MiB)"
-            return unverified(self.job, self.target, reason)
-        except Exception as error:  # building runs the user's code again, and it may raise anything
-            return unverified(self.job, self.target, describe(error))
         parameters = merged([found for _, found in judged])
         return TargetResult(
             f"{self.job['shown']}:{self.target['name']}",
@@ -108,32 +101,34 @@ class Subject:
 
     def _made_up(self) -> Iterator[Drive]:
         """Call sites of the project, then inference."""
+        name, namespace = self.target["name"], vars(self.loaded.module)
         if not inspect.isclass(self.value):
-            name = self.target["name"]
             yield Drive(lambda: unpack(self.value(), name), "inferred", f"{name}()")
             return
         if not issubclass(self.value, nn.Module):
             raise DriveError("it is not an nn.Module")
-        sites = site_drives(self.target.get("sites", []), vars(self.loaded.module))
-        yield from runnable(sites, self.seed)
+        sites = self.target.get("sites", [])
+        yield from runnable(site_drives(sites, namespace), self.seed)
         offer = Offer(
-            tuple(self.target.get("properties", ())), tuple(self.target.get("methods", ()))
+            tuple(self.target.get("properties", ())),
+            tuple(self.target.get("methods", ())),
+            tuple(site_makers(sites, namespace)),
         )
         yield from inferred(self.value, offer, self.seed, self.started + 0.4 * self.limit)
 
     def _judge(self, drive: Drive) -> tuple[ParameterResult, ...]:
         try:
             run = examine(drive, self.seed, (self.job["project"],))
-        except RuntimeError as error:
-            if not is_autograd_error(error):
-                raise
-            return constructor_failure(error, self.places, self.job["project"])
+        except BuildError as error:
+            if is_autograd_error(error.cause):
+                return constructor_failure(error.cause, self.places, self.job["project"])
+            raise DriveError(f"{drive.text} raises {describe(error.cause)}") from error
         chosen = drive.driven_by == "case"
         if run.forward_error is not None:
             failed = forward_failure(run, run.forward_error, self.places)
             if failed is not None:
                 return failed
-            case = None if chosen else case_for(self.value, {}, None)
+            case = None if chosen else case_for(self.value, f"{self.target['name']}(...)", None)
             raise DriveError(f"{drive.text} raises {describe(run.forward_error)}", case)
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")

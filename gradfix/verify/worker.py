@@ -12,6 +12,7 @@ import json
 import os
 import random
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +57,12 @@ def main(job: dict[str, Any]) -> None:
     """Do one job and leave; the exit code means nothing, the messages do."""
     channel = Channel(job.pop("result_fd"), job.pop("token"))
     channel.say("started")
+    _work(channel, job)
+    channel.say("done")
+    os._exit(0)
+
+
+def _work(channel: Channel, job: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     path, entry = Path(job["path"]), Path(job["entry"])
@@ -74,8 +81,6 @@ def main(job: dict[str, Any]) -> None:
     else:
         channel.say("imported", how=loaded.how)
         _verify_all(channel, job, loaded)
-    channel.say("done")
-    os._exit(0)
 
 
 def _verify_all(channel: Channel, job: dict[str, Any], loaded: Loaded) -> None:
@@ -96,7 +101,18 @@ def _verify_all(channel: Channel, job: dict[str, Any], loaded: Loaded) -> None:
         elif problem is not None:
             _answer(channel, job, target, unverified(job, target, problem))
         else:
-            _answer(channel, job, target, Subject(job, target, loaded, cases, value).result())
+            _examine(channel, Subject(job, target, loaded, cases, value))
+
+
+def _examine(channel: Channel, subject: Subject) -> None:
+    try:
+        result = subject.result()
+    except MemoryError:
+        result = unverified(subject.job, subject.target, "out of memory")
+    except Exception:  # the user's code was caught further in: this is a bug of ours, and said so
+        channel.say("bug", name=subject.target["name"], traceback=traceback.format_exc())
+        return
+    _answer(channel, subject.job, subject.target, result)
 
 
 def _lookup(module: ModuleType, name: str) -> Any:

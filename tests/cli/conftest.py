@@ -50,6 +50,7 @@ class Renames(Codemod):
 
     code = "GF991"
     trigger = re.compile("")
+    mentions = ""
     old, new = "old", "new"
     safety = Safety.SAFE
 

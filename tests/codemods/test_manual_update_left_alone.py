@@ -1,0 +1,185 @@
+"""GF104: updates by hand that are right as they are."""
+
+from __future__ import annotations
+
+from harness import check_noop, table
+from snippets import Case, cases
+
+CODE = "GF104"
+
+LEAVE = cases("""
+=== in place under no_grad
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+=== through the data
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w.data -= 0.1 * w.grad.data
+    w.grad.data.zero_()
+=== the data is replaced
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w.data = w.data - 0.1 * w.grad
+    w.grad = None
+=== a new leaf under no_grad
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+    w.requires_grad_(True)
+=== a new leaf by detach
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w = (w - 0.1 * w.grad).detach().requires_grad_()
+=== a new leaf in the next statement
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+    w = w.detach().requires_grad_(True)
+=== a new leaf by detach in place
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+    w.detach_().requires_grad_(True)
+=== a new Parameter
+w = Parameter(torch.ones(2))
+for _ in range(3):
+    (w * w).sum().backward()
+    w = Parameter(w - 0.1 * w.grad)
+=== a new variable from the data
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    w = torch.tensor(w - 0.1 * w.grad, requires_grad=True)
+=== meta-learning
+w = torch.ones(2, requires_grad=True)
+fast = w
+for _ in range(2):
+    (g,) = torch.autograd.grad((fast * fast).sum(), fast, create_graph=True)
+    fast = fast - 0.1 * g
+(fast * fast).sum().backward()
+assert w.grad is not None
+=== meta-learning with backward
+w = torch.ones(2, requires_grad=True)
+(w * w).sum().backward(create_graph=True)
+fast = w - 0.1 * w.grad
+(fast * fast).sum().backward()
+assert w.grad is not None
+=== unrolled over the same name by retain_grad
+w = torch.ones(2, requires_grad=True)
+for _ in range(2):
+    w.retain_grad()
+    (w * w).sum().backward(create_graph=True)
+    w = w - 0.1 * w.grad
+=== the updated value has a name of its own
+w = torch.ones(2, requires_grad=True)
+(w * w).sum().backward()
+after = w - 0.1 * w.grad
+print(after)
+=== a last step that is only printed
+w = torch.ones(2, requires_grad=True)
+(w * w).sum().backward()
+w = w - 0.1 * w.grad
+print(w)
+=== an optimizer
+w = Parameter(torch.ones(2))
+opt = torch.optim.SGD([w], lr=0.1)
+for _ in range(2):
+    opt.zero_grad()
+    (w * w).sum().backward()
+    opt.step()
+=== a loop over the parameters of a model
+net = nn.Linear(2, 1)
+net(torch.ones(1, 2)).sum().backward()
+with torch.no_grad():
+    for p in net.parameters():
+        p -= 0.1 * p.grad
+        p.grad = None
+=== an attack makes a new leaf
+x = torch.rand(3)
+adv = x.clone().detach().requires_grad_(True)
+for _ in range(3):
+    adv.exp().sum().backward()
+    adv = (adv + 0.1 * adv.grad.sign()).detach().clamp_(0, 1).requires_grad_()
+=== an attack over the same name inside a function
+def attack(x, steps):
+    for _ in range(steps):
+        x = x.detach().requires_grad_()
+        x.exp().sum().backward()
+        x = x + 0.1 * x.grad.sign()
+    return x.detach()
+
+
+attack(torch.rand(3), 2)
+=== Python numbers
+import math
+
+
+class Number:
+    def __init__(self, value):
+        self.value, self.grad = value, math.pi
+
+    def __sub__(self, other):
+        return Number(self.value - other)
+
+
+w = Number(1.0)
+for _ in range(3):
+    w = w - 0.1 * w.grad
+=== NumPy and a formula
+import numpy as np
+
+w = np.ones(2)
+for _ in range(3):
+    grad = 2 * w
+    w = w - 0.1 * grad
+=== a gradient computed by hand
+import torch
+
+w = torch.ones(2)
+for _ in range(3):
+    grad = 2 * w
+    w = w - 0.1 * grad
+=== a decorated step
+w = torch.ones(2, requires_grad=True)
+
+
+@torch.no_grad()
+def step(w):
+    w = w - 0.1 * w.grad
+    return w.grad
+
+
+(w * w).sum().backward()
+step(w)
+=== clipped gradients
+w = torch.ones(2, requires_grad=True)
+(w * w).sum().backward()
+w.grad = w.grad - 0.5 * w.grad.mean()
+torch.nn.utils.clip_grad_norm_([w], 1.0)
+=== a gradient penalty
+x = torch.ones(2, requires_grad=True)
+(x * x).sum().backward(create_graph=True)
+penalty = (x - x.grad).pow(2).sum()
+penalty.backward()
+=== home-made optimizer over a list
+params = [torch.ones(2, requires_grad=True) for _ in range(2)]
+for _ in range(2):
+    sum((p * p).sum() for p in params).backward()
+    params = [(p - 0.1 * p.grad).detach().requires_grad_() for p in params]
+""")
+
+
+@table(LEAVE)
+def test_left_alone(case: Case) -> None:
+    check_noop(case, CODE)

@@ -192,7 +192,10 @@ class Interpreter(Expressions):
             base = self.eval(target.value)
             parts = self.index_parts(target.slice)
             old = self.item(target, base, parts)
-            self.binary(node, node.op, (target, old), (node.value, value))
+            if old.is_tensor:
+                self.save_in_place(
+                    node, operator_name(node.op) + "_", (target, old), (node.value, value)
+                )
             if base.kind in (Kind.TENSOR, Kind.UNKNOWN):
                 self.write(
                     node,

@@ -217,6 +217,17 @@ class TensorOps(Recorder):
                     kept_value = kept_value[0] if kept_value else result
                 self.remember(Saved(node, name, None, kept_value, certain))
 
+    def save_in_place(
+        self, node: ast.AST, name: str, me: tuple[ast.expr, Value], other: tuple[ast.expr, Value]
+    ) -> None:
+        """What ``x[i] *= y`` saves: ``y`` for the sake of ``x``; of ``x`` it keeps a copy."""
+        op = op_facts(name, "method")
+        arguments = [Argument(None, *me), Argument(None, *other)]
+        signature = op.bind([_argument_kind(a.value) for a in arguments], []) if op else None
+        if signature is not None:
+            bound = bind(signature, arguments)
+            self.save(node, name, signature, {**bound, "result": []}, unknown())
+
     def remember(self, saved: Saved) -> None:
         """Add a saved tensor to every storage it may live in."""
         if saved.value.kind is not Kind.TENSOR:

@@ -30,7 +30,9 @@ FOLDERS = sorted(path.parent for path in FIXTURES.glob("*/*/before.py"))
 
 def case_in(folder: Path) -> Case:
     """A folder's two programs as a case; the variants of other tables do not apply to programs."""
-    flags = {FAULTS.get(folder.parent.name, "none"), "plain"} | {"unsafe"} & {folder.name.rpartition("_")[2]}
+    flags = {FAULTS.get(folder.parent.name, "none"), "plain"}
+    if folder.name.endswith("_unsafe"):
+        flags.add("unsafe")
     texts = [(folder / name).read_text(encoding="utf-8") for name in ("before.py", "after.py")]
     return Case(folder.name, frozenset(flags), *texts)
 

@@ -177,6 +177,37 @@ params = [torch.ones(2, requires_grad=True) for _ in range(2)]
 for _ in range(2):
     sum((p * p).sum() for p in params).backward()
     params = [(p - 0.1 * p.grad).detach().requires_grad_() for p in params]
+=== a generator of steps
+def steps(w):
+    while True:
+        (w * w).sum().backward()
+        with torch.no_grad():
+            w -= 0.1 * w.grad
+            w.grad = None
+        yield w
+
+
+next(steps(torch.ones(2, requires_grad=True)))
+=== a closure updates in place
+w = torch.ones(2, requires_grad=True)
+
+
+def step():
+    with torch.no_grad():
+        w.sub_(0.1 * w.grad)
+
+
+(w * w).sum().backward()
+step()
+=== several updates under one no_grad
+a, b = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+for _ in range(2):
+    (a * b + a).sum().backward()
+    with torch.no_grad():
+        a -= 0.1 * a.grad
+        b -= 0.1 * b.grad
+        a.grad.zero_()
+        b.grad.zero_()
 """)
 
 

@@ -217,6 +217,55 @@ w = Parameter(torch.ones(3))
 w = w * 2
 if w.requires_grad:
     w.sum().backward()
+=== a coroutine
+import asyncio
+
+import torch
+
+
+async def fit():
+    w = torch.ones(2, requires_grad=True)
+    v = w * 2
+    await asyncio.sleep(0)
+    v.sum().backward()
+    return w.grad
+
+
+assert asyncio.run(fit()) is not None
+=== a generator hands out each value
+def values():
+    w = torch.ones(2, requires_grad=True)
+    for _ in range(2):
+        yield w
+        w = w * 2
+
+
+assert next(values()).grad is None
+=== a class attribute
+class Net:
+    w = torch.ones(2, requires_grad=True)
+    w2 = w * 2
+
+
+Net.w2.sum().backward()
+assert Net.w.grad is not None
+=== star and tuple targets
+w, *rest = torch.ones(3, requires_grad=True).unbind()
+(w * rest[0]).backward()
+=== a walrus that is the leaf
+if (w := torch.ones(2, requires_grad=True)).is_leaf:
+    (w * 2).sum().backward()
+assert w.grad is not None
+=== an annotated leaf
+w: torch.Tensor = torch.ones(2, requires_grad=True)
+v: torch.Tensor = w * 2
+v.sum().backward()
+assert w.grad is not None
+=== a leaf of the training set
+for x in [torch.ones(2), torch.zeros(2)]:
+    x = x.requires_grad_()
+    x.pow(2).sum().backward()
+    assert x.grad is not None
 """)
 
 

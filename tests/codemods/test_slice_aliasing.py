@@ -361,6 +361,21 @@ v = Parameter(torch.ones(5))
 first = v[0].item()
 first += 1
 print(first)
+=== a coroutine waits between write and read
+import asyncio
+
+import torch
+
+
+async def main():
+    v = torch.ones(4)
+    head = v[:2]
+    await asyncio.sleep(0)
+    head[0] = 3.0
+    return head
+
+
+asyncio.run(main())
 """)
 
 REPORT = cases("""

@@ -12,6 +12,7 @@ from gradfix.flow.classes import is_initialiser
 from gradfix.flow.queries import (
     OPERATORS,
     bracketed,
+    is_meant_to_raise,
     keeps_dtype,
     leaf_uses,
     reaching,
@@ -19,7 +20,7 @@ from gradfix.flow.queries import (
     uses_of,
 )
 from gradfix.flow.state import Call, Definition, GradMode, Write
-from gradfix.flow.values import Role, Value
+from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -78,7 +79,7 @@ class InplaceOnLeaf(Codemod):
         buffers: set[ast.AST] = set()
         for write in flow.all(Write):
             leaf = _leaf_written(write) or _leaf_passed(flow, write)
-            if leaf is None:
+            if leaf is None or is_meant_to_raise(flow, write.node):
                 continue
             definition = _definition(write)
             collects = definition is not None and _only_collects(flow, write, definition)
@@ -242,6 +243,10 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
     ):
         return False
     if value.node is not statement.value or is_initialiser(write.scope.name):
+        return False
+    if write.how == "method" or write.value is None or not write.value.is_tensor:
+        return False  # values of its own: a leaf that is being initialised
+    if write.value.needs_grad is Certainty.NO:
         return False
     uses = set(uses_of(write.scope, definition))
     return not any(use.base in uses for _, use in leaf_uses(flow))

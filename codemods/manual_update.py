@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.aliases import holds
 from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
 from gradfix.flow.state import (
+    AttributeStore,
     Call,
     Definition,
     GradMode,
@@ -18,7 +20,7 @@ from gradfix.flow.state import (
     Scope,
 )
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind, Role
+from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -240,16 +242,10 @@ def _is_zeroed(flow: ModuleFlow, scope: Scope, name: str) -> bool:
 
 
 def _kept_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
-    """Whether the tensor itself is put into a container or another name somewhere."""
-    for node in scope.uses:
-        if flow.source_of(node) != name:
-            continue
-        parent = flow.parents.get(node)
-        if isinstance(parent, (ast.List, ast.Dict)) or (
-            isinstance(parent, ast.Assign) and parent.value is node
-        ):
-            return True
-        if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
-            if parent.func.attr in ("append", "insert", "add"):
-                return True
-    return False
+    """Whether something besides the name holds the tensor's memory and would change with it."""
+    values = [flow.value(node) for node in scope.uses if flow.source_of(node) == name]
+    storages = frozenset().union(*(v.storages for v in values if v.is_tensor)) - {SOMEWHERE}
+    others = [d.value for d in scope.definitions if d.name != name]
+    others += [store.value for store in flow.all(AttributeStore) if f"self.{store.name}" != name]
+    others += [value for value in flow.made if value.kind in (Kind.SEQUENCE, Kind.DICT)]
+    return any(holds(value, storages) for value in others)

@@ -9,8 +9,15 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import other_holders
-from gradfix.flow.queries import OPERATORS, bracketed, is_differentiated, keeps_dtype, spelling
-from gradfix.flow.state import GradMode, Saved, Write
+from gradfix.flow.queries import (
+    OPERATORS,
+    bracketed,
+    is_differentiated,
+    is_meant_to_raise,
+    keeps_dtype,
+    spelling,
+)
+from gradfix.flow.state import Backward, GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -79,6 +86,8 @@ class OverwrittenSavedTensor(Codemod):
         for write in flow.all(Write):
             if write.mode is not GradMode.ON and not write.overwritten:
                 continue
+            if is_meant_to_raise(flow, write.node) or _backward_is_meant_to_raise(flow, write):
+                continue
             certain = [
                 saved
                 for saved in write.overwritten
@@ -143,6 +152,14 @@ class OverwrittenSavedTensor(Codemod):
             fix=fix,
             why_not=why_not,
         )
+
+
+def _backward_is_meant_to_raise(flow: ModuleFlow, write: Write) -> bool:
+    """Whether the function of the write expects its backward to raise."""
+    return any(
+        event.scope is write.scope and is_meant_to_raise(flow, event.node)
+        for event in flow.all(Backward)
+    )
 
 
 def _is_update(write: Write) -> bool:
@@ -291,6 +308,8 @@ def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
 
 def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
     """Let every operation keep a copy of the value that is overwritten later."""
+    if any(_is_in_place_call(node) for node in (write.base, _called_on(flow, write.node))):
+        raise NotFixable("the write is one of several in-place calls in a chain")
     edits: dict[ast.AST, Edit] = {}
     for entry in saved:
         node = entry.operand if entry.operand is not None else entry.node
@@ -303,3 +322,18 @@ def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
             raise NotFixable("the value is saved by an in-place operation")
         edits[node] = Edit(EditKind.REPLACE, flow.span(node), f"{bracketed(inner, node)}.clone()")
     return Fix(Safety.SAFE, "keep a copy of the saved value", tuple(edits.values()))
+
+
+def _is_in_place_call(node: ast.AST | None) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr.endswith("_")
+        and not node.func.attr.endswith("__")
+    )
+
+
+def _called_on(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
+    """The call ``node.method(...)`` around a node, or None."""
+    parent = flow.parents.get(node)
+    return flow.parents.get(parent) if isinstance(parent, ast.Attribute) else None

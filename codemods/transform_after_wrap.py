@@ -13,6 +13,8 @@ from gradfix.flow.queries import (
     VIEWS,
     LeafUse,
     bracketed,
+    captured,
+    is_written_while_recorded,
     leaf_use_of,
     reaching,
     replaced,
@@ -106,6 +108,7 @@ class TransformAfterWrap(Codemod):
             because.append(flow.note(use.node, f"{use.why}, but this is not the leaf"))
         fix, why_not = None, None
         try:
+            _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
             fix = self.fix(
                 Safety.SAFE,
@@ -176,6 +179,9 @@ class TransformAfterWrap(Codemod):
             raise NotFixable(f"the leaf `{leaf.name}` is also used on line {row}")
         if flow.block_of(leaf.statement) is not flow.block_of(transform.statement):
             raise NotFixable("leaf and transformation stand in different blocks")
+        if captured(flow, scope, leaf.name) is not None or scope.escapes is not None:
+            raise NotFixable(f"the leaf `{leaf.name}` is also used by nested code")
+        _must_not_be_written(flow, flow.value(right))
         _must_not_need_grad(flow, right, reads)
         text = flow.source_of(right)
         if mark is not None:
@@ -268,6 +274,14 @@ def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.ex
                     raise NotFixable(
                         "the transformation uses another tensor that may need a gradient"
                     )
+
+
+def _must_not_be_written(flow: ModuleFlow, value: Value) -> None:
+    """An in-place write that is legal on the non-leaf would raise on the leaf it becomes."""
+    write = is_written_while_recorded(flow, value)
+    if write is not None:
+        row = flow.span(write.node).row
+        raise NotFixable(f"it is written in place on line {row}, which would raise on a leaf")
 
 
 def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) -> str:

@@ -8,7 +8,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import captured, own_nodes, reaching
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import SOMEWHERE, Kind, Value, element_of
+from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
 
 
 def other_holders(flow: ModuleFlow, write: Write) -> str | None:
@@ -33,16 +33,16 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
     if leaf is not None:
         return "a leaf"
     for definition in scope.definitions:
-        if definition.name != name and _holds(definition.value, storages):
+        if definition.name != name and holds(definition.value, storages):
             if _is_other_piece(definition.value, write.target):
                 continue
             if not _only_read_before(flow, scope, definition, write):
                 return f"`{definition.name}`"
     for store in flow.all(AttributeStore):
-        if _holds(store.value, storages):
+        if holds(store.value, storages):
             return f"the attribute `{store.name}`"
     for value in flow.made:
-        if value.kind in (Kind.SEQUENCE, Kind.DICT) and _holds(value, storages):
+        if value.kind in (Kind.SEQUENCE, Kind.DICT) and holds(value, storages):
             if value.op not in ("chunk", "split", "unbind", "tensor_split") and value.name not in (
                 "zip",
                 "values",
@@ -57,7 +57,8 @@ def _is_other_piece(value: Value, target: Value) -> bool:
     return op is not None and op.multi_view and value.node is target.node
 
 
-def _holds(value: Value, storages: frozenset[object]) -> bool:
+def holds(value: Value, storages: frozenset[Storage]) -> bool:
+    """Whether a tensor, or what a container holds, may live in one of these storages."""
     if value.kind is Kind.TENSOR:
         return bool(value.storages & storages)
     if value.kind in (Kind.SEQUENCE, Kind.DICT):

@@ -405,6 +405,9 @@ class Expressions(Calls):
 
     def _lambda(self, node: ast.Lambda) -> Value:
         # The body runs later, when its names may hold something else: nothing in it is evaluated.
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.eval(default)
         return Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node)
 
     def _joined_string(self, node: ast.JoinedStr) -> Value:

@@ -16,6 +16,7 @@ from gradfix.flow.state import (
     Backward,
     Call,
     Definition,
+    GradMode,
     GradRead,
     OptimizerMade,
     Scope,
@@ -142,6 +143,39 @@ def _add(found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
         found.setdefault(origin, place)
 
 
+def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether the code around a place expects an error there (a test of PyTorch's own checks)."""
+    around: ast.AST | None = node
+    while around is not None:
+        inner, around = around, flow.parents.get(around)
+        if isinstance(around, (ast.With, ast.AsyncWith)):
+            for item in around.items:
+                call = item.context_expr
+                name = getattr(call.func, "attr", "") if isinstance(call, ast.Call) else ""
+                if name in ("raises", "assertRaises", "assertRaisesRegex"):
+                    return True
+        elif isinstance(around, ast.Try) and inner in around.body:
+            caught = [handler.type for handler in around.handlers]
+            names = {
+                n.id
+                for t in caught
+                if t is not None
+                for n in ast.walk(t)
+                if isinstance(n, ast.Name)
+            }
+            if "RuntimeError" in names:
+                return True
+    return False
+
+
+def is_written_while_recorded(flow: ModuleFlow, value: Value) -> Write | None:
+    """An in-place write to this tensor with grad mode on: it would raise if this were a leaf."""
+    for write in writes_to(flow, value):
+        if write.mode is not GradMode.OFF and write.target.op not in ("data", "detach"):
+            return write
+    return None
+
+
 # -- names --------------------------------------------------------------------------------------
 
 
@@ -161,10 +195,13 @@ def own_nodes(scope: Scope) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stack += reversed(node.decorator_list)
-            continue
-        if not isinstance(node, ast.Lambda):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            # Decorators and defaults are evaluated outside of the function.
+            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            stack += getattr(node, "decorator_list", [])
+        elif isinstance(node, ast.ClassDef):
+            stack += [*node.decorator_list, *node.bases]
+        else:
             stack += reversed(list(ast.iter_child_nodes(node)))
 
 

@@ -16,7 +16,8 @@ from gradfix.flow.assembly import (
 )
 from gradfix.flow.queries import bracketed, fresh_name, spelling
 from gradfix.flow.shapes import equal
-from gradfix.flow.values import Kind, Shape
+from gradfix.flow.state import Write
+from gradfix.flow.values import SOMEWHERE, Kind, Shape
 from gradfix.model import Edit, EditKind, Fix, Safety
 
 
@@ -54,9 +55,22 @@ def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
                     )
             if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)):
                 raise Unsuitable("other code can run between the fills")
+    _must_not_change(flow, assembly, region)
     for fill in assembly.fills:
         if not _inside(flow, fill.statement, region):
             raise Unsuitable("the buffer is filled in another block than it is allocated in")
+
+
+def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt]) -> None:
+    """A part that is kept until the end must not be written in place meanwhile."""
+    writes = [fill.write for fill in assembly.fills]
+    others = [w for w in flow.all(Write) if w not in writes and _inside(flow, w.node, region)]
+    for fill in assembly.fills:
+        storages = flow.value(fill.part).storages
+        for write in others:
+            if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
+                row = flow.span(write.node).row
+                raise NotFixable(f"a part may be changed in place on line {row}")
 
 
 def _region(flow: ModuleFlow, assembly: Assembly) -> list[ast.stmt]:

@@ -23,6 +23,7 @@ from gradfix.verify.workspace import workspace
 Configure = Callable[[Path], VerifySettings]
 
 
+@dataclass(slots=True)
 class FileReport:
     """What came of one file: results in source order, and what failed that is not the user's code:
     the file could not be read, or gradfix itself has a bug, with its traceback."""

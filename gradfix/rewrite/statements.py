@@ -207,6 +207,8 @@ class StatementRewriter:
         """What a STATEMENT edit makes of a statement that has its rows to itself."""
         self._done.add(request)
         body, behind = parse_statements(request.edit.content, self._style, block_indent)
+        above, own = _split_own(lines)
+        lines = [*above, *(line for line in own if _is_kept(line, request))]
         tail = _tail_of(old)
         comment = tail.end.comment if tail.end is not None else None
         below = comments_in(*tail.footers)
@@ -309,6 +311,11 @@ def _statements(body: Sequence[cst.CSTNode]) -> list[Statement]:
             raise RewriteError("the file holds something that is no statement")
         found.append(node)
     return found
+
+
+def _is_kept(line: cst.EmptyLine, request: Request) -> bool:
+    """Whether a comment line above a statement stays there; the new code may have it already."""
+    return line.comment is None or request.keeps(line.comment.value)
 
 
 def _split_own(lines: Sequence[cst.EmptyLine]) -> tuple[Lines, Lines]:

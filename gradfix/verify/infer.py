@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from gradfix.verify.drive import (
     Drive,
@@ -84,6 +85,9 @@ def inferred(
             if made.kwargs is not None:  # names of another scope say nothing about the class
                 miss.note(f"{made.text} raises {describe(error)}", made)
             todo = _repaired(cls, made, error) + todo
+            continue
+        if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
+            miss.note(f"{made.text} has a Parameter without elements", made)
             continue
         calls = _Calls(made, module, offer, seed, deadline)
         yield from calls.drives()

@@ -260,8 +260,8 @@ class Tracer(TorchFunctionMode):
             seen = key in family or id(other._base) in family - {id(None)}
             live = tracked and seen and other.requires_grad
             if other.requires_grad and not live:
-                call.leaf_write = call.leaf_write or other.is_leaf
-                call.hidden_write = call.hidden_write or not other.is_leaf
+                call.leaf_write = call.leaf_write or _belongs_to_leaf(other)
+                call.hidden_write = call.hidden_write or not _belongs_to_leaf(other)
             self.graph.connect(old, new, call, other.requires_grad)
             for source, required in requires.items():
                 if source != old:
@@ -323,6 +323,14 @@ def _only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> 
 
 def _version(tensor: torch.Tensor) -> int:
     return -1 if tensor.is_inference() else int(tensor._version)
+
+
+def _belongs_to_leaf(tensor: torch.Tensor) -> bool:
+    """Whether autograd has nothing recorded that a write into this tensor could falsify."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:  # a view made under no_grad of a leaf that was written to since
+        return True
 
 
 def _signs(name: str, arguments: Any) -> tuple[int, ...]:

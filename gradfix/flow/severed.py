@@ -64,10 +64,11 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
     if not cuts:
         return
     flow.complete()
-    safe = delivered(flow) | _updated_by_hand(flow)
+    # By the place that makes them: a function is interpreted again for whoever calls it.
+    safe = {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
     seen: set[ast.AST] = set()
     for value, leaves in cuts:
-        lost = leaves - safe
+        lost = frozenset(leaf for leaf in leaves if leaf.node not in safe)
         assert value.node is not None
         if not lost or value.node in seen or _in_initialiser(flow, value.node):
             continue

@@ -50,6 +50,7 @@ exit $?
 _UNSHARE = ("unshare", "-r", "-n", "-p", "-m", "-f", "--kill-child", "sh", "-c")
 _MARK = "GRADFIX_VERIFY_CHILD"
 _TAIL = 4000
+_STARTUP = 120.0
 _LOST = "closed gradfix's result channel"
 _SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
@@ -207,7 +208,8 @@ class _Ear:
 def _listen(child: subprocess.Popen[bytes], result_fd: int, token: str, timeout: float) -> ChildRun:
     assert child.stdout is not None
     ear, output_fd = _Ear(token), child.stdout.fileno()
-    deadline = time.monotonic() + timeout
+    # Until the first message only torch is being imported, which is nobody's fault.
+    deadline = time.monotonic() + max(timeout, _STARTUP)
     with selectors.DefaultSelector() as selector:
         for fd in (result_fd, output_fd):
             os.set_blocking(fd, False)

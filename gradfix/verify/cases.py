@@ -20,8 +20,6 @@ from torch import nn
 
 from gradfix.verify.drive import Drive, DriveError, Maker, Prepared, describe
 
-CASES_NAME = "gradfix_cases.py"
-
 
 def cases_module(path: Path | None) -> ModuleType | None:
     """The user's cases file, imported; None without one. Raises DriveError when it fails."""

@@ -45,7 +45,6 @@ class Call:
     leaf_write: bool = False
     integer: bool = False
     scalar: bool = False
-    weak: bool = False
     signs: tuple[int, ...] = ()
 
 

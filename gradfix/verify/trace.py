@@ -146,7 +146,7 @@ class Tracer(TorchFunctionMode):
 
     def _explain(self, tensor: torch.Tensor, node: int, relatives: list[int]) -> None:
         """Join a tensor of unseen origin to the values it was made of, if they can be told."""
-        call = self._call("constant", weak=not relatives)
+        call = self._call("constant")
         for source in relatives:
             self.graph.connect(source, node, call, False)
         if not relatives and tensor.is_floating_point() and 0 < tensor.numel() <= 64:
@@ -155,7 +155,7 @@ class Tracer(TorchFunctionMode):
                 if source_node is not None:
                     self.graph.connect(source_node, node, call, False)
 
-    def _call(self, name: str, *, weak: bool = False) -> Call:
+    def _call(self, name: str) -> Call:
         call = Call(
             len(self.graph.calls),
             name,
@@ -163,7 +163,6 @@ class Tracer(TorchFunctionMode):
             self.phase,
             torch.is_grad_enabled(),
             torch.is_inference_mode_enabled(),
-            weak=weak,
         )
         self.graph.calls.append(call)
         return call

@@ -80,10 +80,11 @@ def write(folder: Path, text: str) -> Path:
 def survived(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
     """All of them, a few at a time: most only wait for the clock."""
 
+    folders = {name: tmp_path_factory.mktemp(name) for name in IN_FORWARD}
+
     def survive(name: str) -> Results:
-        folder = tmp_path_factory.mktemp(name)
         text = HEAD + BAD.format(body=IN_FORWARD[name][0])
-        return results_of(write(folder, text), settings=QUICK)
+        return results_of(write(folders[name], text), settings=QUICK)
 
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(IN_FORWARD, pool.map(survive, IN_FORWARD), strict=True))

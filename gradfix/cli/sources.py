@@ -12,8 +12,10 @@ import click
 
 from gradfix import batch, files
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
+from gradfix.cli.flow_view import explain_line
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
+from gradfix.errors import GradfixError
 from gradfix.report import Run, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
@@ -21,11 +23,19 @@ from gradfix.report.diff import unified
 
 @click.command()
 @source_options
+@click.option("--explain-flow", metavar="FILE:LINE",
+              help="Show what the analysis knows at a line, instead of findings.")  # fmt: skip
 def check(paths: tuple[str, ...], **options: Any) -> int:
     """Report what keeps gradients from arriving. Changes nothing, and never imports torch.
 
     PATHS are files and folders, `-` is standard input; without any, the current folder.
     """
+    place = options.pop("explain_flow")
+    if place is not None:
+        if paths:
+            raise GradfixError("--explain-flow FILE:LINE goes with no other path")
+        click.echo(explain_line(place), nl=False)
+        return OK
     return _Command(paths, options, Run()).execute()
 
 

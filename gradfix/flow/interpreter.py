@@ -55,6 +55,8 @@ class Interpreter(Expressions):
     def execute(self, statement: ast.stmt) -> None:
         """Execute one statement."""
         outer, self.statement = self.statement, statement
+        if self.loud:
+            self.flow.modes[statement] = self.state.mode
         method = _STATEMENTS.get(type(statement))
         if method is not None:
             path = self.path
@@ -246,6 +248,7 @@ class Interpreter(Expressions):
         elif isinstance(target, ast.Attribute) and (path := dotted(target)) in self.state.env:
             binding = self.state.env[path]
             self.state.env[path] = Binding(binding.definitions, result)
+            self.note(target, result)
 
     def _expression(self, node: ast.Expr) -> None:
         self.eval(node.value)

@@ -70,6 +70,7 @@ class ModuleFlow:
         self.events: dict[type, list[object]] = {}
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
+        self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.shared_names: set[str] = set()

@@ -186,7 +186,8 @@ class StaleOptimizer(Codemod):
             why_not = f"`next({name})` needs the generator"
         else:
             text = flow.source_of(statement.value)
-            text = f"list{text}" if text.startswith("(") else f"list({text})"
+            bare = isinstance(statement.value, ast.GeneratorExp)
+            text = f"list{text}" if bare else f"list({text})"
             edit = Edit(EditKind.REPLACE, flow.span(statement.value), text)
             fix = self.fix(Safety.SAFE if safe else Safety.UNSAFE, "keep a list", edit)
         return self.finding(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import is_initialiser
+from gradfix.flow.leaf_aliases import mistaken_copies
 from gradfix.flow.queries import (
     OPERATORS,
     bracketed,
@@ -77,9 +78,10 @@ class InplaceOnLeaf(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every recorded in-place write to a leaf."""
         buffers: set[ast.AST] = set()
+        copies = [write for *_, writes in mistaken_copies(flow) for write in writes]
         for write in flow.all(Write):
             leaf = _leaf_written(write) or _leaf_passed(flow, write)
-            if leaf is None or is_meant_to_raise(flow, write.node):
+            if leaf is None or write in copies or is_meant_to_raise(flow, write.node):
                 continue
             definition = _definition(write)
             collects = definition is not None and _only_collects(flow, write, definition)

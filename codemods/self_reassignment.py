@@ -6,19 +6,22 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.classes import is_module
 from gradfix.flow.queries import (
     CASTS,
     VIEWS,
     captured,
     fresh_name,
+    is_meant_to_raise,
     leaf_uses,
     occurrences,
     reaching,
+    uses_of,
 )
-from gradfix.flow.state import Definition, Scope
-from gradfix.flow.values import Certainty, Role
+from gradfix.flow.state import AttributeStore, Definition, Scope
+from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 
 
@@ -76,6 +79,7 @@ class SelfReassignment(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every rebinding of a leaf whose name is later used as the leaf."""
+        yield from self._attributes(flow)
         meant = {use.base: use for _, use in leaf_uses(flow)}
         done: set[Definition] = set()
         for scope in flow.scopes:
@@ -86,6 +90,51 @@ class SelfReassignment(Codemod):
                     if web.meant:
                         use = meant[min(web.meant, key=flow.span)]
                         yield self._report(flow, web, use.node, use.why)
+
+    def _attributes(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """``self.w = self.w.clamp()`` in a Module: the attribute takes only Parameters."""
+        for store in flow.all(AttributeStore):
+            facts = flow.class_facts(store.scope.class_node)
+            if facts is None or store.scope.name == "__init__" or not is_module(flow, store.owner):
+                continue
+            bound = facts.constructed.get(store.name, [])
+            value = store.value
+            if not bound or value.parameter:
+                continue
+            if not all(made.is_leaf and made.parameter for made in bound):
+                continue
+            if value.is_tracked and not is_meant_to_raise(flow, store.node):
+                yield self._attribute(flow, store, bound[0])
+
+    def _attribute(self, flow: ModuleFlow, store: AttributeStore, leaf: Value) -> Finding:
+        fix, why_not = None, None
+        try:
+            fix = self._local(flow, store)
+        except NotFixable as reason:
+            why_not = str(reason)
+        because = [flow.note(store.node, "a plain tensor is assigned here; this raises TypeError")]
+        if isinstance(leaf.node, ast.expr):
+            because.insert(0, flow.note(leaf.node, "the attribute is registered as a Parameter"))
+        return self.finding(
+            flow.span(store.statement),
+            f"`{flow.source_of(store.node)}` is a Parameter; no other tensor can take its place",
+            because=tuple(because),
+            help="give the computed value a name of its own",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    def _local(self, flow: ModuleFlow, store: AttributeStore) -> Fix:
+        scope, statement = store.scope, store.statement
+        if not isinstance(statement, ast.Assign) or statement.targets != [store.node]:
+            raise NotFixable("the assignment has several targets")
+        (definition,) = [d for d in scope.definitions if d.node is store.node]
+        uses = uses_of(scope, definition)
+        if any(reaching(scope, use) != {definition} for use in uses) or definition.loops:
+            raise NotFixable("the Parameter and the value meet after a branch or in a loop")
+        new = fresh_name(flow, f"{store.name}_{_SUFFIX.get(store.value.op, store.value.op)}")
+        edits = [Edit(EditKind.REPLACE, flow.span(node), new) for node in (store.node, *uses)]
+        return self.fix(Safety.SAFE, f"name the value {new}", *edits)
 
     def _report(self, flow: ModuleFlow, web: _Web, used: ast.AST, why: str) -> Finding:
         name = web.name

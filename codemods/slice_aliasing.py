@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.classes import is_initialiser
-from gradfix.flow.queries import bracketed, captured, reaching, uses_of
-from gradfix.flow.state import AttributeStore, Definition, GradMode, Scope, Write
-from gradfix.flow.values import Certainty, Role, Value
+from gradfix.flow.leaf_aliases import mistaken_copies
+from gradfix.flow.queries import bracketed
+from gradfix.flow.state import AttributeStore, Definition, Scope, Write
+from gradfix.flow.values import Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -74,19 +74,8 @@ class SliceAliasing(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every alias of a leaf's memory that is written in place and then read."""
-        for scope in flow.scopes:
-            for definition in list(scope.definitions):
-                source = _aliases_leaf(flow, definition)
-                if source is None:
-                    continue
-                writes = [
-                    w
-                    for w in flow.all(Write)
-                    if w.scope is scope and _is_write_through(scope, definition, w)
-                ]
-                if not writes or _deliberate(flow, scope, definition, writes):
-                    continue
-                yield self._report(flow, scope, definition, source, writes)
+        for scope, definition, source, writes in mistaken_copies(flow):
+            yield self._report(flow, scope, definition, source, writes)
         yield from self._shared(flow)
 
     def _shared(self, flow: ModuleFlow) -> Iterator[Finding]:
@@ -145,103 +134,3 @@ class SliceAliasing(Codemod):
             raise NotFixable(f"`{definition.name}` can be looked up by its name")
         text = f"{bracketed(flow.source_of(alias), alias)}.clone()"
         return self.fix(safety, "take a copy", Edit(EditKind.REPLACE, flow.span(alias), text))
-
-
-def _aliases_leaf(flow: ModuleFlow, definition: Definition) -> Value | None:
-    """The leaf whose memory the definition's value shares, if it certainly does."""
-    statement, value = definition.statement, definition.value
-    if definition.how != "assign" or not isinstance(statement, ast.Assign) or not value.is_tensor:
-        return None
-    if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
-        return None
-    value = flow.value(statement.value)
-    if (
-        not value.view
-        or value.storage is None
-        or value.op in ("join", "write")
-        or value.role & Role.LEAF
-    ):
-        return None
-    source = value
-    while source.view and source.inputs:
-        source = source.inputs[0]
-    if source.storages != value.storages:
-        return None
-    return source if source.is_leaf or _is_attribute_of_argument(flow, source, value) else None
-
-
-def _is_attribute_of_argument(flow: ModuleFlow, source: Value, alias: Value) -> bool:
-    """``layer.weight.detach()``: the memory belongs to an object that outlives the function."""
-    return (
-        alias.op in ("data", "detach")
-        and isinstance(source.node, ast.Attribute)
-        and source.needs_grad is Certainty.MAYBE
-        and source.node.attr != "grad"
-    )
-
-
-def _is_write_through(scope: Scope, definition: Definition, write: Write) -> bool:
-    base: ast.AST = write.base
-    while isinstance(base, (ast.Attribute, ast.Subscript)):
-        base = base.value
-    return (
-        isinstance(base, ast.Name)
-        and reaching(scope, base) == {definition}
-        and (
-            write.target.storages == definition.value.storages
-            or write.target.needs_grad is Certainty.NO
-        )
-    )
-
-
-def _deliberate(
-    flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]
-) -> bool:
-    """Whether the write is meant to reach the leaf."""
-    if any(write.mode is not GradMode.ON for write in writes) or is_initialiser(scope.name):
-        return True
-    if (
-        isinstance(definition.statement, ast.Assign)
-        and flow.value(definition.statement.value).op == "data"
-    ):
-        if any(w.value is not None and _comes_from_grad(w.value) for w in writes):
-            return True  # a hand-written update
-    if definition.value.op in ("data", "detach") and not _goes_on(flow, scope, definition, writes):
-        return True  # the alias serves only to write through it
-    return not _is_read(flow, scope, definition, writes)
-
-
-def _goes_on(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
-    """Whether what was written is also the result: it is computed with or returned afterwards."""
-    first = min(flow.span(write.node) for write in writes)
-    written = {base for write in writes for base in ast.walk(write.statement)}
-    for node in uses_of(scope, definition):
-        around = flow.enclosing(node, ast.Return)
-        handed_out = around is not None or not scope.is_function
-        if node not in written and handed_out and flow.span(node) > first:
-            return True
-    return False
-
-
-def _comes_from_grad(value: Value) -> bool:
-    stack, seen = [value], set()
-    while stack:
-        at = stack.pop()
-        if at.op == "grad":
-            return True
-        if id(at) not in seen:
-            seen.add(id(at))
-            stack += at.inputs
-    return False
-
-
-def _is_read(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
-    """Whether the alias is used for its value after the first write, not only written to."""
-    written = {base for write in writes for base in ast.walk(write.statement)}
-    first = min(flow.span(write.node) for write in writes)
-    for node in uses_of(scope, definition):
-        if node not in written and flow.span(node) > first:
-            return True
-    if not scope.is_function and definition.value.is_tracked:
-        return True  # a module-level name is there for others to read
-    return captured(flow, scope, definition.name) is not None

@@ -219,7 +219,7 @@ def _outermost(flow: ModuleFlow, node: ast.expr) -> ast.expr:
         if isinstance(parent, ast.Attribute) and parent.value is top:
             grand = flow.parents.get(parent)
             step = grand if isinstance(grand, ast.Call) and grand.func is parent else None
-        elif isinstance(parent, ast.BinOp):
+        elif isinstance(parent, (ast.BinOp, ast.UnaryOp)):
             step = parent
         elif isinstance(parent, ast.Call) and parent.args and parent.args[0] is top:
             step = parent if flow.value(parent).op == flow.value(parent).name else None
@@ -299,7 +299,9 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
 
 
 def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:
-    """The source of a factory call without its ``requires_grad=`` argument."""
+    """The source of a factory call without its ``requires_grad=`` or ``.requires_grad_()``."""
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
+        return flow.source_of(call.func.value)
     if any(keyword.arg is None for keyword in call.keywords):
         raise NotFixable("the keyword arguments of the factory are not visible")
     arguments = [flow.source_of(argument) for argument in call.args]

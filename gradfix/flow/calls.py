@@ -355,7 +355,7 @@ class Calls(TensorOps):
         key = next((a.value.const for a in arguments if a.keyword in (None, "name")), None)
         facts = classes.facts_of(self.flow, receiver)
         if facts is not None and isinstance(key, str) and len(arguments) > 1 and self.loud:
-            facts.assigned.setdefault(key, []).append(arguments[1].value)
+            classes.bind_attribute(facts, self.scope.name, key, arguments[1].value)
             self.state.env.pop(f"self.{key}", None)
         return foreign(node, "constant")
 

@@ -44,6 +44,7 @@ class ClassFacts:
     properties: set[str] = field(default_factory=set)
     bases: list[Value] = field(default_factory=list)
     assigned: dict[str, list[Value]] = field(default_factory=dict)
+    constructed: dict[str, list[Value]] = field(default_factory=dict)  # those of __init__
     written: dict[str, int] = field(default_factory=dict)
     instance: Value | None = None
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
@@ -75,6 +76,13 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
             stack += getattr(statement, name, ())
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             stack += part.body
+
+
+def bind_attribute(facts: ClassFacts, scope: str, name: str, value: Value) -> None:
+    """Note that a method binds ``self.name``."""
+    facts.assigned.setdefault(name, []).append(value)
+    if scope == "__init__":
+        facts.constructed.setdefault(name, []).append(value)
 
 
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
@@ -190,8 +198,14 @@ def attribute(
         if name in entry.methods:
             return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
         flow.construct(entry.node)
-        values += entry.assigned.get(name, ())
-        if entry.written.get(name, 0) > len(entry.assigned.get(name, ())):
+        bound = entry.assigned.get(name, [])
+        made = entry.constructed.get(name, [])
+        if made and all(v.is_leaf and v.parameter for v in made) and is_module(flow, owner):
+            # A registered name takes nothing but Parameters: anything else raises TypeError.
+            values += [value for value in bound if value.parameter]
+            continue
+        values += bound
+        if entry.written.get(name, 0) > len(bound):
             # Some assignment has not been evaluated (yet): what it binds is not known.
             values.append(unknown(node))
     if facts.dynamic:

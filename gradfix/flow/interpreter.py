@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gradfix.flow import classes
 from gradfix.flow.calls import mode_of
 from gradfix.flow.expressions import Expressions, dotted, operator_name
 from gradfix.flow.state import (
@@ -156,7 +157,7 @@ class Interpreter(Expressions):
             if base.kind is Kind.INSTANCE and self.loud and base is self.flow.self_of(self.scope):
                 facts = self.flow.class_facts(self.scope.class_node)
                 if facts is not None:
-                    facts.assigned.setdefault(target.attr, []).append(value)
+                    classes.bind_attribute(facts, self.scope.name, target.attr, value)
 
     def _store_item(self, target: ast.Subscript, value: Value) -> None:
         base = self.eval(target.value)

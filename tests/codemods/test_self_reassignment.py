@@ -226,6 +226,34 @@ def fit():
 	w_scaled.sum().backward()
 	return w.grad
 grad = fit()
+=== a Parameter's attribute | raises
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        self.alpha = self.alpha.clamp(0, 2)
+        return x * self.alpha
+
+gate = Gate()
+loss = gate(torch.ones(2)).sum()
+loss.backward()
+grad = gate.alpha.grad
+--->
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        alpha_clamped = self.alpha.clamp(0, 2)
+        return x * alpha_clamped
+
+gate = Gate()
+loss = gate(torch.ones(2)).sum()
+loss.backward()
+grad = gate.alpha.grad
 """)
 
 

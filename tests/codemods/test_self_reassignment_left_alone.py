@@ -266,6 +266,52 @@ for x in [torch.ones(2), torch.zeros(2)]:
     x = x.requires_grad_()
     x.pow(2).sum().backward()
     assert x.grad is not None
+=== an attribute that is no Parameter
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.state = torch.zeros(2)
+
+    def forward(self, x):
+        self.state = self.state + (x * self.scale).detach()
+        self.last = x * self.scale
+        return self.last
+
+Gate()(torch.ones(2)).sum().backward()
+=== an attribute that is a Parameter only sometimes
+class Book(nn.Module):
+    def __init__(self, learnable):
+        super().__init__()
+        if learnable:
+            self.embed = nn.Parameter(torch.ones(2))
+        else:
+            self.register_buffer("embed", torch.ones(2))
+
+    def update(self):
+        self.embed = self.embed * 0.9
+
+Book(False).update()
+=== an attribute gets a new Parameter
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def reset(self):
+        self.scale = nn.Parameter(self.scale.detach() * 0)
+
+Gate().reset()
+=== the attribute of a class that is no Module
+class Fit:
+    def __init__(self):
+        self.w = nn.Parameter(torch.ones(2))
+
+    def shrink(self):
+        self.w = self.w * 0.5
+        return self.w
+
+Fit().shrink()
 """)
 
 

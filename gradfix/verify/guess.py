@@ -5,6 +5,8 @@ A guess is only a start: `repair` mends it from the error text when the call doe
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import inspect
 import itertools
 from collections.abc import Iterator
@@ -48,6 +50,7 @@ class Spec:
 _NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
     (("head", "nhead"), 2),
+    (("embd", "embed", "hidden", "dim", "model"), 8),
     (("kernel", "ksize", "window", "patch"), 3),
     (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale"), 1),
     (("padding",), 0),
@@ -61,6 +64,12 @@ _NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
 def constructor_values(parameter: inspect.Parameter) -> list[Any]:
     """Candidate values for one required constructor argument, most likely first."""
     name, kind = parameter.name.lower(), _annotation(parameter)
+    settings: Any = parameter.annotation
+    if inspect.isclass(settings) and dataclasses.is_dataclass(settings):
+        with contextlib.suppress(TypeError):  # fields without defaults: made up like the rest
+            return [settings()]
+    if name in ("config", "cfg", "args", "opt", "hparams", "params"):
+        return [MadeUp()]
     if kind == "bool" or name.startswith(("use_", "is_", "bidirectional", "bias")):
         return [False, True]
     if kind == "str" or name.endswith(("_type", "mode", "name", "activation")):
@@ -81,6 +90,21 @@ def constructor_values(parameter: inspect.Parameter) -> list[Any]:
         if any(word in name for word in words):
             return [value, 8]
     return [8]
+
+
+class MadeUp:
+    """Stands in for a configuration: every attribute read is made up from its name, and kept."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self.__dict__[name] = constructor_values(made)[0]
+        return self.__dict__[name]
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"types.SimpleNamespace({inside})"
 
 
 def _annotation(parameter: inspect.Parameter) -> str:
@@ -130,6 +154,8 @@ def repaired_constructor(
         found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
         found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
+    if "'int' object has no attribute" in text:
+        found += [{**kwargs, name: MadeUp()} for name in numbers]
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
     if "divisible" in text:

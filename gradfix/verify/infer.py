@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -89,6 +90,8 @@ def inferred(
         if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
             miss.note(f"{made.text} has a Parameter without elements", made)
             continue
+        if made.kwargs is not None:  # a made-up configuration knows only now what it was asked for
+            made = replace(made, text=_call(cls, made.kwargs))
         calls = _Calls(made, module, offer, seed, deadline)
         yield from calls.drives()
         if calls.ran:
@@ -105,7 +108,13 @@ def _build(made: Maker) -> Prepared:
 
 def maker(cls: type[nn.Module], kwargs: dict[str, Any]) -> Maker:
     """The construction with these keyword arguments."""
-    return Maker(_call(cls, kwargs), lambda: cls(**kwargs), kwargs)
+
+    def build() -> nn.Module:
+        # A module among the arguments is changed by use; every build gets its own.
+        fresh = {k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in kwargs.items()}
+        return cls(**fresh)
+
+    return Maker(_call(cls, kwargs), build, kwargs)
 
 
 def _repaired(cls: type[nn.Module], made: Maker, error: Exception) -> list[Maker]:

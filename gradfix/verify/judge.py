@@ -22,6 +22,7 @@ class Context:
     places: Places
     chosen_by_user: bool
     attributes_read: frozenset[str]
+    own_backward: str | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +103,11 @@ class Judge:
         cuts = graph.cuts(nodes, run.roots)
         if cuts:
             blames = lines.cut_blames(graph, cuts, places)
+            if self.context.own_backward:
+                message = (
+                    f"no gradient arrives; {self.context.own_backward} may compute it: intended?"
+                )
+                return self._result(name, parameter, "inconclusive", message, blames)
             verdict = "escaped" if {b.code for b in blames} == {"GF305"} else "severed"
             return self._result(name, parameter, verdict, "no gradient arrives", blames)
         spread = graph.spread(nodes)

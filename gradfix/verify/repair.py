@@ -9,6 +9,7 @@ from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
 
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
+_VIEW = re.compile(r"shape '\[.*\]' is invalid for input of size")
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
@@ -35,6 +36,10 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
+    if _VIEW.search(text):
+        for i, spec in enumerate(specs):
+            if len(spec.shape) == 4:
+                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (28, 32, 64, 224)]
     if match := _MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)

@@ -132,7 +132,8 @@ class Subject:
             raise DriveError(f"{drive.text} raises {describe(run.forward_error)}", case)
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")
-        context = Context(self.places, chosen, frozenset(self.job["attributes_read"]))
+        read = frozenset(self.job["attributes_read"])
+        context = Context(self.places, chosen, read, _own_backward(run.module))
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
         return judge.verdicts()
@@ -151,6 +152,17 @@ class Subject:
             return found, None
         except NumericError as error:
             return None, str(error)
+
+
+def _own_backward(module: nn.Module) -> str | None:
+    """A method by which a part of the module computes gradients by hand, as reversible nets do."""
+    for part in module.modules():
+        cls = type(part)
+        if not cls.__module__.startswith("torch."):
+            for name, value in vars(cls).items():
+                if "backward" in name and callable(value):
+                    return f"{cls.__name__}.{name}"
+    return None
 
 
 def _reason(parameters: tuple[ParameterResult, ...]) -> str | None:

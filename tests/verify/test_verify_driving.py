@@ -249,3 +249,63 @@ def test_a_bug_of_ours_is_an_error_and_the_rest_goes_on(
     [failure] = report.failures
     assert failure.message == "internal error while verifying Bad: AssertionError: planted"
     assert "planted" in report.tracebacks[0]
+
+
+HARDER = '''
+import torch
+from dataclasses import dataclass
+from torch import nn
+
+class Configured(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.emb = nn.Embedding(config.vocab_size, config.n_embd)
+        self.head = nn.Linear(config.n_embd, config.vocab_size)
+    def forward(self, idx):
+        return self.head(self.emb(idx))
+
+@dataclass
+class Settings:
+    width: int = 6
+
+class WithSettings(nn.Module):
+    def __init__(self, settings: Settings):
+        super().__init__()
+        self.lin = nn.Linear(settings.width, 2)
+    def forward(self, x):
+        return self.lin(x)
+
+class Flattening(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 5)
+        self.head = nn.Linear(288, 3)
+    def forward(self, x):
+        x = torch.max_pool2d(torch.relu(self.conv(x)), 2)
+        return self.head(x.view(-1, 288))
+
+class Reversible(nn.Module):
+    """Computes its own gradients, block by block."""
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+    def forward(self, x):
+        with torch.no_grad():
+            return x + self.lin(x)
+    def backward_pass(self, y, dy):
+        return y, dy
+'''
+
+
+def test_configurations_images_and_hand_made_backward(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(HARDER)
+    found = results_of(path)
+    assert {n: r.status for n, r in found.items()} == {
+        "Configured": "passed",
+        "WithSettings": "passed",
+        "Flattening": "passed",
+        "Reversible": "not_verified",
+    }
+    assert "Reversible.backward_pass may compute it: intended?" in str(found["Reversible"].reason)
+    assert "types.SimpleNamespace(vocab_size=16, n_embd=8)" in str(found["Configured"].call)

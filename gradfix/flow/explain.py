@@ -198,11 +198,8 @@ class _Words:
         if value.storages == {SOMEWHERE}:
             return "memory?"
         names = {self._storages.get(s, _line(s.node)) for s in value.storages if s.node is not None}
-        mine = {
-            name
-            for name in names
-            if name == subject or (not value.view and name == _line(value.node))
-        }
+        fresh = {_line(s.node) for s in value.storages if s.node is value.node is not None}
+        mine = names & {subject, *fresh}
         others = sorted(names - mine)
         if SOMEWHERE in value.storages:
             others.append("something else")

@@ -1,0 +1,252 @@
+"""Plain lists and dicts that are attributes of Modules: what they hold, and what is done with them.
+
+Terms: a *fill* puts an element in (``append``, ``d[key] = value``, ``+=``); a *read* is every other
+use of the attribute.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gradfix.flow import classes
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import captured, reaching, uses_of
+from gradfix.flow.state import AttributeStore
+from gradfix.flow.values import Kind
+
+
+@dataclass(eq=False, slots=True)
+class Container:
+    """One plain container attribute of a Module class.
+
+    ``unseen`` says why some of the contents are not known; ``repeated`` that one object is put in
+    several times (``[block] * n``).
+    """
+
+    store: AttributeStore
+    facts: classes.ClassFacts
+    node: ast.expr
+    mapping: bool
+    elements: list[ast.expr] = field(default_factory=list)
+    keys: list[ast.expr] = field(default_factory=list)
+    reads: list[ast.Attribute] = field(default_factory=list)
+    unseen: str = ""
+    repeated: bool = False
+    filled: bool = False
+
+    @property
+    def name(self) -> str:
+        """The attribute's name."""
+        return self.store.name
+
+
+def containers(flow: ModuleFlow) -> Iterator[Container]:
+    """Every plain container that a method of a class binds to an attribute of a Module."""
+    for store in flow.all(AttributeStore):
+        if store.value.kind not in (Kind.SEQUENCE, Kind.DICT) or not is_own_store(flow, store):
+            continue
+        facts = flow.class_facts(store.scope.class_node)
+        node = stored(store)
+        if facts is None or node is None or store.value.name not in ("list", "tuple", "dict"):
+            continue
+        found = Container(store, facts, node, store.value.kind is Kind.DICT)
+        _contents(flow, found, node)
+        for use in attribute_nodes(flow, facts, store.name):
+            if use is not store.node:
+                _classify(flow, found, use)
+        yield found
+
+
+def is_own_store(flow: ModuleFlow, store: AttributeStore) -> bool:
+    """Whether a store binds an attribute of ``self`` in a class that certainly is a Module."""
+    return (
+        store.scope.class_node is not None
+        and store.owner is flow.self_of(store.scope)
+        and classes.is_module(flow, store.owner)
+    )
+
+
+def stored(store: AttributeStore) -> ast.expr | None:
+    """The expression of ``self.name = expression``; None for any other form."""
+    statement = store.statement
+    if isinstance(statement, ast.Assign) and statement.targets == [store.node]:
+        return statement.value
+    if isinstance(statement, ast.AnnAssign) and statement.target is store.node:
+        return statement.value
+    return None
+
+
+def attribute_nodes(
+    flow: ModuleFlow, facts: classes.ClassFacts, name: str
+) -> Iterator[ast.Attribute]:
+    """Every ``.name`` in the file that can mean this class's attribute."""
+    others = _other_selves(flow, facts)
+    for node in ast.walk(flow.tree):
+        if isinstance(node, ast.Attribute) and node.attr == name and node not in others:
+            owner = flow.value(node.value)
+            if owner.kind in (Kind.UNKNOWN, Kind.INSTANCE) and not (
+                owner.kind is Kind.INSTANCE and _is_foreign(flow, facts, owner.definition)
+            ):
+                yield node
+
+
+def _other_selves(flow: ModuleFlow, facts: classes.ClassFacts) -> set[ast.AST]:
+    """The attributes of ``self`` in classes that have nothing to do with this one."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(flow.tree):
+        if isinstance(node, ast.ClassDef) and _is_foreign(flow, facts, node):
+            found |= {
+                part
+                for part in ast.walk(node)
+                if isinstance(part, ast.Attribute)
+                and isinstance(part.value, ast.Name)
+                and part.value.id == "self"
+            }
+    return found
+
+
+def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | None) -> bool:
+    """Whether a class of this file is neither a base nor a child of the given one."""
+    other = flow.class_facts(node)
+    if other is None:
+        return False
+    return facts not in classes.lineage(flow, other) and other not in classes.lineage(flow, facts)
+
+
+# -- contents -----------------------------------------------------------------------------------
+
+
+def _contents(flow: ModuleFlow, found: Container, node: ast.expr) -> None:
+    """Add what an expression puts into the container."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        for item in node.elts:
+            if isinstance(item, ast.Starred):
+                _contents(flow, found, item.value)
+            else:
+                found.elements.append(item)
+    elif isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+        found.elements.append(node.elt)
+        found.filled = True
+    elif isinstance(node, ast.DictComp):
+        found.keys.append(node.key)
+        found.elements.append(node.value)
+        found.filled = True
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                _contents(flow, found, value)
+            else:
+                found.keys.append(key)
+                found.elements.append(value)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        _contents(flow, found, node.left)
+        _contents(flow, found, node.right)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        found.repeated = True
+        _contents(flow, found, node.left)
+    elif isinstance(node, ast.Call):
+        _called(flow, found, node)
+    elif isinstance(node, ast.Name):
+        _local(flow, found, node)
+    else:
+        found.unseen = "it is not known what all of the elements are"
+
+
+def _called(flow: ModuleFlow, found: Container, node: ast.Call) -> None:
+    """``list()``, ``dict(a=x)``, ``list(x for ...)``."""
+    function = flow.value(node.func)
+    plain = function.kind is Kind.REFERENCE and function.name in (
+        "builtins.list", "builtins.dict", "builtins.tuple",
+    )  # fmt: skip
+    if not plain or any(k.arg is None for k in node.keywords) or len(node.args) > 1:
+        found.unseen = "it is not known what all of the elements are"
+        return
+    for argument in node.args:
+        _contents(flow, found, argument)
+    for keyword in node.keywords:
+        found.keys.append(ast.Constant(keyword.arg))
+        found.elements.append(keyword.value)
+
+
+def _local(flow: ModuleFlow, found: Container, node: ast.Name) -> None:
+    """A list that was built under a local name."""
+    scope = found.store.scope
+    definitions = reaching(scope, node)
+    unknown = "it is not known what all of the elements are"
+    if len(definitions) != 1 or captured(flow, scope, node.id) is not None:
+        found.unseen = unknown
+        return
+    (definition,) = definitions
+    statement = definition.statement
+    if not isinstance(statement, ast.Assign) or statement.targets != [definition.node]:
+        found.unseen = unknown
+        return
+    if isinstance(statement.value, ast.Name):
+        found.unseen = unknown
+        return
+    _contents(flow, found, statement.value)
+    for use in uses_of(scope, definition):
+        if use is node:
+            continue
+        if flow.span(use) > flow.span(node):
+            found.unseen = f"`{node.id}` is used after it was stored"
+        elif not _fill(flow, found, use) and not _only_looks(flow, use):
+            found.unseen = f"it is not known what else is done with `{node.id}`"
+
+
+def _only_looks(flow: ModuleFlow, use: ast.AST) -> bool:
+    """Whether a use of a local list reads its length or one element."""
+    parent = flow.parents.get(use)
+    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name):
+        return parent.func.id == "len"
+    return isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Load)
+
+
+# -- fills and reads ----------------------------------------------------------------------------
+
+
+def _classify(flow: ModuleFlow, found: Container, use: ast.Attribute) -> None:
+    if _fill(flow, found, use):
+        return
+    if isinstance(use.ctx, ast.Load):
+        found.reads.append(use)
+    else:
+        found.unseen = "the attribute is assigned in several places"
+
+
+def _fill(flow: ModuleFlow, found: Container, use: ast.AST) -> bool:
+    """Add the elements that this use of the container puts into it; whether it does so."""
+    parent = flow.parents.get(use)
+    if isinstance(parent, ast.AugAssign) and parent.target is use:
+        if not isinstance(parent.op, ast.Add) or isinstance(found.node, ast.Tuple):
+            return False
+        found.filled = True
+        _contents(flow, found, parent.value)
+        return True
+    if isinstance(parent, ast.Subscript) and parent.value is use:
+        statement = flow.parents.get(parent)
+        if not isinstance(statement, ast.Assign) or parent not in statement.targets:
+            return False
+        found.filled = True
+        found.elements.append(statement.value)
+        if found.mapping:
+            found.keys.append(parent.slice)
+        return True
+    call = flow.parents.get(parent) if isinstance(parent, ast.Attribute) else None
+    if not isinstance(call, ast.Call) or not isinstance(parent, ast.Attribute):
+        return False
+    if call.func is not parent or call.keywords:
+        return False
+    if not found.mapping and parent.attr == "append" and len(call.args) == 1:
+        found.elements.append(call.args[0])
+    elif not found.mapping and parent.attr == "insert" and len(call.args) == 2:
+        found.elements.append(call.args[1])
+        found.reads += [use] if isinstance(use, ast.Attribute) else []
+    elif parent.attr == ("update" if found.mapping else "extend") and len(call.args) == 1:
+        _contents(flow, found, call.args[0])
+    else:
+        return False
+    found.filled = True
+    return True

@@ -1,0 +1,340 @@
+"""GF304, GF305, GF306: what cuts a Parameter off for good, and the many cuts that are right."""
+
+from __future__ import annotations
+
+import pytest
+from harness import check_noop, check_reported, check_transformed, found, table
+from snippets import Case, cases
+
+CODES = ("GF304", "GF305", "GF306")
+
+CHANGE_304 = cases("""
+=== a weight used through .data | none unsafe
+class Affine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 2))
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return x @ self.weight.data + self.bias
+
+layer = Affine()
+out = layer(torch.ones(1, 2))
+out.sum().backward()
+grad = layer.weight.grad
+--->
+class Affine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 2))
+        self.bias = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+layer = Affine()
+out = layer(torch.ones(1, 2))
+out.sum().backward()
+grad = layer.weight.grad
+""")
+
+REPORT = cases("""
+=== GF304 an element is detached and written back
+raw = Parameter(torch.tensor([0.5, 0.8]))
+p = torch.stack([raw[0], raw[1], raw[0]]) * 2
+p[2] = (p[0] / p[1]).detach()
+p.sum().backward()
+reason: on purpose
+=== GF304 two layers behind a detach
+class Graph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.phi = nn.Linear(4, 3)
+        self.theta = nn.Linear(4, 3)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x):
+        near = torch.softmax(self.phi(x) @ self.theta(x).t(), dim=-1).detach()
+        return self.out(near @ x)
+reason: on purpose
+=== GF304 an encoder that its optimizer waits for
+class Agent:
+    def __init__(self):
+        self.encoder = nn.Linear(6, 3)
+        self.head = nn.Linear(3, 2)
+        self.opt = torch.optim.SGD(self.encoder.parameters(), lr=0.1)
+
+    def update(self, x, y):
+        with torch.no_grad():
+            h = self.encoder(x)
+        loss = nn.functional.mse_loss(self.head(h), y)
+        loss.backward()
+        self.opt.step()
+reason: on purpose
+=== GF305 sorted as Python numbers
+class Trimmed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.score = nn.Linear(3, 5)
+        self.out = nn.Linear(1, 1)
+
+    def forward(self, x):
+        rows = []
+        for row in self.score(x):
+            rows.append(torch.tensor(sorted(row.tolist())[1:-1]).mean())
+        return self.out(torch.stack(rows).unsqueeze(1))
+reason: torch operations
+=== GF305 a scale as a float
+import math
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(0.1))
+        self.lin = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.lin(x) * math.exp(self.log_scale)
+reason: torch operations
+=== GF306 rounded
+class Compressor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(4, 3)
+        self.decoder = nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.decoder(torch.round(4 * self.encoder(x)) / 4)
+reason: modelling
+=== GF306 looked up by an integer
+class Curve(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("table", torch.linspace(0, 1, 9))
+        self.gain = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        at = (self.gain * x).clamp(0, 0.9) * 8
+        return self.table[at.long()] * 2
+reason: modelling
+""")
+
+LEAVE = cases("""
+=== straight-through
+class Quantiser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        y = x * self.scale
+        return y + (torch.round(y) - y).detach()
+
+Quantiser()(torch.ones(3)).sum().backward()
+=== a codebook that averages by hand
+class Book(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Parameter(torch.ones(3, 2))
+
+    def forward(self, x):
+        near = torch.cdist(x, self.embed.data).argmin(dim=1)
+        if self.training:
+            self.embed.data.mul_(0.9).add_(0.1 * x.detach().mean(0))
+        return self.embed.data[near] * 1.0
+
+Book()(torch.ones(2, 2))
+=== a target network
+class Agent:
+    def __init__(self):
+        self.online = nn.Linear(3, 2)
+        self.target = nn.Linear(3, 2)
+        self.opt = torch.optim.SGD(self.online.parameters(), lr=0.1)
+
+    def learn(self, s):
+        with torch.no_grad():
+            y = self.target(s) * 0.9
+        loss = (self.online(s) - y).pow(2).mean()
+        loss.backward()
+        self.opt.step()
+
+Agent().learn(torch.ones(1, 3))
+=== the value is used with its history elsewhere
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(2, 2)
+
+    def forward(self, x):
+        h = self.lin(x)
+        return h / h.detach().norm()
+
+Head()(torch.ones(1, 2)).sum().backward()
+=== a metric
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.lin(x)
+
+    def accuracy(self, x, y):
+        return (self.lin(x).argmax(1) == y).float().mean() * 100
+
+model = Classifier()
+model.accuracy(torch.ones(1, 2), torch.zeros(1))
+model(torch.ones(1, 2)).sum().backward()
+=== numbers for a log
+class Fit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+        self.history = []
+
+    def forward(self, x):
+        loss = (x * self.w).sum()
+        self.history.append(loss.item() * 2)
+        return loss
+
+Fit()(torch.ones(2)).backward()
+=== handed out without history
+class Store(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return x * self.w
+
+    def weights(self):
+        return self.w.detach().numpy()
+
+Store().weights()
+=== evaluated after the training loop
+def refine(n):
+    q = torch.ones(3).requires_grad_(True)
+    opt = torch.optim.Adam([q], lr=0.1)
+    for _ in range(n):
+        opt.zero_grad()
+        (q / q.norm()).pow(2)[0].backward()
+        opt.step()
+    with torch.no_grad():
+        final = q / q.norm()
+    return final * 1.0
+
+refine(2)
+=== frozen on purpose
+class Features(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(2, 2)
+        self.head = nn.Linear(2, 1)
+        for p in self.body.parameters():
+            p.requires_grad = False
+
+    def forward(self, x):
+        return self.head(self.body(x).detach())
+
+Features()(torch.ones(1, 2)).sum().backward()
+=== what an unknown function does is not known
+class Mixed(nn.Module):
+    def __init__(self, rule):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+        self.rule = rule
+
+    def forward(self, x):
+        scale = self.rule(self.w)
+        return x * self.w.detach() + scale
+
+Mixed(lambda w: w.sum())(torch.ones(2)).sum().backward()
+=== a lambda keeps the history
+class Late(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        w = self.w * 1
+        make = lambda y: y * w
+        return make(x) + w.detach()
+
+Late()(torch.ones(2)).sum().backward()
+=== a baseline
+def loss_of(actor, critic, x, reward):
+    value = critic(x).squeeze(-1)
+    log_prob = torch.log_softmax(actor(x), dim=-1)[:, 0]
+    return -(log_prob * (reward - value.detach())).mean() + (value - reward).pow(2).mean()
+
+loss_of(nn.Linear(2, 2), nn.Linear(2, 1), torch.ones(3, 2), torch.ones(3)).backward()
+=== the discriminator's step
+def steps(g, d, z, real):
+    fake = g(z)
+    d_loss = d(fake.detach()).mean() - d(real).mean()
+    g_loss = -d(fake).mean()
+    return d_loss, g_loss
+
+a, b = steps(nn.Linear(2, 2), nn.Linear(2, 1), torch.ones(1, 2), torch.ones(1, 2))
+(a + b).backward()
+=== sizes are numbers, not values
+import math
+import torch
+from torch import nn
+
+class Padded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w / math.sqrt(self.w.numel()) + float(self.w.shape[0])
+
+Padded()(torch.ones(3)).sum().backward()
+=== a mask from a comparison
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return self.w * x * (self.w > 0.5).float()
+
+Masked()(torch.ones(3)).sum().backward()
+""")
+
+
+@table(CHANGE_304)
+def test_rewritten(case: Case) -> None:
+    check_transformed(case, "GF304")
+
+
+@table(REPORT)
+def test_reported(case: Case) -> None:
+    check_reported(case, case.name.split()[0])
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("case", LEAVE, ids=str)
+def test_left_alone(case: Case, code: str) -> None:
+    check_noop(case, code)
+
+
+def test_items_in_a_buffer_become_tensors() -> None:
+    text = LEAVE[0].before + (
+        "class Ranker(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(3, 1)\n"
+        "    def forward(self, docs):\n"
+        "        scores = torch.zeros(len(docs))\n"
+        "        for i, doc in enumerate(docs):\n"
+        "            scores[i] = self.head(doc).item()\n"
+        "        return scores\n"
+    )
+    (finding,) = found(text, "GF305")
+    assert finding.fix is not None
+    assert finding.fix.safety.value == "unsafe"

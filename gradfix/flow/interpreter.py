@@ -45,6 +45,7 @@ class Interpreter(Expressions):
         self._continues: list[list[State]] = []
         self._serial = 0
         self._owners: set[str] = set()  # names whose attributes are bound somewhere
+        self._tried: list[dict[str, Binding]] = []  # what each ``try`` around us has bound so far
 
     def run(self, body: Sequence[ast.stmt]) -> None:
         """Execute statements until the end or until the path is dead."""
@@ -92,7 +93,10 @@ class Interpreter(Expressions):
             prefix = f"{name}."
             for path in [path for path in self.state.env if path.startswith(prefix)]:
                 del self.state.env[path]
-        self.state.env[name] = Binding(frozenset({definition}), value)
+        binding = Binding(frozenset({definition}), value)
+        self.state.env[name] = binding
+        for tried in self._tried:
+            tried[name] = _either(tried[name], binding) if name in tried else binding
 
     def bind_target(self, target: ast.expr, value: Value, how: str) -> None:
         """Bind an assignment target of any form."""
@@ -406,27 +410,33 @@ class Interpreter(Expressions):
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:
         outer = self.state.mode
-        inner = outer
+        jumps = [(states, len(states)) for states in (*self._breaks[-1:], *self._continues[-1:])]
+        switches = False
         for item in node.items:
-            before = self.state.mode
             value = self.eval(item.context_expr)
             if value.kind is Kind.CONTEXT:
-                self.state.mode = before
-                inner = mode_of(value)
-                self.state.mode = inner
+                self.state.mode = mode_of(value)
+                switches = True
             if item.optional_vars is not None:
                 self.bind_target(item.optional_vars, unknown(item.context_expr, (value,)), "with")
         self.run(node.body)
-        if inner is not outer or self.state.mode is not outer:
+        if switches:
             self.state.mode = outer
+            for states, known in jumps:  # ``break`` and ``continue`` leave the block, too
+                for state in states[known:]:
+                    state.mode = outer
 
     def _try(self, node: ast.Try) -> None:
         before = self.state.copy()
+        self._tried.append({})
         self.run(node.body)
         after = self.state
         ends = []
         # An exception can leave the body after any statement: handlers see all of them joined.
-        failing = join_states(before, after) if after.alive else before
+        failing = join_states(before, after) if after.alive else before.copy()
+        for name, bound in self._tried.pop().items():
+            known = failing.env.get(name)
+            failing.env[name] = bound if known is None else _either(known, bound)
         for handler in node.handlers:
             self.state = failing.copy()
             if handler.type is not None:
@@ -469,6 +479,10 @@ class Interpreter(Expressions):
                 break
         if end is not None:
             self.state = end
+
+
+def _either(a: Binding, b: Binding) -> Binding:
+    return Binding(a.definitions | b.definitions, join(a.value, b.value))
 
 
 def _tests_training(test: ast.expr) -> bool | None:

@@ -126,7 +126,10 @@ def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
             if value.node not in initialising and value.op != "layer":
                 for source in value.inputs:
                     _deliver(found, source)
-        elif value.op == "call":  # what a function does with its arguments is not followed
+        elif value.op == "call" and value.kind not in (
+            Kind.NUMBER,
+            Kind.FOREIGN,
+        ):  # what a function does with its arguments is not followed
             for source in value.inputs:
                 _deliver(found, source)
     for definition in _captured_definitions(flow):

@@ -210,6 +210,27 @@ with torch.no_grad():
 w = Parameter(torch.ones(2))
 mask = torch.tensor([w[0] > 0, w[1] > 2])
 w[mask].sum().backward()
+=== the constant start of a sum
+total = torch.tensor(0.0)
+w = Parameter(torch.ones(3))
+for part in w:
+    total = total + part
+total.backward()
+=== the shape of a tensor
+w = Parameter(torch.ones(2, 3))
+size = torch.tensor([w.shape[0], w.shape[1]])
+(w * size[0]).sum().backward()
+=== numbers taken out on purpose
+w = Parameter(torch.ones(3))
+shown = torch.tensor([part.item() for part in w])
+w.sum().backward()
+=== a function of the file that is called tensor
+def tensor(parts):
+    return torch.stack(parts)
+
+w = Parameter(torch.ones(3))
+out = tensor([w[0], w[1]])
+out.sum().backward()
 """)
 
 SOUND = cases("""

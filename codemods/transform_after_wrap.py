@@ -179,7 +179,9 @@ class TransformAfterWrap(Codemod):
             raise NotFixable(f"the leaf `{leaf.name}` is also used on line {row}")
         if flow.block_of(leaf.statement) is not flow.block_of(transform.statement):
             raise NotFixable("leaf and transformation stand in different blocks")
-        if captured(flow, scope, leaf.name) is not None or scope.escapes is not None:
+        # Nested code sees the last binding: under the same name that is the transformed tensor.
+        nested = transform.name != leaf.name and captured(flow, scope, leaf.name) is not None
+        if nested or scope.escapes is not None:
             raise NotFixable(f"the leaf `{leaf.name}` is also used by nested code")
         _must_not_be_written(flow, flow.value(right))
         _must_not_need_grad(flow, right, reads)

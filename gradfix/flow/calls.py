@@ -591,6 +591,23 @@ class Calls(TensorOps):
             return sequence(value.items, node=node)
         return sequence(None, element=self.element(node, value), length=value.length, node=node)
 
+    def _to_dict(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``dict()`` and ``dict(a=x)``; what is made from other containers is not followed."""
+        if any(argument.keyword in (None, "**") for argument in arguments):
+            return unknown(node, (argument.value for argument in arguments))
+        known = {a.keyword: a.value for a in arguments if a.keyword is not None}
+        values = tuple(known.values())
+        element = join_all(values) if values else None
+        return Value(
+            Kind.DICT,
+            Role.UNTRACKED,
+            node,
+            inputs=values,
+            element=element,
+            attributes=known,
+            name="dict",
+        )
+
     def _filtered(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
             return unknown(node)
@@ -768,6 +785,7 @@ _FUNCTIONS: dict[str, _Function] = {
 _BUILTINS: dict[str, _Function] = {
     "len": Calls._len,
     "range": Calls._range,
+    "dict": Calls._to_dict,
     "enumerate": Calls._enumerate,
     "zip": Calls._zip,
     "list": Calls._to_list,

@@ -22,7 +22,7 @@ class Container:
     """One plain container attribute of a Module class.
 
     ``unseen`` says why some of the contents are not known; ``repeated`` that one object is put in
-    several times (``[block] * n``).
+    several times (``[block] * n``); ``shared`` that a local name of it goes to other code as well.
     """
 
     store: AttributeStore
@@ -34,6 +34,7 @@ class Container:
     reads: list[ast.Attribute] = field(default_factory=list)
     unseen: str = ""
     repeated: bool = False
+    shared: bool = False
     filled: bool = False
 
     @property
@@ -190,10 +191,10 @@ def _local(flow: ModuleFlow, found: Container, node: ast.Name) -> None:
     for use in uses_of(scope, definition):
         if use is node:
             continue
+        if not _fill(flow, found, use) and not _only_looks(flow, use):
+            found.shared = True
         if flow.span(use) > flow.span(node):
             found.unseen = f"`{node.id}` is used after it was stored"
-        elif not _fill(flow, found, use) and not _only_looks(flow, use):
-            found.unseen = f"it is not known what else is done with `{node.id}`"
 
 
 def _only_looks(flow: ModuleFlow, use: ast.AST) -> bool:

@@ -125,9 +125,9 @@ def registers_by_hand(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
 
 
 def is_registered(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.expr) -> bool:
-    """Whether an element is an own attribute of the Module, or handed to something that keeps it."""
+    """Whether an element is an attribute of the Module, or handed to something that keeps it."""
     if isinstance(node, ast.Attribute):
-        return True
+        return flow.value(node).kind is not Kind.REFERENCE
     if not isinstance(node, ast.Name):
         return False
     value = flow.value(node)
@@ -136,7 +136,9 @@ def is_registered(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.expr) -
     for call in flow.all(Call):
         given = (*call.arguments, *(v for _, v in call.keywords))
         parts = [part for v in given for part in (v, *(v.items or ()))]
-        if call.name in (".append", ".insert", ".extend") or call.name.startswith("torch.nn.init."):
+        if call.name in (".append", ".insert", ".extend") or call.name.startswith(
+            ("torch.nn.init.", "torch.nn.utils.")
+        ):
             continue
         if any(part is value for part in parts):
             return True
@@ -195,10 +197,11 @@ def key_trouble(flow: ModuleFlow, node: ast.expr) -> tuple[str, bool]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Mod)):
         left = node.left.value if isinstance(node.left, ast.Constant) else None
         if isinstance(left, str):
-            right = node.right.args[0] if _is_str_call(flow, node.right) else node.right
+            right = _in_str(flow, node.right) or node.right
             return ("a key has a dot", True) if "." in left else ("", _is_count(flow, right))
-    if _is_str_call(flow, node):
-        return "", _is_count(flow, node.args[0])  # type: ignore[attr-defined]
+    inner = _in_str(flow, node)
+    if inner is not None:
+        return "", _is_count(flow, inner)
     names = _iterated_names(flow, node)
     if names is not None:
         troubles = [_name_trouble(name) for name in names]
@@ -216,15 +219,18 @@ def _name_trouble(name: object) -> str:
         return "its keys are no strings"
     if not name or "." in name:
         return "a key is empty or has a dot"
-    reserved = name in RESERVED_KEYS or name.startswith("_")
-    return f"`{name}` is an attribute of every ModuleDict" if reserved else ""
+    if name.startswith("_"):
+        return f"`{name}` may be an attribute of ModuleDict"
+    return f"`{name}` is an attribute of every ModuleDict" if name in RESERVED_KEYS else ""
 
 
-def _is_str_call(flow: ModuleFlow, node: ast.expr) -> bool:
+def _in_str(flow: ModuleFlow, node: ast.expr) -> ast.expr | None:
+    """``x`` of ``str(x)``."""
     if not isinstance(node, ast.Call) or len(node.args) != 1:
-        return False
+        return None
     function = flow.value(node.func)
-    return function.kind is Kind.REFERENCE and function.name == "builtins.str"
+    is_str = function.kind is Kind.REFERENCE and function.name == "builtins.str"
+    return node.args[0] if is_str else None
 
 
 def _is_count(flow: ModuleFlow, node: ast.expr) -> bool:
@@ -234,7 +240,7 @@ def _is_count(flow: ModuleFlow, node: ast.expr) -> bool:
 
 
 def _iterated_names(flow: ModuleFlow, node: ast.expr) -> tuple[object, ...] | list[object] | None:
-    """The literals a loop variable runs through; a list where they are only an argument's default."""
+    """The literals a loop variable runs through; a list where they are an argument's default."""
     if not isinstance(node, ast.Name):
         return None
     for loop in ast.walk(flow.tree):

@@ -1,0 +1,307 @@
+"""GF105: Parameters and layers that a Module cannot find."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow, unregistered
+from gradfix.flow.containers import Container, containers
+from gradfix.flow.queries import spelling
+from gradfix.flow.registered import (
+    Held,
+    constructed_before,
+    held,
+    is_registered,
+    key_trouble,
+    registers_by_hand,
+)
+from gradfix.flow.values import Kind
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+_BUILTINS = frozenset(
+    """len enumerate zip list tuple reversed iter any all sum max min set map filter bool print str
+    dict sorted""".split()
+)
+_LIST_METHODS = frozenset({"append", "extend", "insert"})
+_DICT_METHODS = frozenset({"items", "keys", "values", "pop", "update"})
+_OPTIMIZED = frozenset({"parameters", "named_parameters", "state_dict", "requires_grad",
+                        "requires_grad_"})  # fmt: skip
+
+#: Modules that register what they are given.
+_KEEPERS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Sequential")
+
+
+class HiddenParameter(Codemod):
+    """Parameters or layers are kept where a Module does not find them.
+
+    What it does
+    ------------
+    Finds Parameters and layers in plain lists, tuples and dicts that are attributes of an
+    ``nn.Module``, and tensors with ``requires_grad=True`` that are attributes without being
+    Parameters. Reports helper classes that hold layers and are no Modules, and random tensors that
+    are multiplied with trained values and are neither Parameters nor buffers.
+
+    Why is this bad?
+    ----------------
+    ``parameters()`` does not yield them: an optimizer never updates them, ``.to(device)`` does not
+    move them, ``state_dict()`` does not save them. Nothing raises.
+
+    Example
+    -------
+    ```python
+    import torch
+    import torch.nn as nn
+
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(3, 3), nn.Linear(3, 1)]
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+
+    net = Net()
+    net(torch.ones(3)).sum().backward()
+    grads = [p.grad for p in net.parameters()] or None
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    import torch.nn as nn
+
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 1)])
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+
+    net = Net()
+    net(torch.ones(3)).sum().backward()
+    grads = [p.grad for p in net.parameters()] or None
+    ```
+
+    Fix safety
+    ----------
+    Safe where all elements are Modules, or all are Parameters, and everything that is done with the
+    attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
+    too. Unsafe where keys are strings whose text is not known. Manual for keys that are no strings
+    or have dots, for functions or None among the elements, for ``[layer] * n``, and for slices,
+    ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
+    registered elsewhere, and a single element hidden in a list, are left alone.
+
+    References
+    ----------
+    - https://docs.pytorch.org/docs/stable/generated/torch.nn.ModuleList.html
+    - https://docs.pytorch.org/docs/stable/generated/torch.nn.ParameterList.html
+    """
+
+    code = "GF105"
+    trigger = re.compile(r"\bModule\b")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Everything that a Module holds and does not register."""
+        for container in list(containers(flow)):
+            yield from self._container(flow, container)
+        for hidden in unregistered.tensors(flow):
+            yield self._tensor(flow, hidden)
+        for node, notes in unregistered.random_tensors(flow):
+            yield self.finding(
+                flow.span(node),
+                "a random tensor is neither Parameter nor buffer; it is never trained or saved",
+                because=notes,
+                help="wrap it in nn.Parameter, or use register_buffer if it is to stay as it is",
+                why_not="whether it is to be trained is not known",
+            )
+        for node, notes in unregistered.helpers(flow):
+            yield self.finding(
+                flow.span(node),
+                "the layers of this object are not registered: its class is no nn.Module",
+                because=notes,
+                help="derive the class from nn.Module",
+                why_not="the class has to become a Module by hand",
+            )
+
+    # -- lists and dicts ----------------------------------------------------------------------
+
+    def _container(self, flow: ModuleFlow, found: Container) -> Iterator[Finding]:
+        kinds = [held(flow, node) for node in found.elements]
+        weighted = [n for n, (_, sure) in zip(found.elements, kinds, strict=True) if sure]
+        alone = len(found.elements) == 1 and not found.filled and not found.repeated
+        if not weighted or (alone and not found.mapping) or _is_deliberate(flow, found):
+            return
+        fix, why_not = None, None
+        try:
+            flow.complete()
+            fix = self._registered(flow, found, {kind for kind, _ in kinds})
+        except NotFixable as reason:
+            why_not = str(reason)
+        what = "dict" if found.mapping else "tuple" if isinstance(found.node, ast.Tuple) else "list"
+        yield self.finding(
+            flow.span(found.store.statement),
+            f"what is in `self.{found.name}` is not registered: it is a plain {what}",
+            because=(flow.note(weighted[0], "this has weights, and no Module finds it"),),
+            help="use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict",
+            fix=fix,
+            why_not=why_not,
+        )
+
+    def _registered(self, flow: ModuleFlow, found: Container, kinds: set[Held]) -> Fix:
+        if found.unseen:
+            raise NotFixable(found.unseen)
+        if found.repeated:
+            raise NotFixable("the same object is repeated; whether weights are shared is not known")
+        if len(kinds) != 1 or not kinds <= {Held.MODULE, Held.PARAMETER}:
+            raise NotFixable("not all elements are layers, or Parameters")
+        late = constructed_before(flow, found.facts, found.store.node)
+        if late is not None:
+            raise NotFixable(late)
+        parameters = kinds == {Held.PARAMETER}
+        safety = Safety.SAFE
+        for key in found.keys:
+            trouble, certain = key_trouble(flow, key)
+            if trouble:
+                raise NotFixable(trouble)
+            safety = safety if certain else Safety.UNSAFE
+        edits = [
+            edit
+            for read in found.reads
+            if (edit := _adapted(flow, found, read, parameters)) is not None
+        ]
+        name = ("Parameter" if parameters else "Module") + ("Dict" if found.mapping else "List")
+        wrapper = spelling(flow, found.store.scope, f"torch.nn.{name}")
+        if wrapper is None:
+            raise NotFixable(f"the file has no name for torch.nn.{name}")
+        text = "" if _is_empty(found.node) else flow.source_of(found.node)
+        edits.append(
+            Edit(EditKind.REPLACE, flow.span(found.node), f"{wrapper}({text})"),
+        )
+        return self.fix(safety, f"use {wrapper}", *edits)
+
+    # -- tensors ------------------------------------------------------------------------------
+
+    def _tensor(self, flow: ModuleFlow, hidden: unregistered.Hidden) -> Finding:
+        fix, why_not = None, None
+        wrapper = spelling(flow, hidden.store.scope, "torch.nn.Parameter")
+        late = constructed_before(flow, hidden.facts, hidden.store.node)
+        if hidden.trouble or late or wrapper is None:
+            why_not = hidden.trouble or late or "the file has no name for torch.nn.Parameter"
+        else:
+            edit = Edit(EditKind.REPLACE, flow.span(hidden.node), f"{wrapper}({hidden.data})")
+            fix = self.fix(Safety.SAFE, f"use {wrapper}", edit)
+        return self.finding(
+            flow.span(hidden.store.statement),
+            f"`self.{hidden.store.name}` requires grad, but is no Parameter: it is not registered",
+            because=(flow.note(hidden.use, "it is used here, and gets a gradient"),),
+            help="wrap it in nn.Parameter",
+            fix=fix,
+            why_not=why_not,
+        )
+
+
+def _is_empty(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return not node.args and not node.keywords
+    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(
+        node.keys if isinstance(node, ast.Dict) else node.elts
+    )
+
+
+def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
+    """Whether the elements are registered or trained in another way, or meant to stay hidden."""
+    if found.shared or registers_by_hand(flow, found.facts):
+        return True
+    own = [is_registered(flow, found.facts, node) for node in found.elements]
+    if any(own):
+        return True
+    for read in found.reads:
+        if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
+            return True
+        call = flow.enclosing(read, ast.Call)
+        name = flow.value(call.func).name if call is not None else ""
+        if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
+            outer = flow.parents.get(call)
+            if not (isinstance(outer, ast.Call) and outer.func is call):
+                return True
+        if name.startswith("torch.optim."):
+            return True
+    return False
+
+
+def _around(flow: ModuleFlow, read: ast.AST) -> Iterator[ast.AST]:
+    """The statement a read stands in, without the bodies of other statements than loops over it."""
+    statement = flow.enclosing(read, ast.stmt)
+    if isinstance(statement, (ast.For, ast.AsyncFor)):
+        inside = read in set(ast.walk(statement.iter))
+        yield from ast.walk(statement if inside else statement.iter)
+    elif isinstance(statement, (ast.If, ast.While)):
+        yield from ast.walk(statement.test)
+    elif statement is not None and not isinstance(statement, (ast.With, ast.FunctionDef, ast.Try)):
+        yield from ast.walk(statement)
+
+
+def _adapted(flow: ModuleFlow, found: Container, read: ast.Attribute, params: bool) -> Edit | None:
+    """The edit that a read needs, if any. Raises NotFixable where the new class cannot do it."""
+    parent = flow.parents.get(read)
+    row = flow.span(read).row
+    if isinstance(parent, (ast.For, ast.comprehension)) and parent.iter is read:
+        return None
+    if isinstance(parent, (ast.Starred, ast.BoolOp, ast.UnaryOp, ast.If, ast.While)):
+        return None
+    if isinstance(parent, ast.IfExp) and parent.test is read:
+        return None
+    if isinstance(parent, ast.Compare) and isinstance(parent.ops[0], (ast.In, ast.NotIn)):
+        if read in parent.comparators:
+            return None
+    if isinstance(parent, ast.Subscript) and parent.value is read:
+        if isinstance(parent.slice, ast.Slice):
+            raise NotFixable(f"a slice is taken on line {row}")
+        if isinstance(parent.ctx, ast.Load) or found.mapping:
+            return None
+    if isinstance(parent, ast.keyword) and parent.arg is None and found.mapping:
+        return None
+    if isinstance(parent, ast.Attribute):
+        _must_have_method(flow, found, parent, params)
+        return None
+    if isinstance(parent, ast.Call) and read in parent.args:
+        function = flow.value(parent.func)
+        name = function.name if function.kind is Kind.REFERENCE else ""
+        if name.removeprefix("builtins.") in _BUILTINS and name.startswith("builtins."):
+            return None
+        if name.startswith("torch.") and params and not found.mapping:
+            # PyTorch's functions take lists and tuples, but no ParameterList.
+            return Edit(EditKind.REPLACE, flow.span(read), f"list({flow.source_of(read)})")
+    raise NotFixable(f"it is not known whether line {row} works with the new class")
+
+
+def _must_have_method(
+    flow: ModuleFlow, found: Container, node: ast.Attribute, parameters: bool
+) -> None:
+    """Raise NotFixable unless the new class has the method, and with the same result."""
+    known = (
+        _DICT_METHODS if found.mapping else _LIST_METHODS - ({"insert"} if parameters else set())
+    )
+    call = flow.parents.get(node)
+    if node.attr not in known or not isinstance(call, ast.Call):
+        raise NotFixable(f"`.{node.attr}` is not the same for the new class")
+    if found.mapping and node.attr in ("pop", "update") and len(call.args) != 1:
+        raise NotFixable(f"`.{node.attr}` is not the same for the new class")
+    if found.mapping and parameters and node.attr != "update":
+        around = flow.parents.get(call)
+        if not (isinstance(around, (ast.For, ast.comprehension)) and around.iter is call):
+            # ParameterDict returns generators here.
+            raise NotFixable(f"`.{node.attr}` is not the same for the new class")

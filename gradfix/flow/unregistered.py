@@ -1,0 +1,207 @@
+"""Attributes of Modules that hold something to train and are not registered."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradfix.flow import classes
+from gradfix.flow.containers import attribute_nodes, is_own_store, stored
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.registered import is_weighted, registers_by_hand
+from gradfix.flow.state import AttributeStore, GradRead, OptimizerMade
+from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.model import Note
+
+_PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
+_VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
+_MAKES_RANDOM = re.compile(r"self\.\w+\s*=\s*(?:\w+\.)?randn?\(")
+_Story = tuple[ast.AST, tuple[Note, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A tensor attribute that requires grad: ``data`` is its source without the flag."""
+
+    store: AttributeStore
+    facts: classes.ClassFacts
+    node: ast.expr
+    data: str
+    use: ast.AST
+    trouble: str
+
+
+def _single_stores(
+    flow: ModuleFlow,
+) -> Iterator[tuple[AttributeStore, classes.ClassFacts, ast.expr]]:
+    """``self.name = expression`` in constructors of Modules, the only assignment of the name."""
+    for store in list(flow.all(AttributeStore)):
+        if store.scope.name != "__init__" or not is_own_store(flow, store):
+            continue
+        facts = flow.class_facts(store.scope.class_node)
+        node = stored(store)
+        if facts is None or node is None or registers_by_hand(flow, facts):
+            continue
+        nodes = attribute_nodes(flow, facts, store.name)
+        if all(isinstance(use.ctx, ast.Load) for use in nodes if use is not store.node):
+            yield store, facts, node
+
+
+def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
+    """Leaves that are no Parameters, and that ``forward`` computes with."""
+    for store, facts, node in _single_stores(flow):
+        value = store.value
+        if not value.is_leaf or value.parameter or value.node is not node:
+            continue
+        if not isinstance(node, ast.Call) or _is_trained_by_hand(flow, store.name):
+            continue
+        flow.complete()
+        use = next(_operands(flow, facts, store.name), None)
+        if use is not None:
+            data = _without_flag(flow, node, value)
+            trouble = "" if data else "how the tensor is made is not understood"
+            yield Hidden(store, facts, node, data, use, trouble)
+
+
+def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
+    """Whether an optimizer is given the attribute itself, or its ``.grad`` is used."""
+    for made in flow.all(OptimizerMade):
+        if any(isinstance(n, ast.Attribute) and n.attr == name for n in ast.walk(made.statement)):
+            return True
+    return any(
+        isinstance(read.base, ast.Attribute) and read.base.attr == name
+        for read in flow.all(GradRead)
+    )
+
+
+def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:
+    """The uses of ``self.name`` as an operand in what ``forward`` computes."""
+    for method in sorted(classes.run_by_forward(flow, facts.node)):
+        body = facts.methods.get(method)
+        for node in ast.walk(body) if body is not None else ():
+            if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
+                parent = flow.parents.get(node)
+                if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
+                    yield node
+                elif isinstance(parent, ast.Call) and node in parent.args:
+                    function = flow.value(parent.func)
+                    if function.kind is Kind.REFERENCE and function.name.startswith("torch."):
+                        if flow.value(parent).is_tensor and function.name.count(".") <= 3:
+                            yield node
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _without_flag(flow: ModuleFlow, node: ast.Call, value: Value) -> str:
+    """The source of the data of a leaf; empty where its form is not known."""
+    if any(k.arg is None for k in node.keywords):
+        return ""
+    if value.op == "requires_grad_" and isinstance(node.func, ast.Attribute):
+        return flow.source_of(node.func.value)
+    if value.op == "Variable" and len(node.args) == 1:
+        return flow.source_of(node.args[0])
+    if any(k.arg == "requires_grad" for k in node.keywords):
+        parts = [*node.args, *(k for k in node.keywords if k.arg != "requires_grad")]
+        return f"{flow.source_of(node.func)}({', '.join(map(flow.source_of, parts))})"
+    return ""
+
+
+def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
+    """Plain random tensors that are multiplied with values that are trained."""
+    if not _MAKES_RANDOM.search(flow.text):
+        return
+    flow.complete()
+    for store, facts, node in _single_stores(flow):
+        if store.value.op not in ("randn", "rand") or store.value.node is not node:
+            continue
+        if store.value.needs_grad is not Certainty.NO:
+            continue
+        for method in sorted(classes.run_by_forward(flow, facts.node)):
+            body = facts.methods.get(method)
+            for use in ast.walk(body) if body is not None else ():
+                if (
+                    isinstance(use, ast.Attribute)
+                    and use.attr == store.name
+                    and _is_self(use.value)
+                ):
+                    product = _product_with_trained(flow, use)
+                    if product is not None:
+                        yield node, (flow.note(product, "multiplied with a trained value here"),)
+                        break
+            else:
+                continue
+            break
+
+
+def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
+    """The matrix product of the tensor, or a view of it, with a value that has a history."""
+    node = use
+    while True:
+        parent = flow.parents.get(node)
+        if isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.MatMult):
+            other = parent.right if parent.left is node else parent.left
+            return parent if flow.value(other).is_tracked else None
+        if isinstance(parent, ast.Call) and node in parent.args:
+            given = [flow.value(argument) for argument in parent.args if argument is not node]
+            if isinstance(parent.func, ast.Attribute):
+                given.append(flow.value(parent.func.value))
+                if parent.func.attr in _PRODUCTS and any(value.is_tracked for value in given):
+                    return parent
+            return None
+        if isinstance(parent, ast.Attribute) and parent.attr in ("T", "mT"):
+            node = parent
+            continue
+        call = flow.parents.get(parent) if isinstance(parent, ast.Attribute) else None
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(parent, ast.Attribute)
+            and parent.attr in _VIEWS
+        ):
+            node = call
+            continue
+        return None
+
+
+def helpers(flow: ModuleFlow) -> Iterator[_Story]:
+    """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
+    if flow.freezes_parameters or not any(
+        isinstance(node, ast.ClassDef) and not node.bases for node in ast.walk(flow.tree)
+    ):
+        return
+    flow.complete()
+    for store, facts, node in _single_stores(flow):
+        made = store.value
+        inner = classes.facts_of(flow, made)
+        if inner is None or made.kind is not Kind.INSTANCE or not isinstance(node, ast.Call):
+            continue
+        if classes.is_module(flow, made) or not classes.known_bases(flow, inner):
+            continue
+        own = _own_weights(flow, inner)
+        uses = [n for n in attribute_nodes(flow, facts, store.name) if n is not store.node]
+        if own is None or "parameters" in inner.methods or inner.dynamic:
+            continue
+        reached = {
+            part
+            for name in classes.run_by_forward(flow, facts.node)
+            if name in facts.methods
+            for part in ast.walk(facts.methods[name])
+        }
+        if uses and all(use in reached for use in uses):
+            yield node, (
+                flow.note(own, "this layer is made in a class that is no Module"),
+                flow.note(uses[0], "and used in forward"),
+            )
+
+
+def _own_weights(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:
+    """A layer with weights that the class itself makes."""
+    inside = set(ast.walk(facts.node))
+    for found in facts.assigned.values():
+        for value in found:
+            if value.node in inside and is_weighted(flow, value):
+                return value.node
+    return None

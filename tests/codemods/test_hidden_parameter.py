@@ -1,0 +1,1353 @@
+"""GF105: Parameters and layers that a Module cannot find."""
+
+from __future__ import annotations
+
+from harness import check_noop, check_reported, check_transformed, table
+from snippets import Case, cases
+from torch import nn
+
+from gradfix.flow.registered import RESERVED_KEYS
+
+CODE = "GF105"
+
+CHANGE = cases("""
+=== layers in a list | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3), nn.Linear(3, 1)]  # two
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 1)])  # two
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== layers in a tuple | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = (nn.Linear(3, 3), nn.Linear(3, 1))
+
+    def forward(self, x):
+        return self.layers[1](self.layers[0](x))
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList((nn.Linear(3, 3), nn.Linear(3, 1)))
+
+    def forward(self, x):
+        return self.layers[1](self.layers[0](x))
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a comprehension | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3) for _ in range(2)]
+
+    def forward(self, x):
+        for i, layer in enumerate(self.layers):
+            x = layer(x) * i + x
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3) for _ in range(2)])
+
+    def forward(self, x):
+        for i, layer in enumerate(self.layers):
+            x = layer(x) * i + x
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== appended in a loop | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = []
+        for i in range(2):
+            layer = nn.Linear(3, 3)
+            nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+
+    def forward(self, x):
+        for i in range(len(self.layers)):
+            x = self.layers[i](x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for i in range(2):
+            layer = nn.Linear(3, 3)
+            nn.init.zeros_(layer.bias)
+            self.layers.append(layer)
+
+    def forward(self, x):
+        for i in range(len(self.layers)):
+            x = self.layers[i](x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a local list | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers = []
+        for i in range(2):
+            layers.append(nn.Linear(3, 3))
+            layers += [nn.ReLU()]
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers = []
+        for i in range(2):
+            layers.append(nn.Linear(3, 3))
+            layers += [nn.ReLU()]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== lists joined | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3)] + [nn.Linear(3, 3)]
+
+    def forward(self, x):
+        return nn.Sequential(*self.layers)(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3)] + [nn.Linear(3, 3)])
+
+    def forward(self, x):
+        return nn.Sequential(*self.layers)(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== Parameters in a list | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.ws = [Parameter(torch.ones(3)) for _ in range(2)]
+
+    def forward(self, x):
+        return sum(w * x for w in self.ws)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.ws = nn.ParameterList([Parameter(torch.ones(3)) for _ in range(2)])
+
+    def forward(self, x):
+        return sum(w * x for w in self.ws)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== Parameters joined | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        a, b = torch.ones(2, 3)
+        self.ws = [Parameter(a), Parameter(b)]
+
+    def forward(self, x):
+        return torch.stack(self.ws) @ x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        a, b = torch.ones(2, 3)
+        self.ws = nn.ParameterList([Parameter(a), Parameter(b)])
+
+    def forward(self, x):
+        return torch.stack(list(self.ws)) @ x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a dict of layers | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {"up": nn.Linear(3, 1), "down": nn.Linear(3, 1)}
+
+    def forward(self, x):
+        total = 0
+        for name, head in self.heads.items():
+            total = total + head(x)
+        return total
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict({"up": nn.Linear(3, 1), "down": nn.Linear(3, 1)})
+
+    def forward(self, x):
+        total = 0
+        for name, head in self.heads.items():
+            total = total + head(x)
+        return total
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a dict filled in a loop | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {}
+        for name in ("up", "down"):
+            self.heads[name] = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.heads["up"](x) - self.heads["down"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict()
+        for name in ("up", "down"):
+            self.heads[name] = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.heads["up"](x) - self.heads["down"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== numbered keys | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = dict()
+        for i in range(2):
+            self.heads[f"head{i}"] = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return sum(head(x) for head in self.heads.values())
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict()
+        for i in range(2):
+            self.heads[f"head{i}"] = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return sum(head(x) for head in self.heads.values())
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== numbers as text | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {str(i): nn.Linear(3, 1) for i in range(2)}
+
+    def forward(self, x):
+        return self.heads["0"](x) + self.heads["1"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict({str(i): nn.Linear(3, 1) for i in range(2)})
+
+    def forward(self, x):
+        return self.heads["0"](x) + self.heads["1"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a dict of Parameters | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = {"a": Parameter(torch.ones(3)), "b": Parameter(torch.ones(3))}
+
+    def forward(self, x):
+        return self.scale["a"] * x + self.scale["b"]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.ParameterDict(
+            {"a": Parameter(torch.ones(3)), "b": Parameter(torch.ones(3))}
+        )
+
+    def forward(self, x):
+        return self.scale["a"] * x + self.scale["b"]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a tensor that requires grad | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.peep = torch.zeros(3, requires_grad=True)
+
+    def forward(self, x):
+        return torch.sigmoid(x + self.peep * x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.peep = Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return torch.sigmoid(x + self.peep * x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== a tensor made a leaf by a method | none
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.peep = torch.ones(3).mul(0.5).requires_grad_()
+
+    def forward(self, x):
+        return torch.dot(x, self.peep)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.peep = Parameter(torch.ones(3).mul(0.5))
+
+    def forward(self, x):
+        return torch.dot(x, self.peep)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== built by a method of its own | none
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._build()
+
+    def _build(self):
+        self.blocks = [Block() for _ in range(2)]
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self._build()
+
+    def _build(self):
+        self.blocks = nn.ModuleList([Block() for _ in range(2)])
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+=== names that are only a default | unsafe none
+class Net(nn.Module):
+    def __init__(self, tasks=("sst", "mnli")):
+        super().__init__()
+        self.heads = {}
+        for task in tasks:
+            self.heads[task] = nn.Linear(3, 1)
+
+    def forward(self, x, task):
+        return self.heads[task](x)
+
+
+net = Net(("sst",))
+out = net(torch.ones(3), "sst")
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self, tasks=("sst", "mnli")):
+        super().__init__()
+        self.heads = nn.ModuleDict()
+        for task in tasks:
+            self.heads[task] = nn.Linear(3, 1)
+
+    def forward(self, x, task):
+        return self.heads[task](x)
+
+
+net = Net(("sst",))
+out = net(torch.ones(3), "sst")
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+""")
+
+LEAVE = cases("""
+=== a ModuleList
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 3)])
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== layers without weights
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.acts = [nn.ReLU(), nn.Tanh()]
+
+    def forward(self, x):
+        return self.acts[0](self.lin(x))
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== losses
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.losses = [nn.MSELoss(), nn.L1Loss()]
+
+    def forward(self, x):
+        return self.losses[0](self.lin(x), x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== numbers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.sizes = [3, 3]
+        self.names = {'a': 1}
+
+    def forward(self, x):
+        return self.lin(x) * self.sizes[0]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== layers that are attributes, too
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        self.b = nn.Linear(3, 3)
+        self.layers = [self.a, self.b]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== layers registered by name
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = []
+        for i in range(2):
+            layer = nn.Linear(3, 3)
+            self.add_module(f'l{i}', layer)
+            self.layers.append(layer)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== layers set as attributes
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = []
+        for i in range(2):
+            layer = nn.Linear(3, 3)
+            setattr(self, f'l{i}', layer)
+            self.layers.append(layer)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== registered as a whole afterwards
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = [nn.Linear(3, 3), nn.Linear(3, 3)]
+        self.all = nn.ModuleList(self.blocks)
+
+    def forward(self, x):
+        for layer in self.blocks:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== put into a Sequential
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = [nn.Linear(3, 3), nn.ReLU()]
+        self.body = nn.Sequential(*self.blocks)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a local list put into a Sequential
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers = []
+        for i in range(2):
+            layers.append(nn.Linear(3, 3))
+        self.body = nn.Sequential(*layers)
+        self.layers = layers
+
+    def forward(self, x):
+        return self.body(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== each registered under a name as well
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        first = nn.Linear(3, 3)
+        self.first = first
+        self.order = [first, nn.ReLU()]
+
+    def forward(self, x):
+        for layer in self.order:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a teacher hidden in a list
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.teacher = [nn.Linear(3, 3)]
+
+    def forward(self, x):
+        return self.lin(x) - self.teacher[0](x).detach()
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a teacher hidden in a tuple
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.teacher = (nn.Linear(3, 3),)
+
+    def forward(self, x):
+        return self.lin(x) - self.teacher[0](x).detach()
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== frozen feature extractors
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.nets = [nn.Linear(3, 3).eval(), nn.Linear(3, 3).eval()]
+
+    def forward(self, x):
+        return sum(net(self.lin(x)) for net in self.nets)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== frozen in a loop
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.nets = [nn.Linear(3, 3), nn.Linear(3, 3)]
+        for net in self.nets:
+            net.requires_grad_(False)
+
+    def forward(self, x):
+        return sum(net(self.lin(x)) for net in self.nets)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== outputs kept
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.outs = []
+
+    def forward(self, x):
+        self.outs.append(self.lin(x))
+        return self.outs[-1]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== functions
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.acts = [torch.relu, torch.tanh]
+
+    def forward(self, x):
+        return self.acts[0](self.lin(x))
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== tensors that need no gradient
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.masks = [torch.ones(3), torch.zeros(3)]
+
+    def forward(self, x):
+        return self.lin(x) * self.masks[0]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== frozen Parameters
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.ws = [Parameter(torch.ones(3), requires_grad=False) for _ in range(2)]
+
+    def forward(self, x):
+        return self.lin(x) * self.ws[0]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a dummy for checkpointing
+import torch.utils.checkpoint
+from torch import nn
+import torch
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.dummy = torch.ones(1, requires_grad=True)
+
+    def forward(self, x):
+        run = torch.utils.checkpoint.checkpoint
+        return run(lambda a, d: self.lin(a), x, self.dummy, use_reentrant=True)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a tensor that stays as it is
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.scale = torch.ones(3)
+
+    def forward(self, x):
+        return self.lin(x) * self.scale
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a random mask
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.noise = torch.randn(3)
+
+    def forward(self, x):
+        return self.lin(x) + self.noise
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a random projection of the input
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.proj = torch.randn(3, 3)
+
+    def forward(self, x):
+        return self.lin(x @ self.proj)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== a buffer
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.register_buffer('keys', torch.randn(3, 3))
+
+    def forward(self, x):
+        return self.lin(x) @ self.keys
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+=== its own parameters
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3), nn.Linear(3, 3)]
+
+    def parameters(self, recurse=True):
+        for layer in self.layers:
+            yield from layer.parameters()
+
+    def forward(self, x):
+        return self.layers[0](self.layers[1](x))
+
+
+net = Net()
+torch.optim.SGD(net.parameters(), lr=0.1)
+=== handed to the optimizer by hand
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.extra = [nn.Linear(3, 3), nn.Linear(3, 3)]
+
+    def forward(self, x):
+        return self.extra[0](self.lin(x))
+
+
+net = Net()
+params = list(net.parameters())
+for layer in net.extra:
+    params += list(layer.parameters())
+torch.optim.SGD(params, lr=0.1)
+=== a tensor handed to the optimizer by hand
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.code = torch.zeros(3, requires_grad=True)
+
+    def forward(self, x):
+        return self.lin(x) * self.code
+
+
+net = Net()
+torch.optim.SGD([net.code], lr=0.1)
+=== a code whose gradient is looked at
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.delta = torch.zeros(3, requires_grad=True)
+
+    def forward(self, x):
+        return self.lin(x + self.delta)
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+print(net.delta.grad)
+=== no module
+class Trainer:
+    def __init__(self):
+        self.nets = [nn.Linear(3, 3), nn.Linear(3, 3)]
+
+    def step(self, x):
+        return self.nets[0](self.nets[1](x))
+
+
+Trainer().step(torch.ones(3))
+=== a helper that is handed the layer
+class Head:
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.head = Head(self.lin)
+
+    def forward(self, x):
+        return self.head(x)
+
+
+Net()(torch.ones(3)).sum().backward()
+=== a helper whose layer is registered
+class Head:
+    def __init__(self):
+        self.layer = nn.Linear(3, 3)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = Head()
+        self.head_layer = self.head.layer
+
+    def forward(self, x):
+        return self.head(x)
+
+
+Net()(torch.ones(3)).sum().backward()
+=== unknown elements
+def build(net):
+    return net
+
+
+class Net(nn.Module):
+    def __init__(self, parts):
+        super().__init__()
+        self.parts = [part for part in parts]
+        self.others = [build(part) for part in parts]
+
+    def forward(self, x):
+        return x
+
+
+Net([nn.Linear(3, 3)])(torch.ones(3))
+=== a list of another class
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.lin(x)
+
+
+class Group:
+    def __init__(self):
+        self.layers = [Net(), Net()]
+
+
+Group().layers[0](torch.ones(3))
+""")
+
+REPORT = cases("""
+=== numbers as keys
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {}
+        for i in range(2):
+            self.heads[i] = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.heads[0](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: no strings
+=== a dot in a key
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {"a.b": nn.Linear(3, 1), "c": nn.Linear(3, 1)}
+
+    def forward(self, x):
+        return self.heads["c"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: has a dot
+=== a key that ModuleDict has
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {"train": nn.Linear(3, 1), "c": nn.Linear(3, 1)}
+
+    def forward(self, x):
+        return self.heads["c"](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: attribute of every ModuleDict
+=== read with get
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.heads = {"a": nn.Linear(3, 1), "c": nn.Linear(3, 1)}
+
+    def forward(self, x):
+        head = self.heads.get("c")
+        return head(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: `.get`
+=== a slice
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3) for _ in range(3)]
+
+    def forward(self, x):
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: a slice
+=== added to another list
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3) for _ in range(3)]
+
+    def forward(self, x):
+        for layer in self.layers + [torch.relu]:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: not known whether
+=== reversed in place
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3) for _ in range(3)]
+        self.layers.reverse()
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: `.reverse`
+=== a function among them
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3), torch.relu]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: not all elements
+=== None among them
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3), None]
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: not all elements
+=== the same layer twice
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3)] * 2
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: repeated
+=== layers and Parameters
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = [nn.Linear(3, 3), Parameter(torch.ones(3))]
+
+    def forward(self, x):
+        return self.parts[0](x) * self.parts[1]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: not all elements
+=== the local list grows later
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers = [nn.Linear(3, 3)]
+        self.layers = layers
+        layers.append(nn.Linear(3, 3))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: after it was stored
+=== memory that is never trained
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(3, 3)
+        self.keys = torch.randn(5, 3)
+
+    def forward(self, x):
+        return torch.softmax(self.query(x) @ self.keys.t(), dim=-1)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: whether it is to be trained
+=== before the Module is ready
+class Net(nn.Module):
+    def __init__(self):
+        self.layers = [nn.Linear(3, 3), nn.Linear(3, 3)]
+        super().__init__()
+
+    def forward(self, x):
+        return self.layers[0](self.layers[1](x))
+
+
+Net()(torch.ones(3))
+reason: comes later
+=== a helper that is no Module
+class Head:
+    def __init__(self):
+        self.layer = nn.Linear(3, 3)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = Head()
+
+    def forward(self, x):
+        return self.head(x)
+
+
+Net()(torch.ones(3)).sum().backward()
+reason: by hand
+=== handed to unknown code
+def use(layers, x):
+    return layers[0](x)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(3, 3) for _ in range(2)]
+
+    def forward(self, x):
+        return use(self.layers, x)
+
+
+Net()(torch.ones(3)).sum().backward()
+reason: not known whether
+""")
+
+
+@table(CHANGE)
+def test_rewritten(case: Case) -> None:
+    check_transformed(case, CODE)
+
+
+@table(LEAVE)
+def test_left_alone(case: Case) -> None:
+    check_noop(case, CODE)
+
+
+@table(REPORT)
+def test_reported(case: Case) -> None:
+    check_reported(case, CODE)
+
+
+def test_reserved_keys_are_torch_s_own() -> None:
+    """No key that gradfix takes for free is an attribute of the containers."""
+    for container in (nn.ModuleDict(), nn.ParameterDict()):
+        assert {name for name in dir(container) if not name.startswith("_")} <= RESERVED_KEYS

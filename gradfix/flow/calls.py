@@ -58,6 +58,9 @@ CONVERSIONS = {
 _MOVES = frozenset({"to", "cuda", "cpu", "type", "contiguous", "type_as", "requires_grad_"})
 #: Constructors that copy data out of tensors and so cut their history.
 REWRAPS = frozenset({"torch.tensor", "torch.as_tensor", "torch.asarray", *dtypes.LEGACY_TYPES})
+_SWITCHES = frozenset(
+    "torch.no_grad torch.enable_grad torch.inference_mode torch.set_grad_enabled".split()
+)
 #: Calls that can read or change any local name.
 _ESCAPING = frozenset({"locals", "eval", "exec", "vars", "globals", "setattr", "delattr"})
 
@@ -188,22 +191,28 @@ class Calls(TensorOps):
                 function = method
         if function.kind is Kind.FUNCTION:
             result = self.flow.summary(function)
-            self._invalidate(arguments)
+            self._invalidate(arguments, changed=True)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
             # The same function may return another tensor on every call, perhaps one it was given.
-            return detach_identity(result, node, inputs)
+            called = detach_identity(result, node, inputs)
+            return called if self.state.mode is GradMode.ON else _perhaps_unrecorded(called)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
 
-    def _invalidate(self, arguments: list[Argument]) -> None:
-        """A called function may change the containers it is given; tensors keep role and memory."""
+    def _invalidate(self, arguments: list[Argument], *, changed: bool = False) -> None:
+        """A called function may change the containers it is given; tensors keep role and memory.
+
+        Only functions of the file (``changed``) are supposed to put other things into a list.
+        """
         for argument in arguments:
             value = argument.value
             if value.kind is Kind.SEQUENCE and value.items is not None and value.name == "list":
                 value.element = element_of(value)
                 value.items = None
                 value.length = None
+            if changed and value.kind is Kind.SEQUENCE and value.name == "list":
+                value.element = join_all([unknown(), *filter(None, [value.element])])
 
     def _rewrap(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
         """``torch.tensor(data)`` and its kin: a new tensor of the data, without history."""
@@ -684,6 +693,7 @@ def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> V
     if value.items is not None:
         items = tuple(detach_identity(item, node, inputs) for item in value.items)
     storages = value.storages if value.is_leaf else Value().storages
+    element = value.element
     return replace(
         value,
         node=node,
@@ -691,8 +701,30 @@ def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> V
         inputs=(value, *inputs),
         storages=storages,
         items=items,
+        element=None if element is None else detach_identity(element, node, inputs),
         symbol=None,
     )
+
+
+def _perhaps_unrecorded(value: Value) -> Value:
+    """What a function returns when it is called without grad mode, which its body is not told."""
+    return replace(
+        value,
+        role=value.role | Role.UNTRACKED if value.role & Role.TRACKED else value.role,
+        items=None if value.items is None else tuple(map(_perhaps_unrecorded, value.items)),
+        element=None if value.element is None else _perhaps_unrecorded(value.element),
+    )
+
+
+def may_switch(context: Value) -> bool:
+    """Whether something that may be a grad-mode context went into ``with context:``."""
+    queue, left = [context], 20
+    while queue and left:
+        value, left = queue.pop(), left - 1
+        if value.kind is Kind.CONTEXT or value.name in _SWITCHES:
+            return True
+        queue += value.inputs
+    return False
 
 
 def literal_tensor(data: Value | None) -> tuple[Shape | None, str | None, bool]:

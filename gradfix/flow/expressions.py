@@ -418,8 +418,11 @@ class Expressions(Calls):
 
     def _await(self, node: ast.Await | ast.Yield | ast.YieldFrom) -> Value:
         inputs = (self.eval(node.value),) if node.value is not None else ()
-        if isinstance(node, ast.Yield) and inputs:
-            self.scope.returns.append((node, inputs[0]))
+        if not inputs or isinstance(node, ast.Await) or self.ahead:
+            return unknown(node, inputs)
+        (given,) = inputs
+        each = given if isinstance(node, ast.Yield) else self.element(node, given)
+        self.scope.returns.append((node, each))
         return unknown(node, inputs)
 
     # -- iteration ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 NOTE: the algorithm
     1. Statements run in order on an abstract state; every path of a branch runs on a copy and the
        copies are joined where the paths meet.
-    2. A loop body runs quietly first, its effects are joined into the state at the loop's head, and
+    2. A loop body runs ahead, quietly, its effects are joined into the state at the loop's head, and
        then it runs once more, loudly, recording events. Nested loops inside a quiet run are run
        once, so that the cost stays linear in the nesting depth.
     3. A path that returns, raises, breaks or continues is dead; it contributes to no join but the
@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradfix.flow import classes
-from gradfix.flow.calls import mode_of
+from gradfix.flow.calls import may_switch, mode_of
 from gradfix.flow.expressions import Expressions, dotted, operator_name
 from gradfix.flow.state import (
     AttributeStore,
@@ -80,6 +80,8 @@ class Interpreter(Expressions):
         ):
             self._serial += 1
             value.symbol = f"{name}#{self.scope.name}#{self._serial}"
+        if (self.scope, name) in self.flow.read_from_inside:
+            self.flow.forget_summaries()
         key = (self.scope, node, how)
         definition = self.flow.definitions.get(key)
         if definition is None:
@@ -260,7 +262,7 @@ class Interpreter(Expressions):
 
     def _return(self, node: ast.Return) -> None:
         value = self.eval(node.value) if node.value is not None else foreign(node, "constant")
-        if self.loud or not self.loops:
+        if not self.ahead:
             self.scope.returns.append((node, value))
         self.state.alive = False
 
@@ -360,10 +362,8 @@ class Interpreter(Expressions):
     ) -> None:
         entry = self.state.copy()
         loops, self.loops = self.loops, (*self.loops, node)
-        if self.loud:
-            with self.quietly():
-                head, _ = self._iteration(node, entry.copy(), begin)
-            start = join_states(entry.copy(), head)
+        if not self.ahead:
+            start = self._head(node, entry, begin)
         else:
             start = entry.copy()
         end, exits = self._iteration(node, start, begin)
@@ -374,6 +374,26 @@ class Interpreter(Expressions):
         self.run(node.orelse)
         for state in exits:
             self.state = join_states(self.state, state)
+
+    def _head(
+        self, node: ast.For | ast.AsyncFor | ast.While, entry: State, begin: Callable[[], None]
+    ) -> State:
+        """The state at the loop's head: before the first turn, joined with after every other."""
+        start = entry.copy()
+        for _ in range(_TURNS):
+            with self.looking_ahead():
+                end, _ = self._iteration(node, start.copy(), begin)
+            head = join_states(entry.copy(), end)
+            carried = [
+                _same_facts(known.value, head.env[name].value)
+                for name, known in start.env.items()
+                if name in head.env and known is not head.env[name]
+            ]
+            start = head
+            # With one name only, the next turn finds what this one found.
+            if len(carried) < 2 or all(carried):
+                break
+        return start
 
     def _iteration(
         self, node: ast.For | ast.AsyncFor | ast.While, state: State, begin: Callable[[], None]
@@ -416,6 +436,9 @@ class Interpreter(Expressions):
             value = self.eval(item.context_expr)
             if value.kind is Kind.CONTEXT:
                 self.state.mode = mode_of(value)
+                switches = True
+            elif may_switch(value) or self.flow.switches_mode(item.context_expr):
+                self.state.mode = GradMode.UNKNOWN
                 switches = True
             if item.optional_vars is not None:
                 self.bind_target(item.optional_vars, unknown(item.context_expr, (value,)), "with")
@@ -479,6 +502,15 @@ class Interpreter(Expressions):
                 break
         if end is not None:
             self.state = end
+
+
+#: How many turns of a loop are followed for values that go from name to name.
+_TURNS = 4
+
+
+def _same_facts(a: Value, b: Value) -> bool:
+    """Whether what depends on ``b`` would come out as it did with ``a``."""
+    return (a.kind, a.role, a.shape, a.dtype) == (b.kind, b.role, b.shape, b.dtype)
 
 
 def _either(a: Binding, b: Binding) -> Binding:

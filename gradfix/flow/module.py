@@ -53,6 +53,13 @@ _BINDS_ATTRIBUTE = re.compile(
 )
 _HOLDS_MODULES = re.compile(r"=\s*[\[{(]")
 _BUILTIN_NAMES = frozenset(dir(builtins))
+_SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
+#: Decorators that leave what a function returns alone.
+_TRANSPARENT = frozenset(
+    """staticmethod classmethod property cached_property abstractmethod override final cache
+    lru_cache no_grad enable_grad inference_mode set_grad_enabled script script_method export
+    ignore unused compile typechecked jaxtyped""".split()
+)
 #: How many statements the analysis may interpret again for the sake of function summaries.
 _SUMMARY_BUDGET = 20_000
 
@@ -74,12 +81,14 @@ class ModuleFlow:
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.shared_names: set[str] = set()
+        self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self.freezes_parameters = bool(_FREEZES.search(text))
         self.changes_dtypes = bool(_DTYPES.search(text))
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
         self._selves: dict[ast.AST, Value] = {}
         self._scope_of: dict[ast.AST, Scope] = {}
         self._ends: dict[Scope, State] = {}
+        self._defined_in: dict[ast.AST, Scope] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
@@ -156,9 +165,7 @@ class ModuleFlow:
         scope = Scope(node, node.name, parent, class_node)
         state = self._entry(node, scope)
         self._run_body(scope, state, node.body)
-        self._summaries[node] = (
-            join_all([value for _, value in scope.returns]) if scope.returns else None
-        )
+        self._summaries[node] = scope.result
 
     def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
         """The state at the beginning of a function: arguments, and the decorators' grad mode."""
@@ -209,6 +216,7 @@ class ModuleFlow:
 
     def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Remember a function to be interpreted when its surroundings are known."""
+        self._defined_in[node] = scope
         heapq.heappush(
             self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope)
         )
@@ -262,6 +270,8 @@ class ModuleFlow:
         outer = scope.parent
         while outer is not None:
             if not isinstance(outer.node, ast.ClassDef):
+                if outer not in self._ends:
+                    self.read_from_inside.add((outer, name))
                 found = self._name_in(outer, name)
                 if found is not None:
                     return found
@@ -289,17 +299,44 @@ class ModuleFlow:
             return self._summaries[node]
         if isinstance(node, ast.AsyncFunctionDef) or self._budget <= 0:
             return unknown()
+        if any(_name_of(decorator) not in _TRANSPARENT for decorator in node.decorator_list):
+            return unknown()
         self._budget -= len(node.body) * 5 + 10
         self._summaries[node] = unknown()
         owner = function.owner.definition if function.owner is not None else None
-        parent = self._scope_of.get(owner) if owner is not None else self.scopes[0]
+        parent = self._scope_of.get(owner) if owner is not None else self._defined_in.get(node)
+        if parent is None:
+            return unknown()
         scope = Scope(node, node.name, parent, owner if isinstance(owner, ast.ClassDef) else None)
         run = Interpreter(self, scope, self._entry(node, scope))
         run.loud = False
         run.run(node.body)
-        result = join_all([value for _, value in scope.returns]) if scope.returns else None
-        self._summaries[node] = result
-        return result
+        self._summaries[node] = scope.result
+        return self._summaries[node]
+
+    def forget_summaries(self) -> None:
+        """A name that functions read from outside has got another value."""
+        self._summaries.clear()
+        self.read_from_inside.clear()
+
+    def switches_mode(self, context: ast.expr) -> bool:
+        """Whether a context manager of this file may switch the grad mode."""
+        called = context.func if isinstance(context, ast.Call) else context
+        return _name_of(called) in self._switching
+
+    @cached_property
+    def _switching(self) -> frozenset[str]:
+        if "contextmanager" not in self.text and "__enter__" not in self.text:
+            return frozenset()
+        return frozenset(
+            node.name
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            if "grad" in (source := self.source_of(node))
+            if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
+            or "__enter__" in source
+            if _SWITCHES.search(source)
+        )
 
     # -- asked by codemods --------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ class Recorder:
         self.scope = scope
         self.state = state
         self.loud = True
+        self.ahead = False
         self.statement: ast.stmt | None = None
         self.loops: tuple[ast.AST, ...] = ()
         self.path: tuple[ast.AST, ...] = ()  # the branches and loops we are in
@@ -47,10 +48,10 @@ class Recorder:
         return value
 
     @contextmanager
-    def quietly(self) -> Iterator[None]:
-        """Run without recording events."""
-        before, self.loud = self.loud, False
+    def looking_ahead(self) -> Iterator[None]:
+        """Run a loop body without recording events, only to see what it carries on."""
+        before, self.loud, self.ahead = (self.loud, self.ahead), False, True
         try:
             yield
         finally:
-            self.loud = before
+            self.loud, self.ahead = before

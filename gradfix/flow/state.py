@@ -11,7 +11,7 @@ import ast
 import enum
 from dataclasses import dataclass, field
 
-from gradfix.flow.values import Role, Storage, Value, join
+from gradfix.flow.values import Role, Storage, Value, join, join_all, sequence
 
 
 class GradMode(enum.Enum):
@@ -128,6 +128,15 @@ class Scope:
     def is_function(self) -> bool:
         """Whether this is a function or method body."""
         return isinstance(self.node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+    @property
+    def result(self) -> Value | None:
+        """What a call of this function gives; None where it returns nothing."""
+        yields = (ast.Yield, ast.YieldFrom)
+        yielded = [value for node, value in self.returns if isinstance(node, yields)]
+        if yielded:
+            return sequence(None, element=join_all(yielded), name="generator")
+        return join_all([value for _, value in self.returns]) if self.returns else None
 
 
 @dataclass(eq=False, slots=True)

@@ -14,6 +14,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
+
 from gradfix import flow
 from gradfix.flow import ModuleFlow
 from gradfix.flow.explain import Fact, facts_at
@@ -84,6 +85,7 @@ class _Frame:
     row: int = 0
     before: int = 0
     failed: bool = False
+    done: set[int] = field(default_factory=set)
     held: dict[str, _Held] = field(default_factory=dict)
 
 
@@ -131,7 +133,7 @@ class Watch:
     def _call(self, frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_code.co_filename != self.name:
             return None
-        self._frames[frame] = _Frame()
+        self._frames.setdefault(frame, _Frame())  # a generator's frame is entered again
         self._arguments(frame, frame.f_code)
         return self._line
 
@@ -146,7 +148,7 @@ class Watch:
             self._before(frame, at)
         elif event == "return":
             self._after(frame, at, 0)
-            del self._frames[frame]
+            at.failed = True
         return self._line
 
     def facts(self, row: int) -> list[Fact]:
@@ -181,6 +183,11 @@ class Watch:
             return
         if header is not None and not self._enters(header, following):
             return
+        if at.row in at.done:  # in another turn of a loop the same line makes other memory
+            made = {fact.value for fact in self.facts(at.row) if fact.value is not None}
+            memory = frozenset().union(*(value.storages for value in made))
+            at.held = {n: held for n, held in at.held.items() if not held.value.storages & memory}
+        at.done.add(at.row)
         for fact in self.facts(at.row):
             if fact.how == "binds" and fact.value is not None:
                 self._see(frame, at, at.row, fact)
@@ -305,7 +312,9 @@ def contradictions(value: Value, thing: object) -> Iterator[str]:
             yield f"{type(thing).__name__} and not {value.name}"
         for name, inner in (value.attributes or {}).items():
             if getattr(thing, name, None) is not None:
-                yield from (f"{name}: {what}" for what in contradictions(inner, getattr(thing, name)))
+                yield from (
+                    f"{name}: {what}" for what in contradictions(inner, getattr(thing, name))
+                )
 
 
 _TYPES: dict[Kind, type | tuple[type, ...]] = {

@@ -85,6 +85,22 @@ def bind_attribute(facts: ClassFacts, scope: str, name: str, value: Value) -> No
         facts.constructed.setdefault(name, []).append(value)
 
 
+def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:
+    """For the module and each function the names that functions inside it rebind."""
+    found: dict[ast.AST, set[str]] = {}
+    stack: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, (tree,))]
+    while stack:
+        node, around = stack.pop()
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            for outer in around[:-1]:
+                found.setdefault(outer, set()).update(node.names)
+        inner = (
+            (*around, node) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else around
+        )
+        stack += [(child, inner) for child in ast.iter_child_nodes(node)]
+    return found
+
+
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
     """Count the attributes that one statement binds."""
     targets: list[ast.expr] = []

@@ -141,14 +141,25 @@ class _Words:
     def __init__(self, flow: ModuleFlow, scope: Scope) -> None:
         self._storages: dict[Storage, str] = {}
         self._leaves: dict[Leaf, str] = {}
-        for at in (scope, *(other for other in flow.scopes if other is not scope)):
-            for definition in sorted(at.definitions, key=_place):
-                value = flow.values.get(definition.node, definition.value)
-                if value.is_tensor and value.storage is not None:
-                    self._storages.setdefault(value.storage, definition.name)
-                if value.is_tensor and value.role == Role.LEAF and len(value.leaves) == 1:
-                    (leaf,) = value.leaves
-                    self._leaves.setdefault(leaf, definition.name)
+        others = [at for at in flow.scopes if at is not scope]
+        known = [d for at in (scope, *others) for d in sorted(at.definitions, key=_place)]
+        # The name that a tensor is made under comes first, then those of the scope, then others.
+        for made_here in (True, False):
+            for definition in known:
+                self._name(
+                    definition, flow.values.get(definition.node, definition.value), made_here
+                )
+
+    def _name(self, definition: Definition, value: Value, made_here: bool) -> None:
+        def suits(node: ast.AST | None) -> bool:
+            return not made_here or _line(node) == _line(definition.node)
+
+        if value.is_tensor and value.storage is not None and suits(value.storage.node):
+            self._storages.setdefault(value.storage, definition.name)
+        if value.is_tensor and value.role == Role.LEAF and len(value.leaves) == 1:
+            (leaf,) = value.leaves
+            if suits(leaf.node):
+                self._leaves.setdefault(leaf, definition.name)
 
     def fact(self, how: str, subject: str, value: Value, node: ast.AST) -> Fact:
         """The fact about one value."""

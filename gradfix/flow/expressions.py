@@ -85,6 +85,8 @@ class Expressions(Calls):
             if self.loud:
                 known = self.scope.uses.get(node, frozenset())
                 self.scope.uses[node] = known | binding.definitions
+            if node.id in self.flow.rebound_inside.get(self.scope.node, ()):
+                return unknown(node)  # a function that has run meanwhile may have rebound it
             return binding.value
         return self.flow.outer_name(self.scope, node.id)
 

@@ -3,9 +3,9 @@
 NOTE: the algorithm
     1. Statements run in order on an abstract state; every path of a branch runs on a copy and the
        copies are joined where the paths meet.
-    2. A loop body runs ahead, quietly, its effects are joined into the state at the loop's head, and
-       then it runs once more, loudly, recording events. Nested loops inside a quiet run are run
-       once, so that the cost stays linear in the nesting depth.
+    2. A loop body runs ahead, quietly, until what it carries on is known; that is joined into the
+       state at the loop's head, and then the body runs once more, recording events. Nested loops
+       inside a run ahead are run once, so that the cost stays linear in the nesting depth.
     3. A path that returns, raises, breaks or continues is dead; it contributes to no join but the
        one it jumps to.
     4. Whatever can change names behind our back (``locals``, ``exec``, ``global``, a closure's

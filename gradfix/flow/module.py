@@ -53,6 +53,7 @@ _BINDS_ATTRIBUTE = re.compile(
 )
 _HOLDS_MODULES = re.compile(r"=\s*[\[{(]")
 _BUILTIN_NAMES = frozenset(dir(builtins))
+_SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
 _SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
 #: Decorators that leave what a function returns alone.
 _TRANSPARENT = frozenset(
@@ -80,7 +81,8 @@ class ModuleFlow:
         self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
-        self.shared_names: set[str] = set()
+        self.rebound_inside = classes.rebound_inside(tree) if _SHARES.search(text) else {}
+        self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self.freezes_parameters = bool(_FREEZES.search(text))
         self.changes_dtypes = bool(_DTYPES.search(text))
@@ -112,12 +114,14 @@ class ModuleFlow:
     def _run_queue(self, *, everything: bool) -> None:
         while self._queue:
             _, _, node, scope = heapq.heappop(self._queue)
+            if node in self._scope_of:
+                continue  # a constructor that was needed before its turn
             if everything or self._tells(node):
+                if node.name == "__init__":
+                    self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
                 self._run_function(node, scope)
             else:
                 self._untold.append((node, scope))
-                if node.name == "__init__" and isinstance(scope.node, ast.ClassDef):
-                    self._constructors[scope.node] = (node, scope)
 
     def _tells(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return; see `complete`."""
@@ -135,7 +139,8 @@ class ModuleFlow:
         """Interpret the constructor of a class, now that somebody asks for an attribute."""
         found = self._constructors.pop(node, None)
         if found is not None:
-            self._untold.remove(found)
+            if found in self._untold:
+                self._untold.remove(found)
             self._run_function(*found)
 
     def complete(self) -> None:
@@ -217,6 +222,8 @@ class ModuleFlow:
     def found_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
         """Remember a function to be interpreted when its surroundings are known."""
         self._defined_in[node] = scope
+        if node.name == "__init__" and isinstance(scope.node, ast.ClassDef):
+            self._constructors[scope.node] = (node, scope)
         heapq.heappush(
             self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope)
         )

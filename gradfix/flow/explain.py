@@ -230,8 +230,9 @@ class _Words:
 
 
 def _overwrites(kept: Iterable[Saved]) -> Iterator[str]:
-    def place(saved: Saved) -> tuple[int, int]:
-        return getattr(saved.node, "lineno", 0), getattr(saved.node, "col_offset", 0)
+    def place(saved: Saved) -> tuple[int, ...]:
+        nodes = (saved.node, saved.operand or saved.node)
+        return tuple(getattr(n, at, 0) for n in nodes for at in ("lineno", "col_offset"))
 
     for saved in sorted(kept, key=place):
         what = "result" if saved.operand is None else ast.unparse(saved.operand)

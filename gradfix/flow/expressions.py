@@ -114,6 +114,8 @@ class Expressions(Calls):
             return self._tensor_attribute(node, base)
         if base.kind in (Kind.INSTANCE, Kind.MODULE, Kind.CLASS):
             return classes.attribute(self.flow, base, name, node)
+        if base.name == "namedtuple" and base.items and name in ("values", "indices"):
+            return base.items[name == "indices"]
         symbol = f"{base.symbol}.{name}" if base.symbol else None
         if name == "shape":
             return Value(

@@ -42,7 +42,7 @@ def stated(text: str) -> Iterator[Stated]:
         for part in token.string.lstrip("# ").split("; "):
             subject, colon, rest = part.partition(": ")
             assert colon, f"line {token.start[0]}: {part!r} is no fact"
-            phrases = re.split(r", (?![^(]*\))", rest)
+            phrases = re.split(r", (?![^(\[]*[)\]])", rest)
             yield Stated(token.start[0], subject.strip(), tuple(map(str.strip, phrases)))
 
 

@@ -97,9 +97,9 @@ def is_weighted(flow: ModuleFlow, value: Value, depth: int = 0) -> bool:
             parts = value.items or ((value.element,) if value.element is not None else ())
             return depth < 5 and any(is_weighted(flow, part, depth + 1) for part in parts)
         return has_weights(value) is Certainty.YES
-    facts = classes.facts_of(flow, value)
+    facts = classes.facts_of(flow, value) if value.kind is Kind.INSTANCE else None
     if facts is None or depth > 5 or not classes.is_module(flow, value):
-        return False
+        return False  # a class is only the plan of a Module
     for entry in classes.lineage(flow, facts):
         flow.construct(entry.node)
     return any(

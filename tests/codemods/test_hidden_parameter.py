@@ -1079,6 +1079,27 @@ class Group:
 
 
 Group().layers[0](torch.ones(3))
+=== classes in a list are only the plan of layers
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.l = nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.l(x)
+
+
+class Net(nn.Module):
+    def __init__(self, depth):
+        super().__init__()
+        self.kinds = [[Block] * depth, [Block] * (depth - 1) + [nn.Identity]]
+        self.body = nn.Sequential(*[kind() for kinds in self.kinds for kind in kinds])
+
+    def forward(self, x):
+        return self.body(x)
+
+
+Net(2)(torch.ones(1, 1)).sum().backward()
 """)
 
 REPORT = cases("""

@@ -2,7 +2,7 @@
 
 A codemod detects and never mutates: `find` yields findings whose fixes are lists of
 `gradfix.model.Edit`; `gradfix.rewrite` applies them with LibCST. The same class runs under
-LibCST's own runner (``python -m libcst.tool codemod gradfix.codemods.<module>.<Class>``), which
+LibCST's own runner (``python -m libcst.tool codemod -x gradfix.codemods.<module>.<Class>``), which
 only needs ``DESCRIPTION``, ``add_args`` and ``transform_module``.
 """
 

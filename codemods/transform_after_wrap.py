@@ -290,7 +290,10 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
     """The source of ``top`` with the wrapping moved from the inside to the outside."""
     _must_not_need_grad(flow, top, {leaf})
     if not _wraps_data(value):
-        raw = replaced(flow, top, {leaf: _without_requires_grad(flow, leaf)})
+        inner = _without_requires_grad(flow, leaf)
+        if isinstance(leaf.func, ast.Attribute) and leaf.func.attr == "requires_grad_":
+            inner = bracketed(inner, leaf.func.value)
+        raw = replaced(flow, top, {leaf: inner})
         return f"{bracketed(raw, top)}.requires_grad_()"
     data = _data(leaf)
     inner = flow.source_of(data)

@@ -38,6 +38,14 @@ grad = t.grad
 t = Parameter(torch.ones(12).view(3, 4))  # a matrix
 t.sum().backward()
 grad = t.grad
+=== a scaled tensor made a leaf, then cast | none
+x = (torch.ones(3) * 0.5).requires_grad_().double()
+(x * 2).sum().backward()
+grad = x.grad
+--->
+x = (torch.ones(3) * 0.5).double().requires_grad_()
+(x * 2).sum().backward()
+grad = x.grad
 === an attribute of a module | none
 class Net(nn.Module):
     def __init__(self):

@@ -22,7 +22,7 @@ from gradfix.flow.queries import (
 )
 from gradfix.flow.state import Backward, Call, GradMode
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind
+from gradfix.flow.values import Certainty, Kind, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 _FLAGS = frozenset({"requires_grad", "requires_grad_", "grad", "retain_grad", "detach_", "is_leaf"})
@@ -81,6 +81,7 @@ class LegacyVariable(Codemod):
     """
 
     code = "GF401"
+    modernises = True
     trigger = re.compile(r"\bVariable\b|\.data\[0\]|\bFunction\b|\bzero_\(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
@@ -177,6 +178,8 @@ class LegacyVariable(Codemod):
             rest = block[block.index(statement) :]
         inside = {part for later in rest for part in ast.walk(later)}
         made = [d for d in call.scope.definitions if d.statement is statement]
+        if not all(isinstance(target, ast.Name) for target in statement.targets):
+            raise NotFixable("the volatile tensor is kept in an attribute")
         if not made or any(use not in inside for d in made for use in uses_of(call.scope, d)):
             raise NotFixable("the volatile tensor is also used elsewhere")
         body = _lines(flow, statement, rest[1:])
@@ -252,6 +255,8 @@ def _plain_safety(flow: ModuleFlow, call: Call, node: ast.Call, data: ast.expr) 
         raise NotFixable("use .detach() if the history is to be cut, and the tensor itself if not")
     if value.kind not in (Kind.TENSOR, Kind.UNKNOWN):
         raise NotFixable("what is wrapped is no tensor")
+    if _left_the_graph(value):
+        raise NotFixable("the value comes from a tensor by way of NumPy: its history is lost")
     if value.needs_grad is not Certainty.NO:
         return Safety.UNSAFE
     if _is_fresh(flow, data):
@@ -264,6 +269,19 @@ def _plain_safety(flow: ModuleFlow, call: Call, node: ast.Call, data: ast.expr) 
         if isinstance(parent, ast.Attribute) and parent.attr in _FLAGS:
             return Safety.UNSAFE
     return Safety.SAFE
+
+
+def _left_the_graph(value: Value) -> bool:
+    """Whether the value was a tensor, then an array, and is a tensor again."""
+    queue, seen = [value], set()
+    while queue:
+        at = queue.pop()
+        if at.op == "numpy" and any(source.is_tensor for source in at.inputs):
+            return True
+        if id(at) not in seen:
+            seen.add(id(at))
+            queue += at.inputs
+    return False
 
 
 def _leaf(flow: ModuleFlow, call: Call, data: ast.expr, flag: ast.expr) -> tuple[str, Safety]:

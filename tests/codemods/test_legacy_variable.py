@@ -483,6 +483,24 @@ def step(net, x, y):
 
 step(nn.Linear(3, 1), torch.ones(3), torch.ones(1))
 reason: computes gradients
+=== volatile and kept
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.anchors = Variable(torch.ones(3), volatile=True)
+        self.lin = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.lin(x) - self.anchors
+
+
+Net()(torch.ones(3)).sum().backward()
+reason: kept in an attribute
 === volatile by an expression
 import torch
 from torch.autograd import Variable
@@ -541,6 +559,15 @@ from torch.autograd import Variable
 
 x = Variable(*[torch.ones(3)])
 reason: not understood
+=== a tensor that was an array in between
+from torch.autograd import Variable
+import torch
+from torch import nn
+
+net = nn.Linear(2, 2)
+again = Variable(torch.from_numpy(net(torch.ones(1, 2)).detach().numpy() * 2))
+again.sum()
+reason: its history is lost
 """)
 
 

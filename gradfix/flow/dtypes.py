@@ -30,9 +30,9 @@ _COMPARISONS = frozenset(
 _INDEX_RESULTS = frozenset(
     "argmax argmin argsort nonzero bincount searchsorted randperm randint".split()
 )
-_KEEPS = frozenset(
-    "clone sum cumsum prod stack cat concat where max min clamp abs neg relu flip roll sort".split()
-)
+_KEEPS = frozenset("clone stack cat concat where max min clamp abs neg relu flip roll sort".split())
+#: Sums of integers of any size are 64 bits wide.
+_WIDENS = frozenset("sum cumsum prod cumprod".split())
 #: Constructors of the legacy tensor types (``torch.FloatTensor`` and friends).
 LEGACY_TYPES = {
     "torch.FloatTensor": "float32",
@@ -72,16 +72,25 @@ def promote(values: Sequence[Value]) -> str | None:
     (https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc)
     """
     found: set[str] = set()
+    numbers: set[type] = set()
     for value in values:
         if value.kind is Kind.NUMBER:
+            numbers.add(type(value.const))
             continue
         if value.kind is not Kind.TENSOR or value.dtype is None:
             return None
         found.add(value.dtype)
     floats = {dtype for dtype in found if dtype not in INTEGERS}
-    if len(floats) == 1:
-        return floats.pop()
-    return found.pop() if len(found) == 1 else None
+    if complex in numbers:
+        return None
+    if floats:
+        return floats.pop() if len(floats) == 1 else None
+    if float in numbers:
+        return "default" if found else None
+    if len(found) != 1 or type(None) in numbers:
+        return None
+    (dtype,) = found
+    return "int64" if dtype == "bool" and int in numbers else dtype
 
 
 def result_dtype(
@@ -99,10 +108,18 @@ def result_dtype(
         return "bool"
     if op.name in _INDEX_RESULTS:
         return "int64"
+    if op.name == "where":
+        condition = [value for _, value in bound.get("condition", ())]
+        tensors = [value for value in tensors if value not in condition]
     dtype = promote(tensors)
+    if dtype is not None and is_integer(dtype) and op.name in _WIDENS:
+        return "int64"
     if dtype is not None and is_integer(dtype):
         # Only operations that certainly keep integers do; the others (sqrt, mean, ...) make floats.
-        return dtype if op.view or op.name in _KEEPS else None
+        numbers = [v.const for vs in bound.values() for _, v in vs if v.kind is Kind.NUMBER]
+        if op.view:
+            return dtype
+        return dtype if op.name in _KEEPS and all(type(n) in (int, bool) for n in numbers) else None
     return dtype
 
 

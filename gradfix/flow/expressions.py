@@ -217,7 +217,7 @@ class Expressions(Calls):
     ) -> Value:
         basic = all(
             isinstance(part, tuple)
-            or part.kind is Kind.NUMBER
+            or (part.kind is Kind.NUMBER and not isinstance(part.const, bool))
             or (part.kind is Kind.FOREIGN and part.name == "constant")
             for part in parts
         )

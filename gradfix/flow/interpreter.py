@@ -371,6 +371,8 @@ class Interpreter(Expressions):
         if not certain:
             end = join_states(entry, end)
         self.state = end
+        if isinstance(node, ast.While) and certain:
+            self.state.alive = False  # ``while True`` is left by ``break`` only
         self.run(node.orelse)
         for state in exits:
             self.state = join_states(self.state, state)
@@ -425,8 +427,6 @@ class Interpreter(Expressions):
             self.eval(node.test)
 
         self._loop(node, begin, always)
-        if always and not self.state.alive:
-            return
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:
         outer = self.state.mode

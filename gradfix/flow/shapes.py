@@ -93,6 +93,8 @@ def index(
             at += skip
         elif _is_const(part, None):
             result.append(1)
+        elif isinstance(part.const, bool):
+            return None  # a mask of no dimensions
         elif part.kind is Kind.NUMBER:
             at += 1
         else:

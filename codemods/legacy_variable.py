@@ -35,14 +35,14 @@ class LegacyVariable(Codemod):
     ------------
     Replaces ``Variable(x)`` by ``x``, ``Variable(x, requires_grad=True)`` by a tensor that requires
     grad, ``volatile=True`` by ``torch.no_grad()`` and ``loss.data[0]`` by ``loss.item()``. Reports
-    ``autograd.Function`` classes without static methods, and gradients that are zeroed before there
-    are any.
+    ``autograd.Function`` classes whose objects are called, and gradients that are zeroed before
+    there are any.
 
     Why is this bad?
     ----------------
     Tensors are Variables since PyTorch 0.4. ``Variable(x)`` of a tensor with a history cuts it,
-    ``volatile`` is ignored, so that evaluation builds graphs, ``loss.data[0]`` and old Functions
-    raise.
+    ``volatile`` is ignored, so that evaluation builds graphs. ``loss.data[0]`` raises, and so does
+    the call of an ``autograd.Function`` object.
 
     Example
     -------
@@ -101,7 +101,11 @@ class LegacyVariable(Codemod):
             yield self.finding(
                 flow.span(node),
                 f"`{method.name}` is no static method; calling this autograd.Function raises",
-                because=(flow.note(method, "it takes self, not ctx"),),
+                because=(
+                    flow.note(
+                        method, "it belongs to an instance, and instances are not called any more"
+                    ),
+                ),
                 help="make forward and backward static, with ctx, and call .apply",
                 why_not="state kept in self has to move to ctx by hand",
             )

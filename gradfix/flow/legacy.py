@@ -70,11 +70,16 @@ def first_elements(flow: ModuleFlow) -> Iterator[tuple[ast.Subscript, ast.expr]]
 
 
 def old_functions(flow: ModuleFlow) -> Iterator[tuple[ast.ClassDef, ast.FunctionDef]]:
-    """Subclasses of ``autograd.Function`` whose forward or backward takes ``self``."""
+    """Subclasses of ``autograd.Function`` that keep state in instances, which are called.
+
+    Methods that only lack ``@staticmethod`` work with ``.apply``.
+    """
     for node in ast.walk(flow.tree):
         if not isinstance(node, ast.ClassDef):
             continue
         if not any(flow.value(base).name in _FUNCTIONS for base in node.bases):
+            continue
+        if not _has_instances(flow, node):
             continue
         late = {
             target.id
@@ -88,6 +93,16 @@ def old_functions(flow: ModuleFlow) -> Iterator[tuple[ast.ClassDef, ast.Function
                 if not item.decorator_list and item.name not in late:
                     yield node, item
                     break
+
+
+def _has_instances(flow: ModuleFlow, node: ast.ClassDef) -> bool:
+    """Whether the class has a constructor, or the file makes an object of it."""
+    if any(isinstance(item, ast.FunctionDef) and item.name == "__init__" for item in node.body):
+        return True
+    return any(
+        isinstance(part, ast.Call) and flow.value(part.func).definition is node
+        for part in ast.walk(flow.tree)
+    )
 
 
 def zeroed_too_early(flow: ModuleFlow) -> Iterator[tuple[GradRead, ast.AST]]:

@@ -359,6 +359,17 @@ class Double(torch.autograd.Function):
 
 
 Double.apply(torch.ones(3, requires_grad=True)).sum().backward()
+=== a Function that is applied without static methods
+class Reverse(torch.autograd.Function):
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    def backward(ctx, grad_output):
+        return -grad_output
+
+
+x = torch.ones(3, requires_grad=True)
+Reverse.apply(x).sum().backward()
 === another class called Function
 class Function:
     def forward(self, x):
@@ -532,7 +543,7 @@ class Reverse(torch.autograd.Function):
         return -grad_output
 
 
-Reverse
+Reverse()(torch.ones(3))
 reason: by hand
 === zeroed too early
 w = torch.ones(3, requires_grad=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.calls import REWRAPS
+from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of

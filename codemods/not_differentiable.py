@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
-from gradfix.flow.calls import ESCAPES
+from gradfix.flow.methods import ESCAPES
 from gradfix.flow.severed import severed
 from gradfix.model import Finding
 

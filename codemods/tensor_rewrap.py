@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import tensor_root
-from gradfix.flow.calls import REWRAPS
 from gradfix.flow.classes import is_module
+from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.queries import (
     bracketed,

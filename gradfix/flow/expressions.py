@@ -7,16 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from gradfix.flow import classes, shapes
-from gradfix.flow.calls import Calls, revealed
-from gradfix.flow.state import Binding, GradMode, GradRead
+from gradfix.flow.access import Access
+from gradfix.flow.calls import Calls
+from gradfix.flow.state import Binding
 from gradfix.flow.tensors import Argument
 from gradfix.flow.values import (
     UNKNOWN,
-    Certainty,
     Kind,
     Role,
-    Storage,
     Value,
     dim_of,
     element_of,
@@ -48,8 +46,6 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: lambda a, b: a * b,
     ast.FloorDiv: lambda a, b: a // b,
 }
-#: Attributes of a tensor that are views of it.
-_VIEW_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
 
 
 def operator_name(node: ast.operator) -> str:
@@ -57,7 +53,7 @@ def operator_name(node: ast.operator) -> str:
     return _BINARY.get(type(node), "")
 
 
-class Expressions(Calls):
+class Expressions(Access):
     """The part of the interpreter that evaluates expressions."""
 
     def eval(self, node: ast.expr) -> Value:
@@ -89,163 +85,6 @@ class Expressions(Calls):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
             return binding.value
         return self.flow.outer_name(self.scope, node.id)
-
-    def _attribute(self, node: ast.Attribute) -> Value:
-        base = self.eval(node.value)
-        return self.attribute_of(node, base)
-
-    def attribute_of(self, node: ast.Attribute, base: Value) -> Value:
-        """The value of ``base.attr``."""
-        name = node.attr
-        if base.kind is Kind.REFERENCE:
-            return self.flow.imported(f"{base.name}.{name}")
-        path = dotted(node)
-        if path is not None and path in self.state.env:
-            binding = self.state.env[path]
-            if self.loud:
-                known = self.scope.uses.get(node, frozenset())
-                self.scope.uses[node] = known | binding.definitions
-            return binding.value
-        if name == "grad":
-            self.event(GradRead, node, base, node.value, not isinstance(node.ctx, ast.Load))
-        if name == "data" and base.kind is Kind.UNKNOWN and _is_weight(node.value):
-            base = revealed(base, node.value)
-        if base.is_tensor:
-            return self._tensor_attribute(node, base)
-        if base.kind in (Kind.INSTANCE, Kind.MODULE, Kind.CLASS):
-            return classes.attribute(self.flow, base, name, node)
-        if base.name == "namedtuple" and base.items and name in ("values", "indices"):
-            return base.items[name == "indices"]
-        symbol = f"{base.symbol}.{name}" if base.symbol else None
-        if name == "shape":
-            return Value(
-                Kind.SEQUENCE,
-                Role.UNTRACKED,
-                node,
-                inputs=(),
-                symbol=symbol,
-                name="shape",
-                element=number(),
-            )
-        value = unknown(node, (base,) if name not in ("grad", "device", "dtype") else ())
-        value.symbol = symbol
-        return value
-
-    def _tensor_attribute(self, node: ast.Attribute, base: Value) -> Value:
-        name = node.attr
-        symbol = f"{base.symbol}.{name}" if base.symbol else None
-        if name == "grad":
-            return Value(
-                Kind.TENSOR,
-                Role.UNTRACKED,
-                node,
-                "grad",
-                (base,),
-                shape=base.shape,
-                dtype=base.dtype,
-                owner=base,
-            )
-        if name == "data":
-            cut = "data" if base.needs_grad is Certainty.YES else ""
-            return replace(
-                base,
-                role=Role.UNTRACKED,
-                node=node,
-                op="data",
-                inputs=(base,),
-                view=True,
-                leaves=frozenset(),
-                cut=cut,
-                parameter=False,
-                symbol=None,
-                owner=base,
-            )
-        if name in _VIEW_ATTRIBUTES:
-            method = "t" if name == "T" else "adjoint"
-            return self.tensor_op(node, method, "method", [Argument(None, node.value, base)])
-        if name == "shape":
-            if base.shape is not None and None not in base.shape:
-                return sequence([_size(dim) for dim in base.shape], node=node, name="shape")
-            return Value(
-                Kind.SEQUENCE, Role.UNTRACKED, node, symbol=symbol, name="shape", element=number()
-            )
-        if name in ("requires_grad", "is_leaf", "ndim", "is_cuda"):
-            return number(node=node)
-        if name in ("device", "dtype", "layout"):
-            return foreign(node, name, ())
-        return unknown(node, (base,))
-
-    def _subscript(self, node: ast.Subscript) -> Value:
-        base = self.eval(node.value)
-        parts = self.index_parts(node.slice)
-        return self.item(node, base, parts)
-
-    def index_parts(self, index: ast.expr) -> list[Value | tuple[Value | None, ...]]:
-        """The parts of ``[...]``: values, and triples for slices."""
-        nodes = index.elts if isinstance(index, ast.Tuple) else [index]
-        parts: list[Value | tuple[Value | None, ...]] = []
-        for part in nodes:
-            if isinstance(part, ast.Slice):
-                bounds = (part.lower, part.upper, part.step)
-                parts.append(tuple(None if b is None else self.eval(b) for b in bounds))
-            else:
-                parts.append(self.eval(part))
-        return parts
-
-    def item(
-        self, node: ast.AST, base: Value, parts: list[Value | tuple[Value | None, ...]]
-    ) -> Value:
-        """The value of ``base[parts]``."""
-        if base.is_tensor:
-            return self._tensor_item(node, base, parts)
-        if base.kind is Kind.SEQUENCE and len(parts) == 1:
-            return _sequence_item(node, base, parts[0])
-        if base.kind is Kind.DICT:
-            key = parts[0]
-            if isinstance(key, Value) and isinstance(key.const, str) and base.attributes:
-                found = base.attributes.get(key.const)
-                if found is not None:
-                    return found
-            if base.element is not None:
-                return base.element
-        if base.kind is Kind.FOREIGN:
-            return foreign(node, base.name, (base,))
-        return unknown(node, (base,))
-
-    def _tensor_item(
-        self, node: ast.AST, base: Value, parts: list[Value | tuple[Value | None, ...]]
-    ) -> Value:
-        basic = all(
-            isinstance(part, tuple)
-            or (part.kind is Kind.NUMBER and not isinstance(part.const, bool))
-            or (part.kind is Kind.FOREIGN and part.name == "constant")
-            for part in parts
-        )
-        advanced = any(
-            isinstance(part, Value) and part.kind in (Kind.TENSOR, Kind.SEQUENCE) for part in parts
-        )
-        flat = tuple(part for part in parts if isinstance(part, Value))
-        shape = shapes.index(base.shape, list(parts)) if basic else None
-        fresh = frozenset({Storage(node)})
-        storages = fresh if advanced else base.storages if basic else base.storages | fresh
-        role = base.role if not base.role & Role.LEAF else (base.role & ~Role.LEAF) | Role.TRACKED
-        cut = base.cut
-        if self.state.mode is not GradMode.ON and base.needs_grad is not Certainty.NO:
-            role = Role.UNTRACKED if self.state.mode is GradMode.OFF else Role.UNKNOWN
-            cut = "no_grad"
-        return Value(
-            Kind.TENSOR,
-            role,
-            node,
-            "index" if advanced else "select",
-            (base, *flat),
-            storages,
-            not advanced,
-            shape,
-            base.dtype,
-            base.leaves if role != Role.UNTRACKED else frozenset(),
-            cut,
-        )
 
     def _binop(self, node: ast.BinOp) -> Value:
         left, right = self.eval(node.left), self.eval(node.right)
@@ -455,18 +294,6 @@ class Expressions(Calls):
             self.state.env[name] = Binding(binding.definitions, value)
 
 
-def dotted(node: ast.expr) -> str | None:
-    """``"self.w"`` for ``self.w``; None for anything but a name and one attribute."""
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return f"{node.value.id}.{node.attr}"
-    return None
-
-
-def _is_weight(node: ast.expr) -> bool:
-    """``x.weight`` or ``x.bias``: with ``.data`` behind it, the Parameter of some layer."""
-    return isinstance(node, ast.Attribute) and node.attr in ("weight", "bias")
-
-
 def _is_target(
     name: str, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 ) -> bool:
@@ -475,29 +302,6 @@ def _is_target(
         for generator in node.generators
         for child in ast.walk(generator.target)
     )
-
-
-def _size(dim: int | str | None) -> Value:
-    return number(dim) if isinstance(dim, int) else number(symbol=dim)
-
-
-def _sequence_item(node: ast.AST, base: Value, part: Value | tuple[Value | None, ...]) -> Value:
-    if isinstance(part, Value) and isinstance(part.const, int):
-        if base.items is not None:
-            if -len(base.items) <= part.const < len(base.items):
-                return base.items[part.const]
-        elif base.name == "shape" and base.symbol is not None:
-            return number(symbol=f"{base.symbol}[{part.const}]", node=node)
-    if isinstance(part, tuple):
-        bounds = [None if bound is None else bound.const for bound in part]
-        plain = [b if isinstance(b, int) else None for b in bounds]
-        if base.items is not None and all(
-            bound is None or isinstance(bound.const, int) for bound in part
-        ):
-            return sequence(base.items[slice(*plain)], node=node, name=base.name)
-        return sequence(None, element=element_of(base), node=node, name=base.name)
-    found = element_of(base)
-    return found if found is not None else unknown(node, (base,))
 
 
 def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Value:

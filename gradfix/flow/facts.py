@@ -1,0 +1,200 @@
+"""What codemods may ask about one analysed file: values, places, source, parents, consumers."""
+
+from __future__ import annotations
+
+import ast
+import bisect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+from gradfix.flow.state import Scope
+from gradfix.flow.values import Value, unknown
+from gradfix.model import Note, Span
+
+N = TypeVar("N", bound=ast.AST)
+
+
+class Facts:
+    """The questions; `ModuleFlow` finds the answers."""
+
+    text: str
+    tree: ast.Module
+    values: dict[ast.AST, Value]
+    made: list[Value]
+    scopes: list[Scope]
+
+    @cached_property
+    def parents(self) -> Parents:
+        """The parent of every node, worked out for each top-level statement when first asked."""
+        return Parents(self.tree)
+
+    def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
+        """The nearest node of a type around ``node``."""
+        at: ast.AST | None = self.parents.get(node)
+        while at is not None and not isinstance(at, kind):
+            at = self.parents.get(at)
+        return at
+
+    def block_of(self, statement: ast.stmt) -> list[ast.stmt]:
+        """The list of statements that a statement stands in."""
+        parent = self.parents[statement]
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(parent, name, None)
+            if isinstance(block, list) and statement in block:
+                return block
+        return [statement]
+
+    def value(self, node: ast.AST | None) -> Value:
+        """What an expression evaluates to; unknown where the analysis did not go."""
+        return self.values.get(node, unknown()) if node is not None else unknown()
+
+    def source_of(self, node: ast.AST) -> str:
+        """The source text of a node."""
+        span = self.span(node)
+        rows = self.lines[span.row - 1 : span.end_row]
+        if not rows:
+            return ""
+        rows[-1] = rows[-1][: span.end_column - 1]
+        rows[0] = rows[0][span.column - 1 :]
+        return "\n".join(rows)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The source lines as Python counts them, without line ends."""
+        return re.split(r"\r\n|\r|\n", self.text)
+
+    def span(self, node: ast.AST) -> Span:
+        """The place of a node; ``ast`` counts UTF-8 bytes, a `Span` counts characters."""
+        row, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
+        end_row, end = node.end_lineno, node.end_col_offset  # type: ignore[attr-defined]
+        return Span(
+            row, self._characters(row, column) + 1, end_row, self._characters(end_row, end) + 1
+        )
+
+    def _characters(self, row: int, column: int) -> int:
+        line = self.lines[row - 1]
+        return column if line.isascii() else len(line.encode()[:column].decode(errors="ignore"))
+
+    def function_at(self, row: int) -> ast.AST:
+        """The innermost function around a line, or the module."""
+        found: ast.AST = self.tree
+        for scope in self.scopes:
+            node = scope.node
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if node.lineno <= row <= (node.end_lineno or row):
+                    if found is self.tree or node.lineno >= found.lineno:  # type: ignore[attr-defined]
+                        found = node
+        return found
+
+    def note(self, node: ast.AST, message: str) -> Note:
+        """One step of the story behind a finding."""
+        return Note(self.span(node), message)
+
+    def consumers(self, node: ast.AST, follow: Callable[[Value], bool]) -> Iterator[Value]:
+        """Every value made from the value of ``node``, directly or through values to ``follow``."""
+        queue = list(self._made_from.get(node, ()))
+        done: set[int] = set()
+        nodes: set[ast.AST] = {node}
+        while queue:
+            value = queue.pop()
+            if id(value) in done:
+                continue
+            done.add(id(value))
+            if not follow(value):
+                continue
+            yield value
+            queue += self._by_identity.get(id(value), ())
+            if value.node is not None and value.node not in nodes:
+                nodes.add(value.node)
+                queue += self._made_from.get(value.node, ())
+
+    @cached_property
+    def _all_made(self) -> list[Value]:
+        """Every value that was made from others, those between two expressions included."""
+        found: list[Value] = []
+        seen: set[int] = set()
+        queue = list(self.made)
+        while queue:
+            value = queue.pop()
+            if id(value) not in seen:
+                seen.add(id(value))
+                found.append(value)
+                queue += value.inputs
+        return found
+
+    @cached_property
+    def _made_from(self) -> dict[ast.AST, list[Value]]:
+        found: dict[ast.AST, list[Value]] = {}
+        for value in self._all_made:
+            for source in value.inputs:
+                if source.node is not None:
+                    found.setdefault(source.node, []).append(value)
+        return found
+
+    @cached_property
+    def _by_identity(self) -> dict[int, list[Value]]:
+        found: dict[int, list[Value]] = {}
+        for value in self._all_made:
+            for source in value.inputs:
+                if source.node is None:
+                    found.setdefault(id(source), []).append(value)
+        return found
+
+
+class Parents(Mapping[ast.AST, ast.AST]):
+    """A mapping from nodes to their parents that is built piece by piece.
+
+    Most questions are about a few functions of a file; walking the whole tree for them would cost
+    as much as parsing it.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._rows = [_first_row(statement) for statement in tree.body]
+        self._built: set[int] = set()
+        self._known: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+
+    def __getitem__(self, node: ast.AST) -> ast.AST:
+        found = self._known.get(node)
+        if found is None:
+            self._build(bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1)
+            found = self._known.get(node)
+            if found is None:
+                for at in range(len(self._rows)):  # nodes without a place of their own
+                    self._build(at)
+        return self._known[node]
+
+    def _build(self, at: int) -> None:
+        if at in self._built or not 0 <= at < len(self._rows):
+            return
+        self._built.add(at)
+        stack: list[ast.AST] = [self._tree.body[at]]
+        known = self._known
+        while stack:
+            node = stack.pop()
+            for name in node._fields:
+                value = getattr(node, name, None)
+                if isinstance(value, ast.AST):
+                    known[value] = node
+                    stack.append(value)
+                elif isinstance(value, list):
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            known[item] = node
+                            stack.append(item)
+
+    def __iter__(self) -> Iterator[ast.AST]:
+        for at in range(len(self._rows)):
+            self._build(at)
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _first_row(statement: ast.stmt) -> int:
+    """The first row of a statement, its decorators included."""
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])

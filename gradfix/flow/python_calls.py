@@ -1,0 +1,178 @@
+"""What Python's own functions do with tensors: ``len``, ``range``, ``sum``, ``float``, ..."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+
+from gradfix.flow.constructors import Constructors
+from gradfix.flow.methods import size_number
+from gradfix.flow.tensors import Argument, may_need_grad
+from gradfix.flow.values import (
+    Counter,
+    Dim,
+    Kind,
+    Role,
+    Value,
+    dim_of,
+    foreign,
+    join_all,
+    number,
+    sequence,
+    unknown,
+)
+
+
+class PythonCalls(Constructors):
+    """The part of the interpreter that evaluates calls of builtin functions."""
+
+    def _len(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        value = arguments[0].value if arguments else unknown()
+        if value.is_tensor and value.shape:
+            dim = value.shape[0]
+            if dim is not None:
+                return size_number(dim)
+        if value.kind is Kind.SEQUENCE and value.length is not None:
+            return size_number(value.length)
+        if value.symbol is not None and value.kind in (Kind.UNKNOWN, Kind.TENSOR):
+            return number(symbol=f"{value.symbol}.shape[0]", node=node)
+        return number(symbol=f"len({value.symbol})" if value.symbol else None, node=node)
+
+    def _range(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        dims: list[Dim] = [dim_of(argument.value) for argument in arguments]
+        start: Dim = 0
+        step: Dim = 1
+        if len(dims) == 1:
+            (stop,) = dims
+        elif len(dims) in (2, 3):
+            start, stop, *rest = dims
+            step = rest[0] if rest else 1
+        else:
+            return unknown(node)
+        length: Dim = None
+        if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int) and step:
+            length = len(range(start, stop, step))
+        elif start == 0 and step == 1:
+            length = stop
+        counter = Counter(start, stop, step, node)
+        return Value(
+            Kind.SEQUENCE,
+            Role.UNTRACKED,
+            node,
+            element=number(),
+            length=length,
+            name="range",
+            counter=counter,
+        )
+
+    def _enumerate(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return unknown(node)
+        iterable = arguments[0].value
+        start = dim_of(arguments[1].value) if len(arguments) > 1 else 0
+        length = self._len(node, arguments[:1])
+        counter = Counter(start, dim_of(length), 1, node)
+        at = replace(number(node=node), counter=counter if start == 0 else None)
+        pair = sequence([at, self.element(node, iterable)], node=node, name="tuple")
+        return sequence(None, element=pair, length=dim_of(length), node=node, name="enumerate")
+
+    def _zip(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        items = [self.element(argument.node, argument.value) for argument in arguments]
+        return sequence(
+            None, element=sequence(items, node=node, name="tuple"), node=node, name="zip"
+        )
+
+    def _to_list(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return sequence([], node=node)
+        value = arguments[0].value
+        if value.kind is Kind.SEQUENCE and value.items is not None:
+            return sequence(value.items, node=node)
+        return sequence(None, element=self.element(node, value), length=value.length, node=node)
+
+    def _to_dict(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``dict()`` and ``dict(a=x)``; what is made from other containers is not followed."""
+        if any(argument.keyword in (None, "**") for argument in arguments):
+            return unknown(node, (argument.value for argument in arguments))
+        known = {a.keyword: a.value for a in arguments if a.keyword is not None}
+        values = tuple(known.values())
+        element = join_all(values) if values else None
+        return Value(
+            Kind.DICT,
+            Role.UNTRACKED,
+            node,
+            inputs=values,
+            element=element,
+            attributes=known,
+            name="dict",
+        )
+
+    def _filtered(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if not arguments:
+            return unknown(node)
+        value = arguments[-1].value
+        return sequence(None, element=self.element(node, value), node=node, name="generator")
+
+    def _sum(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        element = self.element(node, arguments[0].value) if arguments else unknown()
+        if element.is_tensor:
+            pair = [Argument(None, node, element), Argument(None, node, element)]
+            return self.tensor_op(node, "add", "function", pair)
+        if element.kind in (Kind.NUMBER, Kind.FOREIGN):
+            return number(node=node)
+        return unknown(node, (element,))
+
+    def _escape(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``float(x)`` and the like: a Python number."""
+        inputs = tuple(argument.value for argument in arguments)
+        made = number(node=node)
+        made.inputs, made.op = inputs, "escape"
+        if inputs and (may_need_grad(inputs) or inputs[0].cut):
+            made.cut = node.func.id if isinstance(node.func, ast.Name) else "float"
+        return made
+
+    def _extreme(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        values = [argument.value for argument in arguments if argument.keyword is None]
+        if len(values) > 1:
+            return join_all(values)
+        return self.element(node, values[0]) if values else unknown(node)
+
+    def _number(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        made = number(node=node)
+        made.inputs = tuple(argument.value for argument in arguments)
+        return made
+
+    def _nothing(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        made = foreign(node, "constant")
+        made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
+        return made
+
+
+_Function = Callable[[PythonCalls, ast.Call, list[Argument]], Value]
+
+#: Builtin functions by name.
+BUILTINS: dict[str, _Function] = {
+    "len": PythonCalls._len,
+    "range": PythonCalls._range,
+    "dict": PythonCalls._to_dict,
+    "enumerate": PythonCalls._enumerate,
+    "zip": PythonCalls._zip,
+    "list": PythonCalls._to_list,
+    "tuple": PythonCalls._to_list,
+    "sorted": PythonCalls._filtered,
+    "reversed": PythonCalls._filtered,
+    "filter": PythonCalls._filtered,
+    "iter": PythonCalls._filtered,
+    "sum": PythonCalls._sum,
+    "float": PythonCalls._escape,
+    "int": PythonCalls._escape,
+    "bool": PythonCalls._escape,
+    "max": PythonCalls._extreme,
+    "min": PythonCalls._extreme,
+    "isinstance": PythonCalls._number,
+    "hasattr": PythonCalls._number,
+    "print": PythonCalls._nothing,
+    "str": PythonCalls._nothing,
+    "repr": PythonCalls._nothing,
+}

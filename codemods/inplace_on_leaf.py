@@ -101,11 +101,11 @@ class InplaceOnLeaf(Codemod):
         fix, why_not = None, None
         try:
             if buffer is not None:
-                fix = self._without_flag(flow, buffer)
+                fix = self._without_flag(flow, write, buffer)
             elif _is_value(write):
                 fix = self._out_of_place(flow, write)
             else:
-                fix = self._no_grad(flow, write)
+                fix = self._no_grad(flow, write, leaf)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -119,7 +119,7 @@ class InplaceOnLeaf(Codemod):
             why_not=why_not,
         )
 
-    def _without_flag(self, flow: ModuleFlow, buffer: Definition) -> Fix:
+    def _without_flag(self, flow: ModuleFlow, write: Write, buffer: Definition) -> Fix:
         assert isinstance(buffer.statement, ast.Assign) and isinstance(
             buffer.statement.value, ast.Call
         )
@@ -130,7 +130,7 @@ class InplaceOnLeaf(Codemod):
         arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
         text = f"{flow.source_of(call.func)}({', '.join(arguments)})"
         return self.fix(
-            Safety.SAFE,
+            Safety.UNSAFE if _may_have_history(write) else Safety.SAFE,
             "the buffer needs no requires_grad",
             Edit(EditKind.REPLACE, flow.span(call), text),
         )
@@ -157,7 +157,7 @@ class InplaceOnLeaf(Codemod):
             Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"),
         )
 
-    def _no_grad(self, flow: ModuleFlow, write: Write) -> Fix:
+    def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value) -> Fix:
         if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
             raise NotFixable("the write is part of a larger statement")
         if isinstance(write.statement, ast.Assign) and write.how != "setitem":
@@ -171,8 +171,11 @@ class InplaceOnLeaf(Codemod):
         if "\n" in body:
             raise NotFixable("the statement spans several lines")
         content = f"with {no_grad}():\n    {body}"
+        # A Parameter is updated or initialised; another leaf may be there to collect values, whose
+        # history no_grad would lose.
+        doubtful = not leaf.parameter and _may_have_history(write)
         return self.fix(
-            Safety.SAFE,
+            Safety.UNSAFE if doubtful else Safety.SAFE,
             "write under no_grad",
             Edit(EditKind.STATEMENT, flow.span(write.statement), content),
         )
@@ -185,6 +188,11 @@ def _is_value(write: Write) -> bool:
         and write.value.is_tensor
         and bool(write.value.role & (Role.TRACKED | Role.LEAF))
     )
+
+
+def _may_have_history(write: Write) -> bool:
+    """Whether the written value may be computed from a leaf, but is not certainly so."""
+    return write.value is not None and write.value.needs_grad is Certainty.MAYBE
 
 
 def _leaf_written(write: Write) -> Value | None:
@@ -246,8 +254,11 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
         return False
     if value.node is not statement.value or is_initialiser(write.scope.name):
         return False
-    if write.how == "method" or write.value is None or not write.value.is_tensor:
+    if write.how == "method" or write.value is None:
         return False  # values of its own: a leaf that is being initialised
+    called = isinstance(write.value.node, ast.Call)  # by whom is not known, but not as a constant
+    if not write.value.is_tensor and not (called and write.how == "setitem"):
+        return False
     if write.value.needs_grad is Certainty.NO:
         return False
     uses = set(uses_of(write.scope, definition))

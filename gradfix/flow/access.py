@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from gradfix.flow import classes, shapes
+from gradfix.flow import classes, layers, shapes
 from gradfix.flow.calls import Calls
 from gradfix.flow.methods import revealed, size_number
 from gradfix.flow.state import GradMode, GradRead
@@ -150,6 +150,10 @@ class Access(Calls):
                 return base.element
         if base.kind is Kind.FOREIGN:
             return foreign(node, base.name, (base,))
+        if base.kind is Kind.MODULE and len(parts) == 1 and isinstance(parts[0], Value):
+            held = layers.item(base, parts[0].const)
+            if held is not None:
+                return held
         return unknown(node, (base,))
 
     def _tensor_item(

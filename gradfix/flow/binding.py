@@ -16,7 +16,7 @@ from gradfix.flow.state import (
 )
 from gradfix.flow.tensors import Argument, requires_grad_role
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Kind, Role, Value, element_of, join, unknown
+from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, unknown
 
 
 class Bindings(Expressions):
@@ -135,6 +135,8 @@ class Bindings(Expressions):
             base.inputs = (*base.inputs, value)
             base.attributes = None
             return
+        if base.kind is Kind.MODULE:
+            grow(base, value)
         if base.kind is Kind.FOREIGN:
             base.inputs = (*base.inputs, value)
             self.flow.made.append(base)

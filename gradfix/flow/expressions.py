@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from gradfix.flow import layers
 from gradfix.flow.access import Access
 from gradfix.flow.calls import Calls
 from gradfix.flow.state import Binding
@@ -281,6 +282,9 @@ class Expressions(Access):
             return self._tensor_item(node, iterable, [number()])
         if iterable.kind is Kind.DICT:
             return Value(Kind.UNKNOWN, node=node)
+        if iterable.kind is Kind.MODULE and not iterable.name.endswith("Dict"):
+            held = layers.held(iterable)
+            return held if held is not None else unknown(node, (iterable,))
         return unknown(node, (iterable,))
 
     def bind_target(self, target: ast.expr, value: Value, how: str) -> None:

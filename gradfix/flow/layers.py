@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.state import GradMode, Saved, result_role
@@ -18,6 +19,7 @@ from gradfix.flow.values import (
     Value,
     dim_of,
     element_of,
+    grow,
     sequence,
     unknown,
 )
@@ -62,6 +64,8 @@ _SEVERAL_RESULTS = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttent
 _CONTAINERS = frozenset(
     {"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
 )
+#: Methods by which a container gets further layers.
+_GROW = frozenset({"append", "extend", "insert", "add_module", "register_module"})
 _PARAMETERS_OF = frozenset({"parameters", "buffers"})
 _ITSELF = frozenset(
     """to cuda cpu double float half bfloat16 train eval requires_grad_ apply type share_memory
@@ -96,6 +100,10 @@ def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bo
             elif items is not None:
                 items.append(value)
         made.items = tuple(items) if items is not None else None
+        return made
+    if layer in ("ModuleDict", "ParameterDict"):
+        given = inputs[0] if len(inputs) == 1 and inputs[0].kind is Kind.DICT else None
+        made.element = given.element if given is not None else None
         return made
     role = Role.LEAF | Role.UNTRACKED if frozen else Role.LEAF
     for attribute, shape in _weights(layer, arguments).items():
@@ -172,6 +180,8 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     """The result of calling a layer."""
     layer = module.name.rpartition(".")[2]
     inputs = tuple(argument.value for argument in arguments)
+    if not layer:  # one of several layers: they need not even give the same kind of thing
+        return unknown(node, (module, *inputs))
     functional = _ACTIVATIONS.get(layer)
     if functional is not None and arguments and not module.inputs:
         return run.tensor_op(node, functional, "functional", list(arguments[:1]))
@@ -232,8 +242,42 @@ def _result_shape(layer: str, module: Value, inputs: tuple[Value, ...]) -> Shape
     return (*(shape[:-1] if layer == "Linear" else shape), dim_of(size))
 
 
-def method(node: ast.Call, module: Value, name: str) -> Value:
+def held(module: Value) -> Value | None:
+    """One of what a container of layers or Parameters holds; None where that is not known."""
+    if module.name.rpartition(".")[2] not in _CONTAINERS:
+        return None
+    found = element_of(module)
+    return None if found is None else _any_of(found)
+
+
+def item(module: Value, at: object) -> Value | None:
+    """What a container holds at one place."""
+    if module.items is not None and isinstance(at, int):
+        if -len(module.items) <= at < len(module.items):
+            return module.items[at]
+    return held(module)
+
+
+def _any_of(layer: Value) -> Value:
+    """One of several layers that the same line makes: each has weights of its own."""
+    return replace(layer, attributes={}) if layer.kind is Kind.MODULE else layer
+
+
+def method(node: ast.Call, module: Value, name: str, arguments: Sequence[Argument]) -> Value:
     """The result of ``layer.name(...)``."""
+    if name in _GROW:
+        for argument in arguments:
+            value = argument.value
+            if value.kind in (Kind.NUMBER, Kind.STRING):
+                continue  # a place or a name
+            if name == "extend":
+                each = element_of(value) if value.kind is Kind.SEQUENCE else None
+                value = each if each is not None else unknown(node, (value,))
+            grow(module, value)
+        return module
+    if name in ("values", "items") and (one := held(module)) is not None:
+        pair = sequence([unknown(), one], node=node, name="tuple")
+        return sequence(None, element=one if name == "values" else pair, node=node, name=name)
     if name in _ITSELF:
         return module
     if name in _PARAMETERS_OF:

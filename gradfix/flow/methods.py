@@ -20,7 +20,7 @@ from gradfix.flow.values import (
     Value,
     element_of,
     foreign,
-    join,
+    grow,
     join_all,
     number,
     sequence,
@@ -80,7 +80,7 @@ class Methods(TensorOps):
         if receiver.kind is Kind.SEQUENCE:
             return self._list_method(node, receiver, name, arguments)
         if receiver.kind is Kind.MODULE:
-            return layers.method(node, receiver, name)
+            return layers.method(node, receiver, name, arguments)
         if receiver.kind is Kind.INSTANCE and name in ("register_buffer", "register_parameter"):
             return self._register(node, receiver, arguments)
         if receiver.kind is Kind.DICT and name in ("values", "items", "get", "pop", "setdefault"):
@@ -304,15 +304,6 @@ def retains_graph(arguments: list[Argument]) -> bool:
     """Whether backward may keep the graph (``retain_graph`` or ``create_graph``)."""
     flags = [a.value.const for a in arguments if a.keyword in ("retain_graph", "create_graph")]
     return any(flag is not False for flag in flags)
-
-
-def grow(container: Value, added: Value | None) -> None:
-    """A list gains an element (or loses one): from now on only the join of its items is known."""
-    element = element_of(container)
-    if added is not None:
-        element = added if element is None else join(element, added)
-        container.inputs = (*container.inputs, added)
-    container.element, container.items, container.length = element, None, None
 
 
 def size_number(dim: Dim) -> Value:

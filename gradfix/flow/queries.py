@@ -139,8 +139,23 @@ def flow_sinks(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
 
 
 def _add(found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
-    for origin in origins(value):
+    for origin in origins(value) | _writers(value):
         found.setdefault(origin, place)
+
+
+def _writers(value: Value) -> frozenset[ast.AST]:
+    """The in-place writes that a tensor has behind it: what was written goes on with it."""
+    found: set[ast.AST] = set()
+    queue, seen = [value], set()
+    while queue:
+        at = queue.pop()
+        if id(at) in seen or at.op not in ("join", "write"):
+            continue
+        seen.add(id(at))
+        if at.op == "write" and at.node is not None:
+            found.add(at.node)
+        queue += at.inputs if at.op == "join" else at.inputs[:1]
+    return frozenset(found)
 
 
 def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:

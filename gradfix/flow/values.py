@@ -289,6 +289,15 @@ def element_of(container: Value) -> Value | None:
     return joined
 
 
+def grow(container: Value, added: Value | None) -> None:
+    """A list gains an element (or loses one): from now on only the join of its items is known."""
+    element = element_of(container)
+    if added is not None:
+        element = added if element is None else join(element, added)
+        container.inputs = (*container.inputs, added)
+    container.element, container.items, container.length = element, None, None
+
+
 def join_elements(a: Value, b: Value) -> Value | None:
     """The join of what two containers hold; an empty one adds nothing."""
     first, second = element_of(a), element_of(b)

@@ -40,6 +40,79 @@ full[1] = x[1] * 3
 loss = full.sum()
 loss.backward()
 grad = x.grad
+=== a buffer collects what layers of a list give | raises
+class Experts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.ModuleList([nn.Linear(3, 2) for _ in range(4)])
+
+    def forward(self, x):
+        scores = torch.zeros(x.shape[0], 4, 2, requires_grad=True)
+        for at, expert in enumerate(self.experts):
+            scores[:, at] = expert(x)
+        return scores.sum(1)
+
+net = Experts()
+out = net(torch.ones(5, 3))
+out.sum().backward()
+grad = net.experts[3].weight.grad
+--->
+class Experts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.ModuleList([nn.Linear(3, 2) for _ in range(4)])
+
+    def forward(self, x):
+        scores = torch.zeros(x.shape[0], 4, 2)
+        for at, expert in enumerate(self.experts):
+            scores[:, at] = expert(x)
+        return scores.sum(1)
+
+net = Experts()
+out = net(torch.ones(5, 3))
+out.sum().backward()
+grad = net.experts[3].weight.grad
+=== a buffer collects what unknown functions give | raises unsafe
+def collect(parts, x):
+    out = torch.zeros(2, 3, requires_grad=True)
+    for at, part in enumerate(parts):
+        out[at] = part(x)
+    return out.sum()
+
+w = Parameter(torch.ones(3))
+loss = collect([lambda x: x * w, lambda x: x + w], torch.ones(3))
+loss.backward()
+grad = w.grad
+--->
+def collect(parts, x):
+    out = torch.zeros(2, 3)
+    for at, part in enumerate(parts):
+        out[at] = part(x)
+    return out.sum()
+
+w = Parameter(torch.ones(3))
+loss = collect([lambda x: x * w, lambda x: x + w], torch.ones(3))
+loss.backward()
+grad = w.grad
+=== a perturbation from elsewhere | raises unsafe
+def perturb(noise):
+    x = torch.ones(3, requires_grad=True)
+    x += noise
+    return x
+
+x = perturb(torch.ones(3))
+(x * x).sum().backward()
+grad = x.grad
+--->
+def perturb(noise):
+    x = torch.ones(3, requires_grad=True)
+    with torch.no_grad():
+        x += noise
+    return x
+
+x = perturb(torch.ones(3))
+(x * x).sum().backward()
+grad = x.grad
 === other keywords of the buffer stay | raises
 x = torch.ones(2, requires_grad=True)
 full = torch.zeros(2, dtype=torch.float32, requires_grad=True)

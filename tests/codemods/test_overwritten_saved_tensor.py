@@ -41,6 +41,38 @@ out = a
 loss = (a * a).sum()
 loss.backward()
 grad = w.grad
+=== a vector is divided by its own norm | raises
+class Unit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        y = self.head(x)
+        length = y.norm(dim=1, keepdim=True)
+        y /= length
+        return y
+
+unit = Unit()
+out = unit(torch.ones(2, 3))
+out[:, 0].sum().backward()
+grad = unit.head.weight.grad
+--->
+class Unit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        y = self.head(x)
+        length = y.norm(dim=1, keepdim=True)
+        y = y / length
+        return y
+
+unit = Unit()
+out = unit(torch.ones(2, 3))
+out[:, 0].sum().backward()
+grad = unit.head.weight.grad
 === a method in place | raises
 w = Parameter(torch.ones(3))
 h = torch.exp(w)

@@ -308,7 +308,7 @@ def contradictions(value: Value, thing: object) -> Iterator[str]:
         if value.name not in {kind.__name__ for kind in type(thing).__mro__}:
             yield f"no instance of {value.name}"
     elif value.kind is Kind.MODULE:
-        if type(thing).__name__ != value.name.rpartition(".")[2]:
+        if value.name and type(thing).__name__ != value.name.rpartition(".")[2]:
             yield f"{type(thing).__name__} and not {value.name}"
         for name, inner in (value.attributes or {}).items():
             if getattr(thing, name, None) is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import other_holders
+from gradfix.flow.chains import Clash, clashes
 from gradfix.flow.queries import (
     OPERATORS,
     bracketed,
@@ -79,7 +80,7 @@ class OverwrittenSavedTensor(Codemod):
     """
 
     code = "GF202"
-    trigger = re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|_\(|\.data\b")
+    trigger = re.compile(r"inplace|True\)|\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|_\(|\.data\b")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every in-place write that destroys a saved tensor or is refused outright."""
@@ -101,6 +102,31 @@ class OverwrittenSavedTensor(Codemod):
                 yield self._hidden(flow, write)
             elif _writes_multi_view(write):
                 yield self._refused(flow, write)
+
+        for clash in clashes(flow):
+            yield self._clashes(flow, clash)
+
+    def _clashes(self, flow: ModuleFlow, clash: Clash) -> Finding:
+        fix, why_not = None, None
+        try:
+            edit = Edit(
+                EditKind.REPLACE, flow.span(clash.writer), _without_flag(flow, clash.writer)
+            )
+            fix = self.fix(Safety.SAFE, "work out of place", edit)
+        except NotFixable as reason:
+            why_not = str(reason)
+        return self.finding(
+            flow.span(clash.writer),
+            f"this layer overwrites the result that `{clash.op}` before it saved for backward; "
+            "backward raises",
+            because=(
+                flow.note(clash.keeper, "this layer keeps its result for its backward pass"),
+                flow.note(clash.writer, "and the next one writes into that memory"),
+            ),
+            help="leave `inplace` out",
+            fix=fix,
+            why_not=why_not,
+        )
 
     def _overwrites(self, flow: ModuleFlow, write: Write, saved: list[Saved]) -> Finding:
         first = saved[0]
@@ -152,6 +178,22 @@ class OverwrittenSavedTensor(Codemod):
             fix=fix,
             why_not=why_not,
         )
+
+
+def _without_flag(flow: ModuleFlow, call: ast.Call) -> str:
+    """The constructor's call without ``inplace=True``, which is its last positional argument."""
+    given = [keyword for keyword in call.keywords if keyword.arg != "inplace"]
+    plain = list(call.args)
+    if len(given) == len(call.keywords):
+        plain.pop()
+    if any(keyword.arg is None for keyword in given) or any(
+        isinstance(argument, ast.Starred) for argument in plain
+    ):
+        raise NotFixable("not all of its arguments are visible")
+    if "\n" in flow.source_of(call):
+        raise NotFixable("the call spans several lines")
+    arguments = ", ".join(flow.source_of(argument) for argument in [*plain, *given])
+    return f"{flow.source_of(call.func)}({arguments})"
 
 
 def _backward_is_meant_to_raise(flow: ModuleFlow, write: Write) -> bool:

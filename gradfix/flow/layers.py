@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.state import GradMode, Saved, result_role
+from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import (
     Certainty,
     Dim,
@@ -59,6 +60,39 @@ _ACTIVATIONS = {
     "LeakyReLU": "leaky_relu",
     "Identity": "alias",
     "Dropout": "dropout",
+    "Dropout1d": "dropout1d",
+    "Dropout2d": "dropout2d",
+    "Dropout3d": "dropout3d",
+    "AlphaDropout": "alpha_dropout",
+    "ReLU6": "relu6",
+    "Hardtanh": "hardtanh",
+    "SELU": "selu",
+    "CELU": "celu",
+    "Mish": "mish",
+    "Hardswish": "hardswish",
+    "Hardsigmoid": "hardsigmoid",
+    "LogSigmoid": "logsigmoid",
+    "Softmin": "softmin",
+    "Softsign": "softsign",
+}
+#: Where the flag ``inplace`` stands among the arguments of these layers' constructors.
+_INPLACE = {
+    "ReLU": 0,
+    "ReLU6": 0,
+    "SELU": 0,
+    "SiLU": 0,
+    "Mish": 0,
+    "Hardswish": 0,
+    "Hardsigmoid": 0,
+    "LeakyReLU": 1,
+    "ELU": 1,
+    "CELU": 1,
+    "Dropout": 1,
+    "Dropout1d": 1,
+    "Dropout2d": 1,
+    "Dropout3d": 1,
+    "AlphaDropout": 1,
+    "Hardtanh": 2,
 }
 _SEVERAL_RESULTS = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttention"})
 _CONTAINERS = frozenset(
@@ -111,6 +145,10 @@ def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bo
             Kind.TENSOR, role, node, "Parameter", (), frozenset({Storage(node)}), False, shape,
             "default", frozenset({Leaf(node, True)}), parameter=True, owner=made,
         )  # fmt: skip
+    at_flag = _INPLACE.get(layer)
+    flag = _argument(arguments, "inplace", at_flag) if at_flag is not None else None
+    if flag is not None:
+        made.attributes["inplace"] = flag
     for attribute, at in _SIZES.get(layer, {}).items():
         size = _argument(arguments, attribute, at)
         if size is not None:
@@ -176,6 +214,26 @@ def has_weights(module: Value) -> Certainty:
     return Certainty.MAYBE
 
 
+def writes_in_place(module: Value) -> bool | None:
+    """Whether an activation overwrites what it is given; None where that is not known."""
+    flag = (module.attributes or {}).get("inplace")
+    if flag is None:
+        return False
+    return flag.const if isinstance(flag.const, bool) else None
+
+
+def saves_result(module: Value) -> str:
+    """The operation by which a layer that ends here keeps its result for backward, or nothing."""
+    name = _ACTIVATIONS.get(module.name.rpartition(".")[2], "")
+    changes = writes_in_place(module)
+    if not name or changes is None:
+        return ""
+    name = f"{name}_" if changes else name
+    op = op_facts(name, "functional") or op_facts(name, "function")
+    kept = op.signatures[0].saves if op is not None else None
+    return name if kept and "result" in next(iter(kept.values()), ()) else ""
+
+
 def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argument]) -> Value:
     """The result of calling a layer."""
     layer = module.name.rpartition(".")[2]
@@ -183,7 +241,9 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if not layer:  # one of several layers: they need not even give the same kind of thing
         return unknown(node, (module, *inputs))
     functional = _ACTIVATIONS.get(layer)
-    if functional is not None and arguments and not module.inputs:
+    if functional is not None and arguments and (changes := writes_in_place(module)) is not None:
+        if changes:
+            return run.activate_in_place(node, functional, arguments[0])
         return run.tensor_op(node, functional, "functional", list(arguments[:1]))
     trained = has_weights(module)
     if run.flow.freezes_parameters and trained is Certainty.YES:
@@ -213,6 +273,10 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         certain = trained is Certainty.YES and run.state.mode is GradMode.ON
         run.remember(Saved(node, layer, arguments[0].node, arguments[0].value, certain))
     cut = "no_grad" if run.state.mode is GradMode.OFF and trained is Certainty.YES else ""
+    last = module.items[-1] if layer == "Sequential" and module.items else None
+    if last is not None and (op := saves_result(last)):
+        if trained is Certainty.YES or not writes_in_place(last):  # else it may be what went in
+            storages = frozenset({Storage(node)})
     one = Value(
         Kind.TENSOR,
         role,
@@ -226,6 +290,9 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         leaves if role != Role.UNTRACKED else frozenset(),
         cut,
     )
+    if last is not None and op and run.state.mode is not GradMode.OFF:
+        certain = trained is Certainty.YES and run.state.mode is GradMode.ON
+        run.remember(Saved(node, op, None, one, certain))
     if layer in _SEVERAL_RESULTS:
         return sequence(None, element=one, node=node, name="tuple")
     return one

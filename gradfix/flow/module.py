@@ -47,7 +47,7 @@ _WRITES = re.compile(r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=")
 _BINDS_ATTRIBUTE = re.compile(
     r"^\s*(?:self\.\w+\s*(?:,|=(?!=)|:)|.*,\s*self\.\w+\s*=(?!=)|global |nonlocal )", re.M
 )
-_HOLDS_MODULES = re.compile(r"=\s*[\[{(]")
+_HOLDS_MODULES = re.compile(r"=\s*[\[{(]|Sequential\([^#]*(?:inplace\s*=|True\))", re.S)
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
 _SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")

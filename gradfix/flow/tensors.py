@@ -60,6 +60,8 @@ class TensorOps(Recorder):
         if signature is None:
             return unknown(node, (argument.value for argument in arguments))
         bound = bind(signature, arguments)
+        if any(value.const is True for _, value in bound.get("inplace", ())):
+            return self.activate_in_place(node, name, arguments[0])
         tensors = self._tensor_inputs(signature, bound)
         if op.inplace:
             return self._in_place(node, op, signature, bound, arguments)
@@ -69,6 +71,15 @@ class TensorOps(Recorder):
         if not op.factory and not op.like:
             self.save(node, op.name, signature, bound, result)
         return result
+
+    def activate_in_place(self, node: ast.AST, name: str, given: Argument) -> Value:
+        """``F.relu(x, inplace=True)``: writes into ``x`` and returns it."""
+        if not given.value.is_tensor:
+            return unknown(node, (given.value,))
+        for kind in ("functional", "function"):
+            if op_facts(f"{name}_", kind) is not None:
+                return self.tensor_op(node, f"{name}_", kind, [given])
+        return self.write(node, given.value, given.node, "method", f"{name}_", None, ())
 
     def _tensor_inputs(self, signature: Signature, bound: Bound) -> tuple[Value, ...]:
         found: list[Value] = []

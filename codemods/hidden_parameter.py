@@ -127,6 +127,14 @@ class HiddenParameter(Codemod):
                 help="wrap it in nn.Parameter, or use register_buffer if it is to stay as it is",
                 why_not="whether it is to be trained is not known",
             )
+        for node, notes in unregistered.initialised_tensors(flow):
+            yield self.finding(
+                flow.span(node),
+                "a tensor that is initialised like a weight is no Parameter; it is never trained",
+                because=notes,
+                help="wrap it in nn.Parameter",
+                why_not="whether it is to be trained is not known",
+            )
         for node, notes in unregistered.helpers(flow):
             yield self.finding(
                 flow.span(node),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
@@ -15,6 +16,7 @@ from gradfix.flow.queries import (
     bracketed,
     is_differentiated,
     is_meant_to_raise,
+    is_trained_here,
     keeps_dtype,
     spelling,
 )
@@ -96,6 +98,8 @@ class OverwrittenSavedTensor(Codemod):
             ]
             if certain and not _through_data(write):
                 yield self._overwrites(flow, write, certain)
+            elif not certain and (likely := _if_needed(flow, write)):
+                yield self._may_overwrite(flow, write, likely)
             elif _through_data(write) and (
                 (certain and not _owner_is_leaf(write)) or _changes_graph_values(flow, write)
             ):
@@ -148,6 +152,18 @@ class OverwrittenSavedTensor(Codemod):
             why_not=why_not,
         )
 
+    def _may_overwrite(self, flow: ModuleFlow, write: Write, saved: list[Saved]) -> Finding:
+        """As above, where it is not known whether what goes in requires grad."""
+        certainly = self._overwrites(flow, write, saved)
+        reason = is_trained_here(flow, write.scope, saved[0])
+        fix = certainly.fix and replace(certainly.fix, safety=Safety.UNSAFE)
+        return replace(
+            certainly,
+            message=certainly.message.replace("backward raises", "backward will raise")
+            + f" if a gradient is needed here: {reason}",
+            fix=fix,
+        )
+
     def _hidden(self, flow: ModuleFlow, write: Write) -> Finding:
         return self.finding(
             flow.span(write.node),
@@ -178,6 +194,19 @@ class OverwrittenSavedTensor(Codemod):
             fix=fix,
             why_not=why_not,
         )
+
+
+def _if_needed(flow: ModuleFlow, write: Write) -> list[Saved]:
+    """The values this overwrites that are kept if what went in requires grad, as in training."""
+    if write.mode is not GradMode.ON or _through_data(write) or write.target.is_leaf:
+        return []
+    return [
+        saved
+        for saved in write.overwritten
+        if saved.if_needed
+        and is_trained_here(flow, write.scope, saved)
+        and is_differentiated(flow, saved.node)
+    ]
 
 
 def _without_flag(flow: ModuleFlow, call: ast.Call) -> str:

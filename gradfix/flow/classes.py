@@ -258,6 +258,11 @@ def instantiate(
 
 def run_by_forward(flow: ModuleFlow, node: ast.ClassDef | None) -> frozenset[str]:
     """The methods that ``forward`` of a class that certainly is an ``nn.Module`` reaches."""
+    return run_by(flow, node, "forward")
+
+
+def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset[str]:
+    """The methods that one method of a class that certainly is an ``nn.Module`` reaches."""
     facts = flow.class_facts(node)
     if facts is None or not is_module(flow, Value(Kind.CLASS, definition=node)):
         return frozenset()
@@ -265,7 +270,7 @@ def run_by_forward(flow: ModuleFlow, node: ast.ClassDef | None) -> frozenset[str
     for entry in lineage(flow, facts):
         methods = {**entry.methods, **methods}
     found: set[str] = set()
-    queue = ["forward"]
+    queue = [start]
     while queue:
         name = queue.pop()
         if name in found or name not in methods:

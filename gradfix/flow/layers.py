@@ -214,6 +214,11 @@ def has_weights(module: Value) -> Certainty:
     return Certainty.MAYBE
 
 
+def is_activation(op: str) -> bool:
+    """Whether an operation is what an activation layer computes."""
+    return op.rstrip("_") in _ACTIVATIONS.values() and op != "alias"
+
+
 def writes_in_place(module: Value) -> bool | None:
     """Whether an activation overwrites what it is given; None where that is not known."""
     flag = (module.attributes or {}).get("inplace")

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from gradfix.flow import classes, layers
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import (
@@ -19,6 +20,7 @@ from gradfix.flow.state import (
     GradMode,
     GradRead,
     OptimizerMade,
+    Saved,
     Scope,
     Write,
 )
@@ -350,6 +352,24 @@ def _offset(span: Span, offsets: list[int], row: int, column: int) -> int:
 
 #: Constructors that make a new leaf of what they are given.
 WRAPPERS = frozenset({"torch.tensor", "torch.nn.Parameter", "torch.autograd.Variable"})
+
+
+def is_trained_here(flow: ModuleFlow, scope: Scope, saved: Saved) -> str:
+    """Why what was saved needs a gradient when it can have one; empty where nobody says so.
+
+    Either ``backward`` is called on what it becomes, or it is an activation in the ``forward`` of a
+    Module: other operations in there may prepare targets, which need none.
+    """
+    node = saved.node
+    asked = {event.node for event in flow.all(Backward) if event.scope is scope}
+    for at in (node, *(v.node for v in flow.consumers(node, _carries_history))):
+        place = flow_sinks(flow).get(at) if at is not None else None
+        if place is not None and place in asked:
+            return "`backward` is called on what it becomes"
+    forward = "forward" in classes.run_by_forward(flow, scope.class_node)
+    if forward and scope.name == "forward" and layers.is_activation(saved.op):
+        return "it is an activation in the `forward` of a Module"
+    return ""
 
 
 # -- leaves made of computed values -------------------------------------------------------------

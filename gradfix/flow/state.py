@@ -52,6 +52,8 @@ class Saved:
     """A value that an operation keeps for its backward pass.
 
     ``operand`` is the expression whose value is kept; None when it is the operation's own result.
+    ``certain`` says that it is kept for sure, ``if_needed`` that it is kept if what went in, of
+    which nothing is known, requires grad.
     """
 
     node: ast.AST
@@ -59,6 +61,7 @@ class Saved:
     operand: ast.AST | None
     value: Value
     certain: bool
+    if_needed: bool = False
 
 
 @dataclass(slots=True)

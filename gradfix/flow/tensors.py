@@ -206,27 +206,34 @@ class TensorOps(Recorder):
         if self.state.mode is GradMode.OFF or signature.saves is None:
             return
         kept: dict[tuple[str, int], Certainty] = {}
+        tensors: list[str] = []  # what is kept for the sake of something that is a tensor for sure
+        unary = sum(param.tensor for param in signature.params) == 1
         for target, sources in signature.saves.items():
-            need = strongest(value.needs_grad for _, value in bound.get(target, ()))
+            given = [value for _, value in bound.get(target, ())]
+            need = strongest(value.needs_grad for value in given)
             if need is Certainty.NO:
                 continue
+            sure = unary or any(value.is_tensor for value in given)
+            tensors += sources if sure else ()
             for source in sources:
                 for at in range(len(bound.get(source, ())) or 1):
                     if kept.get((source, at)) is not Certainty.YES:
                         kept[source, at] = need
         for (source, at), need in kept.items():
             certain = need is Certainty.YES and self.state.mode is GradMode.ON
+            if_needed = need is Certainty.MAYBE and source in tensors
+            if_needed = if_needed and self.state.mode is GradMode.ON
             if source in bound:
                 if at >= len(bound[source]):
                     continue
                 operand, value = bound[source][at]
-                self.remember(Saved(node, name, operand, value, certain))
+                self.remember(Saved(node, name, operand, value, certain, if_needed))
             elif source in signature.results:
                 at_result = signature.results.index(source)
                 kept_value = result if result.is_tensor else (result.items or ())[at_result:][:1]
                 if isinstance(kept_value, tuple):
                     kept_value = kept_value[0] if kept_value else result
-                self.remember(Saved(node, name, None, kept_value, certain))
+                self.remember(Saved(node, name, None, kept_value, certain, if_needed))
 
     def save_in_place(
         self, node: ast.AST, name: str, me: tuple[ast.expr, Value], other: tuple[ast.expr, Value]
@@ -297,7 +304,7 @@ class TensorOps(Recorder):
                 continue
             kept = self.state.saved.pop(storage, ())
             if kept and len(target.storages) > 1:
-                kept = tuple(replace(entry, certain=False) for entry in kept)
+                kept = tuple(replace(entry, certain=False, if_needed=False) for entry in kept)
             overwritten += kept
         value = values[0] if values else None
         self.event(Write, node, target, base, how, op, index, value, overwritten)
@@ -353,7 +360,9 @@ class TensorOps(Recorder):
             self.state.saved.clear()
             return
         for storage, kept in self.state.saved.items():
-            self.state.saved[storage] = tuple(replace(entry, certain=False) for entry in kept)
+            self.state.saved[storage] = tuple(
+                replace(entry, certain=False, if_needed=False) for entry in kept
+            )
 
     def make_leaf(self, node: ast.AST, target: Value, role: Role) -> Value:
         """``target.requires_grad_()``: the same tensor with another role, wherever it is held."""

@@ -11,10 +11,12 @@ from gradfix.flow import classes
 from gradfix.flow.containers import attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.registered import is_weighted, registers_by_hand
-from gradfix.flow.state import AttributeStore, GradRead, OptimizerMade
-from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
+from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Note
 
+#: Functions of ``nn.init`` that fill with one number, as is done for buffers, too.
+_CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "ones", "eye_"})
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
 _MAKES_RANDOM = re.compile(r"self\.\w+\s*=\s*(?:\w+\.)?randn?\(")
@@ -38,7 +40,9 @@ def _single_stores(
 ) -> Iterator[tuple[AttributeStore, classes.ClassFacts, ast.expr]]:
     """``self.name = expression`` in constructors of Modules, the only assignment of the name."""
     for store in list(flow.all(AttributeStore)):
-        if store.scope.name != "__init__" or not is_own_store(flow, store):
+        if not is_own_store(flow, store) or store.scope.name not in classes.run_by(
+            flow, store.scope.class_node, "__init__"
+        ):
             continue
         facts = flow.class_facts(store.scope.class_node)
         node = stored(store)
@@ -135,6 +139,35 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
             else:
                 continue
             break
+
+
+def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
+    """Plain tensors that ``nn.init`` fills as if they were weights, and that ``forward`` uses."""
+    filled = {
+        call.statement: call.node
+        for call in flow.all(Call)
+        if call.name.startswith("torch.nn.init.") and call.name.rpartition(".")[2] not in _CONSTANT
+    }
+    if not filled:
+        return
+    flow.complete()
+    for store, facts, node in _single_stores(flow):
+        value = store.value
+        if not value.is_tensor or value.parameter or value.role & ~Role.UNTRACKED:
+            continue
+        uses = set(attribute_nodes(flow, facts, store.name))
+        place = next(
+            (
+                call
+                for statement, call in filled.items()
+                if any(part in uses for part in ast.walk(statement))
+            ),
+            None,
+        )
+        if place is None or value.node is not node:
+            continue
+        if next(_operands(flow, facts, store.name), None) is not None:
+            yield node, (flow.note(place, "and filled like a weight here"),)
 
 
 def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:

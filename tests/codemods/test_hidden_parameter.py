@@ -910,6 +910,33 @@ class Net(nn.Module):
 net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
+=== a buffer filled with one number
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.gain = torch.empty(3)
+        torch.nn.init.constant_(self.gain, 2.0)
+
+    def forward(self, x):
+        return self.lin(x) * self.gain
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+=== a Parameter filled by nn.init
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.empty(3))
+        torch.nn.init.uniform_(self.gain)
+
+    def forward(self, x):
+        return x * self.gain
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
 === a random projection of the input
 class Net(nn.Module):
     def __init__(self):
@@ -1334,6 +1361,24 @@ class Net(nn.Module):
 
 Net()(torch.ones(3)).sum().backward()
 reason: by hand
+=== a tensor that is initialised like a weight
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self._build()
+
+    def _build(self):
+        self.attention = torch.empty(3)
+        torch.nn.init.uniform_(self.attention)
+
+    def forward(self, x):
+        return self.lin(x) * torch.softmax(self.attention, dim=0)
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+reason: whether it is to be trained
 === handed to unknown code
 def use(layers, x):
     return layers[0](x)

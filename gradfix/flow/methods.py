@@ -134,6 +134,9 @@ class Methods(TensorOps):
         flag = arguments[0].value if arguments else None
         if name == "requires_grad_" and flag is not None and flag.const is not True:
             return unknown(node, (receiver,))
+        statement = self.statement
+        if name == "detach" and isinstance(statement, ast.Expr) and statement.value is node:
+            return unknown(node, (receiver,))  # streams are detached for the effect it has on them
         assert isinstance(node.func, ast.Attribute)
         tensor = revealed(receiver, node.func.value)
         self.replace_everywhere(receiver, tensor)

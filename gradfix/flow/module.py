@@ -47,6 +47,12 @@ _WRITES = re.compile(r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=")
 _BINDS_ATTRIBUTE = re.compile(
     r"^\s*(?:self\.\w+\s*(?:,|=(?!=)|:)|.*,\s*self\.\w+\s*=(?!=)|global |nonlocal )", re.M
 )
+#: A statement that is nothing but a call of a method with an in-place twin.
+_DISCARDS = re.compile(
+    r"^[ \t]*[A-Za-z_][\w.]*(?:\[[^\]\n]*\])?\.(?:masked_|clamp|clip\(|detach|(?:un)?squeeze"
+    r"|add\(|sub\(|mul\(|div\(|scatter|index_)",
+    re.M,
+)
 _HOLDS_MODULES = re.compile(r"=\s*[\[{(]|Sequential\([^#]*(?:inplace\s*=|True\))", re.S)
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
@@ -125,7 +131,7 @@ class ModuleFlow(Facts):
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             first = node.body[min(1, len(node.body) - 1)]
         text = "\n".join(self.lines[first.lineno - 1 : node.end_lineno])
-        if any(word in text for word in _TELLING) or _WRITES.search(text):
+        if any(word in text for word in _TELLING) or _WRITES.search(text) or _DISCARDS.search(text):
             return True
         if node.name == "__init__":
             return bool(_HOLDS_MODULES.search(text))

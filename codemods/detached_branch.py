@@ -8,10 +8,13 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
+from gradfix.flow.loss_terms import IdleTerm, idle_terms
 from gradfix.flow.severed import Severed, severed
 from gradfix.flow.state import GradMode, Write
 from gradfix.flow.values import Value
 from gradfix.model import Edit, EditKind, Finding, Safety
+
+_STOPS = frozenset({"detach", "data", "no_grad", "Variable", "autograd.grad"})
 
 
 class DetachedBranch(Codemod):
@@ -21,7 +24,8 @@ class DetachedBranch(Codemod):
     ------------
     Finds ``p[2] = (p[0] / p[1]).detach()``: an element computed from the tensor itself is cut off
     from its history and written back. Finds a Parameter of a Module that is used only through
-    ``.data``, ``.detach()`` or under ``no_grad``, so that no gradient ever reaches it.
+    ``.data``, ``.detach()`` or under ``no_grad``, so that no gradient ever reaches it. Finds terms
+    of a differentiated loss that were computed from detached values alone: they train nothing.
 
     Why is this bad?
     ----------------
@@ -66,14 +70,17 @@ class DetachedBranch(Codemod):
     """
 
     code = "GF304"
-    trigger = re.compile(r"\.detach\(|\.data\b|no_grad|inference_mode")
+    trigger = re.compile(r"\.detach\(|\.data\b|no_grad|inference_mode|Variable\(|autograd\.grad")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every detached value that is written back, and every cut that severs a Parameter."""
         yield from self._written_back(flow)
         for cut in severed(flow):
-            if cut.value.cut in ("detach", "data", "no_grad"):
+            if cut.value.cut in _STOPS and not cut.leaves_torch:
                 yield self._severs(flow, cut)
+        for idle in idle_terms(flow):
+            if idle.ops & _STOPS and not idle.leaves_torch:
+                yield self._idle(flow, idle)
 
     def _written_back(self, flow: ModuleFlow) -> Iterator[Finding]:
         for write in flow.all(Write):
@@ -95,6 +102,18 @@ class DetachedBranch(Codemod):
                 help="build the tensor out of place and drop the .detach()",
                 why_not="whether the gradient is stopped on purpose is not known",
             )
+
+    def _idle(self, flow: ModuleFlow, idle: IdleTerm) -> Finding:
+        return self.finding(
+            flow.span(idle.term),
+            "this term of the loss trains nothing: it is computed from detached values alone",
+            because=(
+                *(flow.note(node, "the history ends here") for node in idle.cut_nodes),
+                flow.note(idle.place, "the loss is differentiated here"),
+            ),
+            help="let the values keep their history",
+            why_not="whether the gradient is stopped on purpose is not known",
+        )
 
     def _severs(self, flow: ModuleFlow, cut: Severed) -> Finding:
         node = cut.node

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies_of_numbers
+from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.loss_terms import IdleTerm, idle_terms, is_only_added
 from gradfix.flow.methods import ESCAPES
+from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
+from gradfix.flow.queries import spelling
 from gradfix.flow.severed import severed
 from gradfix.model import Edit, EditKind, Finding, Safety
 
@@ -20,12 +24,15 @@ class LeftTheGraph(Codemod):
     What it does
     ------------
     Finds ``.item()``, ``float()``, ``.tolist()``, ``.numpy()`` and NumPy functions between a
-    Parameter of a Module and its output where no other way is left for the gradient, and buffers
-    that are filled with ``tensor.item()``.
+    Parameter of a Module and its output where no other way is left for the gradient, buffers that
+    are filled with ``tensor.item()``, terms of a loss that were computed from such numbers and
+    arrays alone, and ``np.sum(losses)`` and its kin on graph tensors.
 
     Why is this bad?
     ----------------
-    Numbers carry no history. Whatever is computed from them is a constant to autograd.
+    Numbers carry no history. Whatever is computed from them is a constant to autograd. A loss that
+    has another term as well is differentiated without any complaint. NumPy's own functions raise
+    where they are given tensors that require grad.
 
     Example
     -------
@@ -67,8 +74,11 @@ class LeftTheGraph(Codemod):
 
     Fix safety
     ----------
-    Unsafe for ``.item()`` in a fill: the buffer becomes part of the graph, which is the purpose.
-    Manual elsewhere: the computation has to be written with torch operations.
+    Safe for ``np.sum``, ``np.mean`` and ``np.array`` of a list of tensors that certainly require
+    grad: the call raises today. Unsafe where ``backward`` on the result is all that shows it.
+    Unsafe for ``.item()`` in a fill and in a sum of losses: what is stored becomes part of the
+    graph, which is the purpose. Manual elsewhere: the computation has to be written with torch
+    operations.
 
     References
     ----------
@@ -87,9 +97,8 @@ class LeftTheGraph(Codemod):
                 yield finding
         for cut in severed(flow):
             name = cut.value.cut
-            if cut.node in done or not (
-                name in ESCAPES or name == "float" or "numpy" in name or "math" in name
-            ):
+            escapes = name in ESCAPES or name == "float" or "numpy" in name or "math" in name
+            if cut.node in done or not (escapes or cut.leaves_torch):
                 continue
             yield self.finding(
                 flow.span(cut.node),
@@ -102,6 +111,53 @@ class LeftTheGraph(Codemod):
                 help="compute with torch operations up to the loss",
                 why_not="which torch operations are meant is not known",
             )
+        for idle in idle_terms(flow):
+            if idle.leaves_torch and not idle.ops <= REWRAPS:
+                yield self._idle(flow, idle)
+        for array in numpy_of_losses(flow):
+            yield self._numpy(flow, array)
+
+    def _idle(self, flow: ModuleFlow, idle: IdleTerm) -> Finding:
+        fix, why_not = None, "which torch operations are meant is not known"
+        items = [node for node in idle.cut_nodes if is_only_added(flow, node)]
+        if items and len(items) == len(idle.cuts):
+            edits = [
+                Edit(EditKind.REPLACE, flow.span(node), flow.source_of(node.func.value))
+                for node in items
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            ]
+            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits)
+        return self.finding(
+            flow.span(idle.term),
+            "this term of the loss trains nothing: it is computed from plain numbers",
+            because=(
+                *(flow.note(node, "the value leaves the graph here") for node in idle.cut_nodes),
+                flow.note(idle.place, "the loss is differentiated here"),
+            ),
+            help="compute with torch operations up to the loss",
+            fix=fix,
+            why_not=None if fix is not None else why_not,
+        )
+
+    def _numpy(self, flow: ModuleFlow, found: NumpyCall) -> Finding:
+        call, fix = found.call, None
+        stack = spelling(flow, found.scope, "torch.stack")
+        if stack is not None and found.method is not None:
+            text = f"{stack}({flow.source_of(call.args[0])}){found.method}"
+            safety = Safety.SAFE if found.certain else Safety.UNSAFE
+            edit = Edit(EditKind.REPLACE, flow.span(call), text)
+            fix = self.fix(safety, "join the tensors", edit)
+        because = () if found.place is None else (
+            flow.note(found.place, "the result is differentiated here"),
+        )
+        return self.finding(
+            flow.span(call),
+            f"`{flow.source_of(call.func)}` is given tensors that require grad; it raises",
+            because=because,
+            help="join the tensors with torch.stack and compute with torch",
+            fix=fix,
+            why_not=None if fix is not None else "which torch operations are meant is not known",
+        )
 
     def _fills(self, flow: ModuleFlow, assembly: Assembly) -> Iterator[tuple[Finding, ast.AST]]:
         for fill in assembly.fills:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
+from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.severed import severed
 from gradfix.model import Finding
 
 _OTHER_CODES = frozenset(
-    {"detach", "data", "no_grad", "Parameter", "Variable", "float", "int", "bool"}
+    """detach data no_grad Parameter Variable float int bool autograd.grad""".split()
 )
+_WHY_NOT = "which differentiable form is meant is a question of modelling"
 
 
 class NotDifferentiable(Codemod):
@@ -22,7 +25,8 @@ class NotDifferentiable(Codemod):
     What it does
     ------------
     Finds operations whose result has no gradient (``argmax``, comparisons, ``.long()``) or a zero
-    one (``round``, ``sign``) where a Parameter of a Module reaches the output in no other way.
+    one (``round``, ``sign``) where a Parameter of a Module reaches the output in no other way, and
+    terms of a loss that were computed from such results alone.
 
     Why is this bad?
     ----------------
@@ -90,5 +94,18 @@ class NotDifferentiable(Codemod):
                     flow.note(cut.place, "the value goes on from here"),
                 ),
                 help="use a differentiable form, or a straight-through estimator",
-                why_not="which differentiable form is meant is a question of modelling",
+                why_not=_WHY_NOT,
+            )
+        for idle in idle_terms(flow):
+            if idle.leaves_torch or idle.ops & _OTHER_CODES or idle.ops <= REWRAPS:
+                continue
+            yield self.finding(
+                flow.span(idle.term),
+                "this term of the loss trains nothing: it has no gradient",
+                because=(
+                    *(flow.note(node, "the gradient ends here") for node in idle.cut_nodes),
+                    flow.note(idle.place, "the loss is differentiated here"),
+                ),
+                help="use a differentiable form of the term",
+                why_not=_WHY_NOT,
             )

@@ -12,8 +12,10 @@ from gradfix.flow.assembly import tensor_root
 from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
+from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.queries import (
     bracketed,
+    flow_sinks,
     leaf_use_of,
     loss_made_leaf,
     own_nodes,
@@ -22,8 +24,9 @@ from gradfix.flow.queries import (
     spelling,
 )
 from gradfix.flow.shapes import numel
+from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
-from gradfix.flow.values import Certainty, Kind, Value, element_of
+from gradfix.flow.values import UNKNOWN_MEMORY, Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -34,7 +37,8 @@ class TensorRewrap(Codemod):
     ------------
     Finds ``torch.tensor([a, b])`` (also nested lists, tuples, comprehensions, appended lists,
     ``torch.FloatTensor``, ``torch.as_tensor``) where the elements require grad and the result goes
-    on towards the loss.
+    on towards the loss. Finds ``torch.tensor(x)`` of a layer's input in ``forward`` where the file
+    gives the layer what other layers computed.
 
     Why is this bad?
     ----------------
@@ -81,7 +85,8 @@ class TensorRewrap(Codemod):
     ----------
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
-    elements of different shapes do not stack. Manual where numbers were taken out on purpose
+    elements of different shapes do not stack. A layer's input becomes ``torch.as_tensor(x)``, which
+    takes arrays, too: safe where nobody can see that it is not a copy. Manual where numbers were taken out on purpose
     cannot be told apart.
 
     References
@@ -115,6 +120,10 @@ class TensorRewrap(Codemod):
         because = []
         if source is not None and source.node is not None and hasattr(source.node, "lineno"):
             because.append(flow.note(source.node, "this value is a graph tensor"))
+        elif input_of_forward(flow, call.scope, flow.value(data)):
+            given = gets_history(flow, call.scope)
+            if given is not None:
+                because.append(flow.note(given, "the layer is given a graph tensor here"))
         because.append(flow.note(call.node, "only its numbers are copied here"))
         if place is not call.node:
             because.append(flow.note(place, "and the copy goes on from here, without history"))
@@ -143,11 +152,22 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True
     if content is Certainty.NO:
         return False
+    if input_of_forward(flow, call.scope, value):
+        return _cuts_input(flow, call)
+    if any(call.node in idle.cut_nodes for idle in idle_terms(flow)):
+        return True
     if is_unreachable_leaf(flow, call):
         return True  # nobody can train this leaf: the gradient was meant for the elements
     if _inside(value) is None:
         return False
     return bool(_flags_set_later(flow, call)) or _is_forward(flow, call)
+
+
+def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
+    """Whether a layer makes a new tensor of what other layers computed."""
+    if is_integer(call.result.dtype) or call.keyword("requires_grad") is not None:
+        return False
+    return gets_history(flow, call.scope) is not None
 
 
 def _is_forward(flow: ModuleFlow, call: Call) -> bool:
@@ -235,7 +255,9 @@ def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
                 "the result is converted to NumPy, which needs a tensor without history"
             )
     value = flow.value(data)
-    if value.is_tensor:
+    if input_of_forward(flow, call.scope, value):
+        text, safety = _input(flow, call, data)
+    elif value.is_tensor:
         text, safety = _single(flow, call, data, value)
     elif isinstance(data, (ast.List, ast.Tuple)):
         text, safety = _literal(flow, call, data)
@@ -270,6 +292,29 @@ def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
         if target is not None and isinstance(node, ast.stmt) and flow.value(target).node in reached:
             found.append(node)
     return found
+
+
+def _input(flow: ModuleFlow, call: Call, data: ast.expr) -> tuple[str, Safety]:
+    """``torch.tensor(x)`` of a layer's input, which another caller may give as an array.
+
+    ``torch.as_tensor`` keeps a history and takes arrays as well; it may return its argument, which
+    must not be seen.
+    """
+    assert isinstance(call.node, ast.Call)
+    wrap = spelling(flow, call.scope, "torch.as_tensor")
+    legacy = LEGACY_TYPES.get(call.name)
+    dtype = spelling(flow, call.scope, f"torch.{legacy}") if legacy is not None else ""
+    if wrap is None or dtype is None or legacy == "default":
+        raise NotFixable("the file has no name for torch.as_tensor or the element type")
+    options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
+    parts = [flow.source_of(data), *([f"dtype={dtype}"] if dtype else []), *options]
+    mine = call.result.storages
+    alone = call.node not in flow_sinks(flow) and all(
+        value.is_tensor and not value.storages & (mine | UNKNOWN_MEMORY)
+        for value in flow.consumers(call.node, lambda _: True)
+        if any(source.node is call.node for source in value.inputs)
+    )
+    return f"{wrap}({', '.join(parts)})", Safety.SAFE if alone else Safety.UNSAFE
 
 
 def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:

@@ -148,13 +148,14 @@ class Access(Calls):
                     return found
             if base.element is not None:
                 return base.element
+        inputs = (base, *(part for part in parts if isinstance(part, Value)))
         if base.kind is Kind.FOREIGN:
-            return foreign(node, base.name, (base,))
+            return foreign(node, base.name, inputs)
         if base.kind is Kind.MODULE and len(parts) == 1 and isinstance(parts[0], Value):
             held = layers.item(base, parts[0].const)
             if held is not None:
                 return held
-        return unknown(node, (base,))
+        return unknown(node, inputs)
 
     def _tensor_item(
         self, node: ast.AST, base: Value, parts: list[Value | tuple[Value | None, ...]]

@@ -309,6 +309,13 @@ def _is_target(
 
 
 def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Value:
+    made = _result_number(node, operator, a, b)
+    if a.inputs or b.inputs:  # a number that was taken out of a tensor stays known as one
+        made.inputs, made.cut = (a, b), a.cut or b.cut
+    return made
+
+
+def _result_number(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Value:
     compute = _ARITHMETIC.get(type(operator))
     if isinstance(a.const, (int, float)) and isinstance(b.const, (int, float)) and compute:
         try:

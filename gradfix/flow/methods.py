@@ -89,6 +89,9 @@ class Methods(TensorOps):
             return foreign(node, receiver.name, inputs)
         if receiver.kind is Kind.UNKNOWN and name in ("detach", "requires_grad_"):
             return self._reveal(node, receiver, name, arguments)
+        if name == "item" and receiver.kind is Kind.UNKNOWN and not arguments:
+            # A number, whether of a tensor or of an array.
+            return Value(Kind.NUMBER, Role.UNTRACKED, node, name, inputs)
         op = op_facts(name, "method") if name.endswith("_") else None
         if op is not None and op.inplace and op.writes and receiver.kind is Kind.UNKNOWN:
             self.write(

@@ -40,7 +40,8 @@ _TELLING = tuple(
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(
-    """argmax argmin argsort round( .long( .floor( .ceil( .sign( yield numpy np. math. float(
+    """argmax argmin argsort round( .long( .int( .floor( .ceil( .trunc( .sign( where( one_hot(
+    heaviside( yield numpy np. math. float(
     ModuleList ModuleDict Sequential(""".split()
 )
 _WRITES = re.compile(r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=")

@@ -120,7 +120,9 @@ class PythonCalls(Constructors):
             pair = [Argument(None, node, element), Argument(None, node, element)]
             return self.tensor_op(node, "add", "function", pair)
         if element.kind in (Kind.NUMBER, Kind.FOREIGN):
-            return number(node=node)
+            made = number(node=node)
+            made.inputs, made.cut = (element,), element.cut
+            return made
         return unknown(node, (element,))
 
     def _escape(self, node: ast.Call, arguments: list[Argument]) -> Value:

@@ -14,10 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
+from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
 from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
 from gradfix.flow.values import Certainty, Kind, Leaf, Value, element_of
+
+_NUMBERS = frozenset({Kind.NUMBER, Kind.FOREIGN, Kind.SEQUENCE})
+#: Operations on the way from a tensor to an array.
+_MOVES = frozenset({"cpu", "detach", "data", "contiguous", "float", "double", "to"})
+#: What hands a value out as it is.
+_HANDED_OUT = VIEWS | CASTS | REWRAPS | {"detach", "data", "call", "join", "from_numpy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Severed:
     value: Value
     leaves: frozenset[Leaf]
     place: ast.AST
+    leaves_torch: bool = False  # through a number or an array, before anything else
 
     @property
     def node(self) -> ast.expr:
@@ -72,10 +80,12 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         assert value.node is not None
         if not lost or value.node in seen or _in_initialiser(flow, value.node):
             continue
-        place = reaches_graph(flow, value.node)
+        returns = set(remade(flow, value.node))
+        ways = (value.node, *returns)
+        place = next((at for node in ways if (at := reaches_graph(flow, node)) is not None), None)
         if place is not None and _is_computed_with(flow, value.node):
             seen.add(value.node)
-            yield Severed(value, lost, place)
+            yield Severed(value, lost, place, _leaves_torch(flow, value.node))
 
 
 def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:
@@ -86,12 +96,38 @@ def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset
     return frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
 
 
-def _is_computed_with(flow: ModuleFlow, node: ast.AST) -> bool:
-    """Whether a tensor is computed from the cut value; a value only handed out is a report."""
-    return any(
-        value.is_tensor and value.op not in VIEWS | CASTS | {"detach", "data", "call", "join"}
-        for value in flow.consumers(node, lambda value: value.kind is not Kind.STRING)
+def remade(flow: ModuleFlow, node: ast.AST) -> Iterator[ast.AST]:
+    """Where a tensor is made again of the numbers and arrays that a value became."""
+    for value in flow.consumers(node, lambda value: value.kind in _NUMBERS | {Kind.TENSOR}):
+        if value.is_tensor and value.node is not None:
+            if any(source.kind in _NUMBERS for source in value.inputs):
+                yield value.node
+
+
+def _leaves_torch(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether all that is made of a value are numbers and arrays."""
+    direct = list(flow.consumers(node, lambda v: any(s.node is node for s in v.inputs)))
+    return bool(direct) and all(
+        value.kind in _NUMBERS
+        or (value.op in _MOVES and value.node is not None and _leaves_torch(flow, value.node))
+        for value in direct
+        if value.node is not node
     )
+
+
+def _is_computed_with(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether a tensor is computed from the cut value; a value only handed out is a report.
+
+    An array that is filled, or computed with NumPy, and made a tensor again was not for a report.
+    """
+    computed = False
+    for value in flow.consumers(node, lambda value: value.kind is not Kind.STRING):
+        if value.is_tensor and value.op not in _HANDED_OUT:
+            return True
+        if isinstance(value.node, ast.Subscript) and any(s.is_tensor for s in value.inputs[1:]):
+            return True  # looked up by it, in whatever it is
+        computed = computed or (value.kind is Kind.FOREIGN and value.op != "numpy")
+    return computed and any(True for _ in remade(flow, node))
 
 
 def _is_first_cut(value: Value) -> bool:

@@ -50,6 +50,7 @@ class TensorOps(Recorder):
         self, node: ast.AST, name: str, kind: OpKind, arguments: Sequence[Argument]
     ) -> Value:
         """The result of calling ``name``; for a method the first argument is self."""
+        arguments = _spread(arguments)
         op = op_facts(name, kind)
         if op is None:
             return unknown(node, (argument.value for argument in arguments))
@@ -383,6 +384,20 @@ class TensorOps(Recorder):
         for name, binding in self.state.env.items():
             if binding.value is old:
                 self.state.env[name] = Binding(binding.definitions, new)
+
+
+def _spread(arguments: Sequence[Argument]) -> Sequence[Argument]:
+    """The arguments with ``*known`` written out."""
+    if not any(argument.value.name == "starred" for argument in arguments):
+        return arguments
+    found: list[Argument] = []
+    for argument in arguments:
+        items = argument.value.items if argument.value.name == "starred" else None
+        if items is None:
+            found.append(argument)
+        else:
+            found += [Argument(None, argument.node, item) for item in items]
+    return found
 
 
 def requires_grad_role(value: Value) -> Role:

@@ -1,0 +1,203 @@
+"""The terms of a differentiated loss, and those that train nothing.
+
+Terms: the *terms* of a loss are what is added up to it, through names, branches and the functions
+of the file. A term is *idle* when it certainly has no history although it was computed from a
+value that had one: it changes the loss and no gradient. The *cut* is the operation that took the
+history away.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import CASTS, VIEWS, is_meant_to_raise
+from gradfix.flow.received import is_recorded, mode_at
+from gradfix.flow.severed import severed
+from gradfix.flow.state import Backward, Call, GradMode
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Kind, Role, Value, element_of
+
+#: How many values back the cut of one term is looked for.
+_REACH = 400
+_ADDS = frozenset({"add", "sub", "add_", "sub_", "neg", "positive", "write", "join", "rsub"})
+_SCALES = frozenset({"mul", "div", "mul_", "div_"})
+#: Operations after which a copy still is one.
+_COPIES = CASTS | VIEWS | {"sum", "mean"}
+_NUMBERS = frozenset({Kind.NUMBER, Kind.FOREIGN})
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTerm:
+    """A term without history, what cut it off, and where the loss is differentiated."""
+
+    term: ast.expr
+    cuts: tuple[Value, ...]
+    leaves_torch: bool  # through a number or an array
+    place: ast.AST
+
+    @property
+    def cut_nodes(self) -> list[ast.expr]:
+        """Where the history ends, the first three places."""
+        nodes = [cut.node for cut in self.cuts if isinstance(cut.node, ast.expr)]
+        return sorted(nodes, key=lambda node: (node.lineno, node.col_offset))[:3]
+
+    @property
+    def ops(self) -> set[str]:
+        """The operations that cut."""
+        return {cut.cut or cut.op for cut in self.cuts}
+
+
+def idle_terms(flow: ModuleFlow) -> tuple[IdleTerm, ...]:
+    """Every term of a differentiated loss in the file that trains nothing."""
+    known: tuple[IdleTerm, ...] | None = flow.__dict__.get("_idle_terms")
+    if known is None:
+        known = flow.__dict__["_idle_terms"] = tuple(_idle_terms(flow))
+    return known
+
+
+def _idle_terms(flow: ModuleFlow) -> Iterator[IdleTerm]:
+    if flow.freezes_parameters:
+        return  # which values are meant to have a history is not certain in such a file
+    losses = list(differentiated(flow))
+    if not losses:
+        return
+    flow.complete()
+    reported = {cut.value.node for cut in severed(flow)}
+    seen: set[ast.AST] = set()
+    for place, loss in losses:
+        if is_meant_to_raise(flow, place):
+            continue
+        for term in terms(loss):
+            node = term.node
+            if node in seen or not isinstance(node, ast.expr) or not _is_idle(term):
+                continue
+            found = _cuts(flow, term)
+            if found is None or any(cut.node in reported for cut in found[0]):
+                continue
+            seen.add(node)
+            yield IdleTerm(node, *found, place)
+
+
+def differentiated(flow: ModuleFlow) -> Iterator[tuple[ast.AST, Value]]:
+    """Everything that ``backward`` is called on, also what raises then."""
+    for backward in flow.all(Backward):
+        yield backward.node, backward.loss
+    for call in flow.all(Call):
+        if call.name == ".backward" and call.receiver is not None:
+            if call.receiver.kind in _NUMBERS:
+                yield call.node, call.receiver
+
+
+def terms(loss: Value) -> list[Value]:
+    """What is added up to a loss; a factor that is a plain number is left out."""
+    found: list[Value] = []
+    queue: list[Value] = [loss]
+    seen: set[int] = set()
+    while queue and len(seen) < _REACH:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        if (result := returned(at)) is not None:
+            queue.append(result)
+        elif at.op in _ADDS:
+            queue += at.inputs
+        elif at.op in _SCALES or _is_binary(at, (ast.Mult, ast.Div)):
+            scaled = [one for one in at.inputs if not _is_plain(one)]
+            queue += scaled if len(scaled) == 1 else []
+            found += [] if len(scaled) == 1 else [at]
+        elif _is_binary(at, (ast.Add, ast.Sub)):
+            queue += at.inputs
+        else:
+            found.append(at)
+    return found
+
+
+def returned(value: Value) -> Value | None:
+    """What the function of the file returns whose call this is; None for any other value."""
+    if value.op != "call" or not value.inputs:
+        return None
+    result = value.inputs[0]
+    return result if (result.kind, result.name) == (value.kind, value.name) else None
+
+
+def _is_binary(value: Value, kinds: tuple[type[ast.operator], ...]) -> bool:
+    """Whether a value that is no tensor for certain was made by one of these operators."""
+    return isinstance(value.node, (ast.BinOp, ast.AugAssign)) and (
+        isinstance(value.node.op, kinds) and not value.is_tensor and len(value.inputs) == 2
+    )
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether this is a number that no tensor went into."""
+    return value.kind is Kind.NUMBER and not value.inputs
+
+
+def _is_idle(term: Value) -> bool:
+    """Whether a term certainly has no history, and is no copy that was made without one.
+
+    ``loss + (y - x).detach()`` shapes the value of a loss on purpose.
+    """
+    if term.kind in _NUMBERS:
+        return True
+    if term.kind is not Kind.TENSOR or term.role != Role.UNTRACKED:
+        return False
+    copied = term
+    while copied.op in _COPIES and copied.inputs and copied.inputs[0].is_tensor:
+        copied = copied.inputs[0]
+    return copied.op not in ("detach", "data")
+
+
+def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | None:
+    """The operations that took the history of a term, and whether it left PyTorch on the way.
+
+    None where there is nothing to lose, or grad mode is off: nobody expects a history there.
+    """
+    found: dict[ast.AST, Value] = {}
+    away = False
+    queue: list[Value] = [term]
+    seen: set[int] = set()
+    while queue and len(seen) < _REACH:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        sources = _sources(at)
+        away = away or (at.kind in _NUMBERS and bool(sources))
+        if at.node is not None and any(is_recorded(flow, one) for one in sources):
+            if at.cut == "no_grad" or mode_at(flow, at.node) is not GradMode.ON:
+                return None
+            found.setdefault(at.node, at)
+        else:
+            queue += sources
+    return (tuple(found.values()), away) if found else None
+
+
+def _sources(value: Value) -> tuple[Value, ...]:
+    """What the numbers in a value were computed from."""
+    if (result := returned(value)) is not None:
+        return (result,)  # which knows its own sources
+    if value.kind is Kind.SEQUENCE:
+        element = element_of(value)
+        return () if element is None else (element,)
+    if value.kind is Kind.TENSOR:
+        op = op_facts(value.op, "function") or op_facts(value.op, "method")
+        if value.op == "grad" or (op is not None and (op.like or op.factory)):
+            return ()
+        return value.inputs
+    return value.inputs if value.kind in _NUMBERS else ()
+
+
+def is_only_added(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether this is ``x.item()`` and nothing happens to the number but sums and scaling."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    if node.func.attr != "item" or node.args or node.keywords:
+        return False
+    parent = flow.parents.get(node)
+    while isinstance(parent, (ast.BinOp, ast.UnaryOp)):
+        parent = flow.parents.get(parent)
+    return isinstance(parent, (ast.Assign, ast.AugAssign, ast.Return))

@@ -1,0 +1,91 @@
+"""Modules that are given what other modules computed: a layer's input has a history, then.
+
+The evidence is in the file: a call of an instance with a recorded value, or a loop over a list of
+instances that hands the result of one on to the next, or a ``Sequential`` with trained modules
+before an instance.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradfix.flow import classes
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.received import is_recorded, is_trained, received
+from gradfix.flow.state import Call, GradMode, Scope
+from gradfix.flow.values import Kind, Value, element_of
+
+
+def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
+    """Whether a value is what ``forward`` of an ``nn.Module`` is given first, as it was given."""
+    node = scope.node
+    return (
+        isinstance(node, ast.FunctionDef)
+        and scope.name == "forward"
+        and scope.class_node is not None
+        and classes.is_module(flow, flow.self_of(scope))
+        and len(node.args.args) > 1
+        and value.node is node.args.args[1]
+    )
+
+
+def gets_history(flow: ModuleFlow, scope: Scope) -> ast.AST | None:
+    """Where the file gives a recorded value to the ``forward`` of this class, or None."""
+    flow.complete()
+    for call in list(flow.all(Call)):
+        node = call.node
+        if call.mode is not GradMode.ON or not isinstance(node, ast.Call) or not node.args:
+            continue
+        called = flow.value(node.func)
+        if any(_runs(flow, one, scope) for one in _instances(flow, called)):
+            given = flow.value(node.args[0])
+            if is_recorded(flow, given) or _is_handed_on(given, node):
+                return node
+    for value in list(flow.values.values()):
+        if value.kind is Kind.MODULE and value.name.endswith(".Sequential") and value.items:
+            if _follows_trained(flow, value.items, scope):
+                return value.node
+    return None
+
+
+def _instances(flow: ModuleFlow, called: Value) -> Iterator[Value]:
+    """What may be called: instances, and those in the list of modules a loop runs through."""
+    for one in received(flow, called):
+        if one.kind is Kind.INSTANCE:
+            yield one
+        elif one.kind is Kind.UNKNOWN and one.inputs and one.inputs[0].kind is Kind.MODULE:
+            yield from _held(one.inputs[0])
+
+
+def _held(container: Value) -> tuple[Value, ...]:
+    """The modules in a ``ModuleList``; more than one for certain, or made in a comprehension."""
+    element = element_of(container)
+    return container.items or (() if element is None else (element,))
+
+
+def _runs(flow: ModuleFlow, instance: Value, scope: Scope) -> bool:
+    if instance.kind is not Kind.INSTANCE:
+        return False
+    method = classes.method(flow, instance, "forward")
+    return method is not None and method.definition is scope.node
+
+
+def _is_handed_on(given: Value, call: ast.Call) -> bool:
+    """``x = layer(x)`` in a loop: what is given may be the result of the turn before."""
+    queue, seen = [given], set[int]()
+    while queue:
+        at = queue.pop()
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        if at.node is call:
+            return True
+        queue += at.inputs if at.op == "join" else ()
+    return False
+
+
+def _follows_trained(flow: ModuleFlow, items: tuple[Value, ...], scope: Scope) -> bool:
+    places = [at for at, item in enumerate(items) if _runs(flow, item, scope)]
+    before = items[: places[-1]] if places else ()
+    return any(is_trained(flow, item) for item in before)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
+from gradfix.flow.adversarial import Unjudged, unjudged
 from gradfix.flow.loss_terms import IdleTerm, idle_terms
 from gradfix.flow.severed import Severed, severed
 from gradfix.flow.state import GradMode, Write
@@ -26,6 +27,7 @@ class DetachedBranch(Codemod):
     from its history and written back. Finds a Parameter of a Module that is used only through
     ``.data``, ``.detach()`` or under ``no_grad``, so that no gradient ever reaches it. Finds terms
     of a differentiated loss that were computed from detached values alone: they train nothing.
+    Finds a generator's loss whose discriminator is given the detached sample.
 
     Why is this bad?
     ----------------
@@ -81,6 +83,8 @@ class DetachedBranch(Codemod):
         for idle in idle_terms(flow):
             if idle.ops & _STOPS and not idle.leaves_torch:
                 yield self._idle(flow, idle)
+        for sample in unjudged(flow):
+            yield self._unjudged(flow, sample)
 
     def _written_back(self, flow: ModuleFlow) -> Iterator[Finding]:
         for write in flow.all(Write):
@@ -112,6 +116,18 @@ class DetachedBranch(Codemod):
                 flow.note(idle.place, "the loss is differentiated here"),
             ),
             help="let the values keep their history",
+            why_not="whether the gradient is stopped on purpose is not known",
+        )
+
+    def _unjudged(self, flow: ModuleFlow, sample: Unjudged) -> Finding:
+        return self.finding(
+            flow.span(sample.detach),
+            "the generator's loss is given a detached sample: this term trains the other network only",
+            because=(
+                flow.note(sample.attached, "the same loss trains what made the sample here"),
+                flow.note(sample.judged, "the other network has a loss of its own"),
+            ),
+            help="detach the sample in the other network's loss only",
             why_not="whether the gradient is stopped on purpose is not known",
         )
 

@@ -239,6 +239,14 @@ def saves_result(module: Value) -> str:
     return name if kept and "result" in next(iter(kept.values()), ()) else ""
 
 
+def leaves_of(module: Value) -> frozenset[Leaf]:
+    """The weights of a layer, and of the layers that it holds in order."""
+    return frozenset().union(
+        *(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
+        *(leaves_of(item) for item in module.items or () if item.kind is Kind.MODULE),
+    )
+
+
 def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argument]) -> Value:
     """The result of calling a layer."""
     layer = module.name.rpartition(".")[2]
@@ -259,10 +267,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         Certainty.MAYBE: Value(Kind.TENSOR, Role.UNKNOWN),
     }[trained]
     role = result_role((own, *inputs), run.state.mode)
-    leaves = frozenset().union(
-        *(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
-        *(v.leaves for v in inputs),
-    )
+    leaves = leaves_of(module).union(*(v.leaves for v in inputs))
     if layer in _CONTAINERS and layer != "Sequential":
         return unknown(node, (module, *inputs))
     # Activations at the end of a Sequential, in-place ones and Identity may return what they got.

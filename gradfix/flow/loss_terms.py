@@ -70,7 +70,10 @@ def _idle_terms(flow: ModuleFlow) -> Iterator[IdleTerm]:
     for place, loss in losses:
         if is_meant_to_raise(flow, place):
             continue
-        for term in terms(loss):
+        parts = terms(loss)
+        if any(map(_is_copy, parts)):
+            continue  # ``hard + soft - soft.detach()``: the terms shape the value on purpose
+        for term in parts:
             node = term.node
             if node in seen or not isinstance(node, ast.expr) or not _is_idle(term):
                 continue
@@ -137,18 +140,17 @@ def _is_plain(value: Value) -> bool:
 
 
 def _is_idle(term: Value) -> bool:
-    """Whether a term certainly has no history, and is no copy that was made without one.
+    """Whether a term certainly has no history."""
+    if term.kind is Kind.TENSOR:
+        return term.role == Role.UNTRACKED
+    return term.kind in _NUMBERS
 
-    ``loss + (y - x).detach()`` shapes the value of a loss on purpose.
-    """
-    if term.kind in _NUMBERS:
-        return True
-    if term.kind is not Kind.TENSOR or term.role != Role.UNTRACKED:
-        return False
-    copied = term
-    while copied.op in _COPIES and copied.inputs and copied.inputs[0].is_tensor:
-        copied = copied.inputs[0]
-    return copied.op not in ("detach", "data")
+
+def _is_copy(term: Value) -> bool:
+    """Whether a term is a copy that was made without its history, and nothing but that."""
+    while term.op in _COPIES and term.inputs and term.inputs[0].is_tensor:
+        term = term.inputs[0]
+    return term.is_tensor and term.op in ("detach", "data")
 
 
 def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | None:

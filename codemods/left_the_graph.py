@@ -147,8 +147,10 @@ class LeftTheGraph(Codemod):
             safety = Safety.SAFE if found.certain else Safety.UNSAFE
             edit = Edit(EditKind.REPLACE, flow.span(call), text)
             fix = self.fix(safety, "join the tensors", edit)
-        because = () if found.place is None else (
-            flow.note(found.place, "the result is differentiated here"),
+        because = (
+            ()
+            if found.place is None
+            else (flow.note(found.place, "the result is differentiated here"),)
         )
         return self.finding(
             flow.span(call),

@@ -145,8 +145,8 @@ class TensorRewrap(Codemod):
 def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
     """Whether history is certainly lost, or what is done with the copy shows that it was wanted."""
     value = flow.value(data)
-    if call.name in ("torch.as_tensor", "torch.asarray") and value.is_tensor:
-        return False
+    if call.name != "torch.tensor" and value.is_tensor:
+        return False  # the others keep the history of a whole tensor
     content = history_in(value)
     if content is Certainty.YES:
         return True
@@ -167,7 +167,7 @@ def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
     """Whether a layer makes a new tensor of what other layers computed."""
     if is_integer(call.result.dtype) or call.keyword("requires_grad") is not None:
         return False
-    return gets_history(flow, call.scope) is not None
+    return call.name == "torch.tensor" and gets_history(flow, call.scope) is not None
 
 
 def _is_forward(flow: ModuleFlow, call: Call) -> bool:
@@ -302,12 +302,10 @@ def _input(flow: ModuleFlow, call: Call, data: ast.expr) -> tuple[str, Safety]:
     """
     assert isinstance(call.node, ast.Call)
     wrap = spelling(flow, call.scope, "torch.as_tensor")
-    legacy = LEGACY_TYPES.get(call.name)
-    dtype = spelling(flow, call.scope, f"torch.{legacy}") if legacy is not None else ""
-    if wrap is None or dtype is None or legacy == "default":
-        raise NotFixable("the file has no name for torch.as_tensor or the element type")
+    if wrap is None:
+        raise NotFixable("the file has no name for torch.as_tensor")
     options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    parts = [flow.source_of(data), *([f"dtype={dtype}"] if dtype else []), *options]
+    parts = [flow.source_of(data), *options]
     mine = call.result.storages
     alone = call.node not in flow_sinks(flow) and all(
         value.is_tensor and not value.storages & (mine | UNKNOWN_MEMORY)

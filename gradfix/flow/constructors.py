@@ -48,6 +48,9 @@ class Constructors(Methods):
                 parameter=False,
                 storages=data.storages | {Storage(node)},
             )
+        if legacy is not None and data is not None and data.is_tensor:
+            # The legacy constructors take a tensor of their own type, and give a view of it.
+            return self.tensor_op(node, "alias", "function", arguments[:1])
         if legacy is not None and (data is None or data.kind is Kind.NUMBER):
             shape = shapes.sizes(
                 [argument.value for argument in arguments if argument.keyword is None]
@@ -60,6 +63,9 @@ class Constructors(Methods):
             dtype = dtypes.of_argument(given)
         made = self.new_tensor(node, name, inputs, arguments, shape, dtype)
         made.cut = name if cut else ""
+        if name != "torch.tensor" and data is not None and data.kind is Kind.UNKNOWN:
+            # Given a tensor, all but ``torch.tensor`` keep its history and its memory.
+            return replace(made, role=Role.UNKNOWN, storages=Value().storages)
         return made
 
     def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:

@@ -95,9 +95,7 @@ def _is_output(flow: ModuleFlow, value: Value) -> bool:
     return isinstance(value.node, ast.Call) and _runs(flow, value.node, is_trained)
 
 
-def _runs(
-    flow: ModuleFlow, node: ast.Call, kind: Callable[[ModuleFlow, Value], bool]
-) -> bool:
+def _runs(flow: ModuleFlow, node: ast.Call, kind: Callable[[ModuleFlow, Value], bool]) -> bool:
     """Whether everything that a call may run is of a kind."""
     found = received(flow, flow.value(node.func))
     return bool(found) and all(kind(flow, one) for one in found)

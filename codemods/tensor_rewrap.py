@@ -15,7 +15,6 @@ from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.queries import (
     bracketed,
-    flow_sinks,
     leaf_use_of,
     loss_made_leaf,
     own_nodes,
@@ -26,8 +25,9 @@ from gradfix.flow.queries import (
 from gradfix.flow.shapes import numel
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
-from gradfix.flow.values import UNKNOWN_MEMORY, Certainty, Kind, Value, element_of
+from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.recipes.layer_input import as_tensor
 
 
 class TensorRewrap(Codemod):
@@ -256,7 +256,7 @@ def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
             )
     value = flow.value(data)
     if input_of_forward(flow, call.scope, value):
-        text, safety = _input(flow, call, data)
+        text, safety = as_tensor(flow, call, data)
     elif value.is_tensor:
         text, safety = _single(flow, call, data, value)
     elif isinstance(data, (ast.List, ast.Tuple)):
@@ -292,27 +292,6 @@ def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
         if target is not None and isinstance(node, ast.stmt) and flow.value(target).node in reached:
             found.append(node)
     return found
-
-
-def _input(flow: ModuleFlow, call: Call, data: ast.expr) -> tuple[str, Safety]:
-    """``torch.tensor(x)`` of a layer's input, which another caller may give as an array.
-
-    ``torch.as_tensor`` keeps a history and takes arrays as well; it may return its argument, which
-    must not be seen.
-    """
-    assert isinstance(call.node, ast.Call)
-    wrap = spelling(flow, call.scope, "torch.as_tensor")
-    if wrap is None:
-        raise NotFixable("the file has no name for torch.as_tensor")
-    options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    parts = [flow.source_of(data), *options]
-    mine = call.result.storages
-    alone = call.node not in flow_sinks(flow) and all(
-        value.is_tensor and not value.storages & (mine | UNKNOWN_MEMORY)
-        for value in flow.consumers(call.node, lambda _: True)
-        if any(source.node is call.node for source in value.inputs)
-    )
-    return f"{wrap}({', '.join(parts)})", Safety.SAFE if alone else Safety.UNSAFE
 
 
 def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:

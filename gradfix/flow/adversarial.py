@@ -23,7 +23,7 @@ _COPIES = frozenset({"detach", "data"})
 
 @dataclass(frozen=True, slots=True)
 class Unjudged:
-    """The detach in a generator's loss, the term that keeps the sample's history, the other loss."""
+    """A detach in a generator's loss, the term that keeps the history, and the other loss."""
 
     detach: ast.expr
     term: ast.AST

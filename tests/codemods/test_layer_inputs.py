@@ -228,4 +228,4 @@ def test_left_alone(case: Case) -> None:
 
 def test_the_story_names_the_call() -> None:
     (finding,) = found(CHANGE[1].before, CODE)
-    assert [note.message for note in finding.because][0] == "the layer is given a graph tensor here"
+    assert finding.because[0].message == "the layer is given a graph tensor here"

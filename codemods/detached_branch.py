@@ -122,7 +122,7 @@ class DetachedBranch(Codemod):
     def _unjudged(self, flow: ModuleFlow, sample: Unjudged) -> Finding:
         return self.finding(
             flow.span(sample.detach),
-            "the generator's loss is given a detached sample: this term trains the other network only",
+            "the generator's loss is given a detached sample: it trains the other network only",
             because=(
                 flow.note(sample.attached, "the same loss trains what made the sample here"),
                 flow.note(sample.judged, "the other network has a loss of its own"),

@@ -27,7 +27,7 @@ from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
-from gradfix.recipes.layer_input import as_tensor
+from gradfix.recipes.layer_input import copied_with_history
 
 
 class TensorRewrap(Codemod):
@@ -85,9 +85,9 @@ class TensorRewrap(Codemod):
     ----------
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
-    elements of different shapes do not stack. A layer's input becomes ``torch.as_tensor(x)``, which
-    takes arrays, too: safe where nobody can see that it is not a copy. Manual where numbers were taken out on purpose
-    cannot be told apart.
+    elements of different shapes do not stack. Safe for a layer's input, which becomes
+    ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
+    numbers were taken out on purpose cannot be told apart.
 
     References
     ----------
@@ -256,7 +256,7 @@ def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
             )
     value = flow.value(data)
     if input_of_forward(flow, call.scope, value):
-        text, safety = as_tensor(flow, call, data)
+        text, safety = copied_with_history(flow, call, data), Safety.SAFE
     elif value.is_tensor:
         text, safety = _single(flow, call, data, value)
     elif isinstance(data, (ast.List, ast.Tuple)):

@@ -41,7 +41,7 @@ class Dense(nn.Module):
         self.w = nn.Parameter(torch.eye(width))
 
     def forward(self, x):
-        x = torch.as_tensor(x, dtype=torch.float32)  # may be a list
+        x = torch.as_tensor(x, dtype=torch.float32).clone()  # may be a list
         return torch.tanh(x @ self.w)
 
 
@@ -81,14 +81,14 @@ class Head(nn.Module):
         self.w = nn.Parameter(torch.ones(4))
 
     def forward(self, h):
-        return (torch.as_tensor(h) * self.w).sum(dim=-1)
+        return (torch.as_tensor(h).clone() * self.w).sum(dim=-1)
 
 
 body, head = nn.Linear(3, 4), Head()
 out = head(body(torch.ones(2, 3)))
 out.sum().backward()
 grad = body.weight.grad
-=== in a Sequential, and the input itself is returned | raises unsafe
+=== in a Sequential | raises
 class Pass(nn.Module):
     def forward(self, x):
         return torch.tensor(x)
@@ -101,7 +101,7 @@ grad = net[0].weight.grad
 --->
 class Pass(nn.Module):
     def forward(self, x):
-        return torch.as_tensor(x)
+        return torch.as_tensor(x).clone()
 
 
 net = nn.Sequential(nn.Linear(3, 4), Pass())

@@ -150,7 +150,7 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
     content = history_in(value)
     if content is Certainty.YES:
         return True
-    if content is Certainty.NO:
+    if content is Certainty.NO or is_integer(call.result.dtype):
         return False
     if input_of_forward(flow, call.scope, value):
         return _cuts_input(flow, call)
@@ -165,7 +165,7 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
 
 def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
     """Whether a layer makes a new tensor of what other layers computed."""
-    if is_integer(call.result.dtype) or call.keyword("requires_grad") is not None:
+    if call.keyword("requires_grad") is not None:
         return False
     return call.name == "torch.tensor" and gets_history(flow, call.scope) is not None
 

@@ -44,11 +44,11 @@ def received(flow: ModuleFlow, value: Value) -> tuple[Value, ...]:
 
 def is_recorded(flow: ModuleFlow, value: Value) -> bool:
     """Whether a value certainly has a history, as far as the calls of this file show."""
-    known: dict[int, bool] = flow.__dict__.setdefault("_recorded", {})
-    if id(value) not in known:
-        known[id(value)] = False  # what depends on itself adds nothing
-        known[id(value)] = _is_recorded(flow, value)
-    return known[id(value)]
+    known: dict[Value, bool] = flow.__dict__.setdefault("_recorded", {})
+    if value not in known:
+        known[value] = False  # what depends on itself adds nothing
+        known[value] = _is_recorded(flow, value)
+    return known[value]
 
 
 def _is_recorded(flow: ModuleFlow, value: Value) -> bool:

@@ -130,7 +130,7 @@ class InplaceOnLeaf(Codemod):
         arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
         text = f"{flow.source_of(call.func)}({', '.join(arguments)})"
         return self.fix(
-            Safety.UNSAFE if _may_have_history(write) else Safety.SAFE,
+            Safety.SAFE if write.value is not None and write.value.is_tensor else Safety.UNSAFE,
             "the buffer needs no requires_grad",
             Edit(EditKind.REPLACE, flow.span(call), text),
         )

@@ -84,12 +84,12 @@ def attribute_nodes(
 ) -> Iterator[ast.Attribute]:
     """Every ``.name`` in the file that can mean this class's attribute."""
     for node in flow.attributes.get(name, ()):
-        if _is_of_other_self(flow, facts, node):
-            continue
         owner = flow.value(node.value)
-        if owner.kind in (Kind.UNKNOWN, Kind.INSTANCE) and not (
-            owner.kind is Kind.INSTANCE and _is_foreign(flow, facts, owner.definition)
-        ):
+        if owner.kind not in (Kind.UNKNOWN, Kind.INSTANCE):
+            continue
+        if owner.kind is Kind.INSTANCE and _is_foreign(flow, facts, owner.definition):
+            continue
+        if not _is_of_other_self(flow, facts, node):
             yield node
 
 

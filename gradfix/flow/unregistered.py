@@ -210,7 +210,8 @@ def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
 def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
     if flow.freezes_parameters or not any(
-        isinstance(node, ast.ClassDef) and not node.bases for node in ast.walk(flow.tree)
+        isinstance(statement, ast.ClassDef) and not statement.bases
+        for statement in classes.statements(flow.tree.body)
     ):
         return
     flow.complete()

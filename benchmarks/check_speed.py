@@ -75,7 +75,9 @@ def measure(title: str, found: Sequence[files.Found], size: int, rounds: int) ->
         yardstick, ours = seconds(parse, found), seconds(check, found)
         cpu.append(ours[0] / yardstick[0])
         wall.append(ours[1] / yardstick[1])
-        print(f"  round {number}: ast.parse {yardstick[0]:.2f} s, check {ours[0]:.2f} s of CPU time")
+        print(
+            f"  round {number}: ast.parse {yardstick[0]:.2f} s, check {ours[0]:.2f} s of CPU time"
+        )
     print(
         f"  check / ast.parse: {statistics.median(cpu):.2f} of CPU time,"
         f" {statistics.median(wall):.2f} of wall time (medians of {rounds})"

@@ -83,7 +83,7 @@ class StaleOptimizer(Codemod):
     """
 
     code = "GF307"
-    trigger = re.compile(r"\boptim\b|\boptimizer\b", re.IGNORECASE)
+    trigger = re.compile(r"(?:[oO]ptim|OPTIM)(?:izer|IZER)?\b")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every optimizer over the wrong tensors."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,6 +20,7 @@ T = TypeVar("T")
 
 _STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
 _RECURSION_LIMIT = 50_000
+_GARBAGE = 300_000  # objects that may wait to be collected; a large file makes as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,21 @@ def run(items: Iterable[files.Found | Failure], *, rewriting: bool) -> Iterator[
             source = Source(item.filename, "")
             yield Processed(item.filename, Outcome(source, "", failures=(item,)))
             continue
-        try:
-            decoded = files.read(item.path)
-        except SourceError as error:
-            yield _unreadable(item.path, item.filename, error)
-        else:
-            yield process(item.path, item.filename, decoded, item.settings, rewriting=rewriting)
+        with _uncollected():
+            done = _process_file(item, rewriting=rewriting)
+        yield done
+
+
+def _process_file(item: files.Found, *, rewriting: bool) -> Processed:
+    try:
+        raw = files.read_bytes(item.path)
+        if not item.named and not engine.concerns(raw):
+            source = Source(item.filename, "")
+            return Processed(item.path, Outcome(source, ""), raw, raw)
+        decoded = files.decode(raw)
+    except SourceError as error:
+        return _unreadable(item.path, item.filename, error)
+    return process(item.path, item.filename, decoded, item.settings, rewriting=rewriting)
 
 
 def process_bytes(raw: bytes, filename: str, settings: Settings, *, rewriting: bool) -> Processed:
@@ -88,6 +100,25 @@ def write_back(done: Processed, settings: Settings) -> Processed:
 def _unreadable(path: str, filename: str, error: SourceError) -> Processed:
     failure = Failure(filename, str(error), error.row)
     return Processed(path, Outcome(Source(filename, ""), "", failures=(failure,)))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do without the garbage collector for one file: what is made for it lives as long as it.
+
+    The collector would look through the growing graph of values again and again, and find nothing.
+    Instead the graphs of finished files are collected when enough of them have piled up.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        if gc.get_count()[0] > _GARBAGE:
+            gc.collect()
 
 
 def _with_room(work: Callable[[], T]) -> T:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _PATIENCE = 10
 #: A text without findings has comments worth reading only where they speak of gradfix.
 _MENTIONED = re.compile(r"gradfix:|noqa.*GF")
+_MENTIONED_BYTES = re.compile(rb"gradfix:|noqa.*GF")
 _Reasons = dict[tuple[str, ...], str]
 
 
@@ -44,6 +45,15 @@ def check(source: Source, settings: Settings, codemods: Sequence[Codemod] | None
     except SourceError as error:
         return _failed(source, error)
     return Outcome(source, source.text, _identified(findings, source.text, source.filename))
+
+
+def concerns(raw: bytes) -> bool:
+    """Whether a file can have anything to find: a cheap look at its bytes, before all else.
+
+    Most files of most trees never mention torch, and reading them would cost more than the rest.
+    """
+    words = {codemod.mentions.encode() for codemod in registry.codemods()}
+    return any(word in raw for word in words) or _MENTIONED_BYTES.search(raw) is not None
 
 
 def fix(source: Source, settings: Settings, codemods: Sequence[Codemod] | None = None) -> Outcome:
@@ -128,7 +138,7 @@ def _find(
 ) -> list[Finding]:
     from gradfix import flow
 
-    triggered = [c for c in codemods if c.mentions in text and c.trigger.search(text)]
+    triggered = _triggered(codemods, text)
     findings: list[Finding] = []
     if triggered:
         facts = flow.analyse(text)
@@ -140,10 +150,25 @@ def _find(
     if findings or _MENTIONED.search(text):
         comments_of = suppressions(text)
         findings = comments_of.filter(findings) + comments_of.unused(settings.codes)
+    if not findings:
+        return findings
     findings.sort(key=lambda finding: (finding.span, finding.code))
-    refusal = _refusal(text) if findings else None
+    refusal = _refusal(text)
     lines = split_lines(text)
     return [_judged(finding, settings, refusal, reasons, lines) for finding in findings]
+
+
+def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
+    """The codemods worth asking; a pattern that several of them share is searched once."""
+    matches: dict[re.Pattern[str], bool] = {}
+    found = []
+    for codemod in codemods:
+        if codemod.mentions in text:
+            if codemod.trigger not in matches:
+                matches[codemod.trigger] = codemod.trigger.search(text) is not None
+            if matches[codemod.trigger]:
+                found.append(codemod)
+    return found
 
 
 def _held_back(findings: list[Finding], facts: ModuleFlow, modernising: set[str]) -> list[Finding]:
@@ -210,7 +235,7 @@ def _normal_line(lines: Sequence[str], row: int) -> str:
 
 def _identified(findings: Sequence[Finding], text: str, filename: str) -> tuple[Finding, ...]:
     """The findings with their file's name and a fingerprint that survives moved lines."""
-    lines = split_lines(text)
+    lines = split_lines(text) if findings else []
     seen: Counter[tuple[str, str]] = Counter()
     named = []
     for finding in findings:

@@ -26,11 +26,15 @@ SettingsOf = Callable[[Path], Settings]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file to process: where it is, the name it is reported under, and its settings."""
+    """A file to process: where it is, the name it is reported under, and its settings.
+
+    ``named`` says whether the user gave this very path, or it was found in a folder.
+    """
 
     path: str
     filename: str
     settings: Settings
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,14 @@ def decode(raw: bytes) -> Decoded:
 
 def read(path: str) -> Decoded:
     """Read and decode one file. Raises SourceError if it cannot be read or decoded."""
+    return decode(read_bytes(path))
+
+
+def read_bytes(path: str) -> bytes:
+    """The bytes of one file. Raises SourceError if it cannot be read."""
     try:
         with open(path, "rb") as stream:
-            return decode(stream.read())
+            return stream.read()
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
@@ -164,7 +173,7 @@ def _explicit(path: str, settings_of: SettingsOf) -> Iterator[Found | Failure]:
     else:
         settings = settings_of(Path(path).absolute().parent)
         if not (settings.force_exclude and settings.exclude.covers(path)):
-            yield Found(path, name, settings.for_file(path))
+            yield Found(path, name, settings.for_file(path), named=True)
 
 
 @dataclass(frozen=True, slots=True)

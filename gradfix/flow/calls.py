@@ -47,7 +47,7 @@ class Calls(PythonCalls):
             name = "." + node.func.attr
             result = self._call_method(node, receiver, node.func.attr, arguments)
         else:
-            name = ast.unparse(node.func) if isinstance(node.func, ast.Name) else ""
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
         if self.loud and self.statement is not None:
             event = CallEvent(

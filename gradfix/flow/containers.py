@@ -83,29 +83,26 @@ def attribute_nodes(
     flow: ModuleFlow, facts: classes.ClassFacts, name: str
 ) -> Iterator[ast.Attribute]:
     """Every ``.name`` in the file that can mean this class's attribute."""
-    others = _other_selves(flow, facts)
-    for node in ast.walk(flow.tree):
-        if isinstance(node, ast.Attribute) and node.attr == name and node not in others:
-            owner = flow.value(node.value)
-            if owner.kind in (Kind.UNKNOWN, Kind.INSTANCE) and not (
-                owner.kind is Kind.INSTANCE and _is_foreign(flow, facts, owner.definition)
-            ):
-                yield node
+    for node in flow.attributes.get(name, ()):
+        owner = flow.value(node.value)
+        if owner.kind not in (Kind.UNKNOWN, Kind.INSTANCE):
+            continue
+        if owner.kind is Kind.INSTANCE and _is_foreign(flow, facts, owner.definition):
+            continue
+        if not _is_of_other_self(flow, facts, node):
+            yield node
 
 
-def _other_selves(flow: ModuleFlow, facts: classes.ClassFacts) -> set[ast.AST]:
-    """The attributes of ``self`` in classes that have nothing to do with this one."""
-    found: set[ast.AST] = set()
-    for node in ast.walk(flow.tree):
-        if isinstance(node, ast.ClassDef) and _is_foreign(flow, facts, node):
-            found |= {
-                part
-                for part in ast.walk(node)
-                if isinstance(part, ast.Attribute)
-                and isinstance(part.value, ast.Name)
-                and part.value.id == "self"
-            }
-    return found
+def _is_of_other_self(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.Attribute) -> bool:
+    """Whether this is an attribute of ``self`` in a class that has nothing to do with this one."""
+    if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+        return False
+    around = flow.enclosing(node, ast.ClassDef)
+    while around is not None:
+        if _is_foreign(flow, facts, around):
+            return True
+        around = flow.enclosing(around, ast.ClassDef)
+    return False
 
 
 def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | None) -> bool:

@@ -80,8 +80,9 @@ class Expressions(Access):
         binding = self.state.env.get(node.id)
         if binding is not None:
             if self.loud:
-                known = self.scope.uses.get(node, frozenset())
-                self.scope.uses[node] = known | binding.definitions
+                known = self.scope.uses.get(node)
+                reaching = binding.definitions
+                self.scope.uses[node] = reaching if known is None else known | reaching
             if node.id in self.flow.rebound_inside.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
             return binding.value

@@ -30,6 +30,15 @@ class Facts:
         """The parent of every node, worked out for each top-level statement when first asked."""
         return Parents(self.tree)
 
+    @cached_property
+    def attributes(self) -> dict[str, list[ast.Attribute]]:
+        """Every ``x.name`` of the file by ``name``, as `ast.walk` finds them."""
+        found: dict[str, list[ast.Attribute]] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute):
+                found.setdefault(node.attr, []).append(node)
+        return found
+
     def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
         """The nearest node of a type around ``node``."""
         at: ast.AST | None = self.parents.get(node)

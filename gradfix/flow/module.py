@@ -208,7 +208,11 @@ class ModuleFlow(Facts):
 
     def _annotated(self, argument: ast.arg, scope: Scope) -> Value:
         """What an annotation promises about an argument."""
-        text = ast.unparse(argument.annotation) if argument.annotation is not None else ""
+        annotation = argument.annotation
+        if annotation is None or isinstance(annotation, ast.Subscript):
+            return unknown(argument)
+        # Most are plain names, and `ast.unparse` is slow.
+        text = annotation.id if isinstance(annotation, ast.Name) else ast.unparse(annotation)
         name = text.strip("'\"")
         if name in ("int", "float", "bool"):
             return Value(Kind.NUMBER, Role.UNTRACKED, argument)

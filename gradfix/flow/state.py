@@ -11,7 +11,7 @@ import ast
 import enum
 from dataclasses import dataclass, field
 
-from gradfix.flow.values import Role, Storage, Value, join, join_all, sequence
+from gradfix.flow.values import Certainty, Role, Storage, Value, join, join_all, sequence
 
 
 class GradMode(enum.Enum):
@@ -225,7 +225,7 @@ def result_role(inputs: tuple[Value, ...], mode: GradMode) -> Role:
     """
     if mode is GradMode.OFF:
         return Role.UNTRACKED
-    answers = {value.needs_grad.value for value in inputs}
-    if "yes" in answers:
+    answers = [value.needs_grad for value in inputs]
+    if Certainty.YES in answers:
         return Role.TRACKED if mode is GradMode.ON else Role.TRACKED | Role.UNTRACKED
-    return Role.UNKNOWN if "maybe" in answers else Role.UNTRACKED
+    return Role.UNKNOWN if Certainty.MAYBE in answers else Role.UNTRACKED

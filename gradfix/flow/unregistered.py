@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
@@ -36,10 +36,15 @@ class Hidden:
 
 
 def _single_stores(
-    flow: ModuleFlow,
+    flow: ModuleFlow, wanted: Callable[[Value], bool]
 ) -> Iterator[tuple[AttributeStore, classes.ClassFacts, ast.expr]]:
-    """``self.name = expression`` in constructors of Modules, the only assignment of the name."""
+    """``self.name = expression`` in constructors of Modules, the only assignment of the name.
+
+    Only values that are ``wanted``: the other questions are about the whole file and cost more.
+    """
     for store in list(flow.all(AttributeStore)):
+        if not wanted(store.value):
+            continue
         if not is_own_store(flow, store) or store.scope.name not in classes.run_by(
             flow, store.scope.class_node, "__init__"
         ):
@@ -55,9 +60,9 @@ def _single_stores(
 
 def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
     """Leaves that are no Parameters, and that ``forward`` computes with."""
-    for store, facts, node in _single_stores(flow):
+    for store, facts, node in _single_stores(flow, lambda v: v.is_leaf and not v.parameter):
         value = store.value
-        if not value.is_leaf or value.parameter or value.node is not node:
+        if value.node is not node:
             continue
         if not isinstance(node, ast.Call) or _is_trained_by_hand(flow, store.name):
             continue
@@ -119,10 +124,8 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     if not _MAKES_RANDOM.search(flow.text):
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
-        if store.value.op not in ("randn", "rand") or store.value.node is not node:
-            continue
-        if store.value.needs_grad is not Certainty.NO:
+    for store, facts, node in _single_stores(flow, _is_random_constant):
+        if store.value.node is not node:
             continue
         for method in sorted(classes.run_by_forward(flow, facts.node)):
             body = facts.methods.get(method)
@@ -151,10 +154,7 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     if not filled:
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
-        value = store.value
-        if not value.is_tensor or value.parameter or value.role & ~Role.UNTRACKED:
-            continue
+    for store, facts, node in _single_stores(flow, _is_plain_tensor):
         uses = set(attribute_nodes(flow, facts, store.name))
         place = next(
             (
@@ -164,10 +164,18 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
             ),
             None,
         )
-        if place is None or value.node is not node:
+        if place is None or store.value.node is not node:
             continue
         if next(_operands(flow, facts, store.name), None) is not None:
             yield node, (flow.note(place, "and filled like a weight here"),)
+
+
+def _is_plain_tensor(value: Value) -> bool:
+    return value.is_tensor and not value.parameter and not value.role & ~Role.UNTRACKED
+
+
+def _is_random_constant(value: Value) -> bool:
+    return value.op in ("randn", "rand") and value.needs_grad is Certainty.NO
 
 
 def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
@@ -202,14 +210,15 @@ def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
 def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
     if flow.freezes_parameters or not any(
-        isinstance(node, ast.ClassDef) and not node.bases for node in ast.walk(flow.tree)
+        isinstance(statement, ast.ClassDef) and not statement.bases
+        for statement in classes.statements(flow.tree.body)
     ):
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
+    for store, facts, node in _single_stores(flow, lambda v: v.kind is Kind.INSTANCE):
         made = store.value
         inner = classes.facts_of(flow, made)
-        if inner is None or made.kind is not Kind.INSTANCE or not isinstance(node, ast.Call):
+        if inner is None or not isinstance(node, ast.Call):
             continue
         if classes.is_module(flow, made) or not classes.known_bases(flow, inner):
             continue

@@ -165,11 +165,17 @@ class Value:
 
 def needs_grad(role: Role) -> Certainty:
     """Whether a tensor of this role requires grad."""
+    return _NEEDS_GRAD[role]
+
+
+def _answer(role: Role) -> Certainty:
     if role and not role & ~NEEDS_GRAD:
         return Certainty.YES
-    if role == Role.UNTRACKED:
-        return Certainty.NO
-    return Certainty.MAYBE
+    return Certainty.NO if role == Role.UNTRACKED else Certainty.MAYBE
+
+
+#: The answer for every set of roles: it is asked too often to work with flags each time.
+_NEEDS_GRAD = tuple(_answer(Role(bits)) for bits in range(16))
 
 
 UNKNOWN = Value()
@@ -254,7 +260,7 @@ def join(a: Value, b: Value) -> Value:
         items = tuple(join(x, y) for x, y in zip(a.items, b.items, strict=True))
     return Value(
         a.kind,
-        a.role | b.role,
+        a.role if a.role is b.role else a.role | b.role,  # flags are slow to unite
         a.node if a.node is b.node else None,
         "join",
         (a, b),

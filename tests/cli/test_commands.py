@@ -74,10 +74,10 @@ def test_exit_codes(there: str, line: str, code: int, project: Path, gradfix: Gr
     ("raw", "message"),
     [
         (PYTHON_2.encode(), r"bad.py:2: error: invalid syntax"),
-        (b"\x7fELF\0\0\n", r"bad.py:1: error: not Python source: it contains a NUL byte"),
-        (b"x = '\xff\xfe'\n", r"bad.py: error: cannot be decoded"),
-        (b"# coding: latin-1\ndef f(:\n", r"bad.py:2: error: invalid syntax"),
-        (b"x = " + b"(" * 300 + b")" * 300, r"bad.py:1: error: .*too many nested parentheses"),
+        (b"\x7fELF\0\0 torch\n", r"bad.py:1: error: not Python source: it contains a NUL byte"),
+        (b"torch = '\xff\xfe'\n", r"bad.py: error: cannot be decoded"),
+        (b"# coding: latin-1\ndef torch(:\n", r"bad.py:2: error: invalid syntax"),
+        (b"torch = " + b"(" * 300 + b")" * 300, r"bad.py:1: error: .*too many nested parentheses"),
     ],
 )
 def test_a_bad_file_is_reported_and_the_rest_goes_on(
@@ -90,6 +90,40 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(
     assert re.search(f"^{message}", result.err, re.MULTILINE), result.err
     assert (project / "bad.py").read_bytes() == raw
     assert (project / "good.py").read_text() == (MENDED if command == "apply" else FAULTY)
+
+
+NOT_PYTHON = [b"print 'hello'\n", b"\x7fELF\0\0\n", b"x = '\xff\xfe'\n"]
+
+
+@pytest.mark.parametrize("raw", NOT_PYTHON)
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_file_of_a_folder_that_never_mentions_torch_is_not_parsed(
+    command: str, raw: bytes, project: Path, gradfix: Gradfix
+) -> None:
+    (project / "bad.py").write_bytes(raw)
+    assert gradfix(command, ".") == Result(0, "", "Nothing found in 1 file.\n")
+    assert (project / "bad.py").read_bytes() == raw
+
+
+@pytest.mark.parametrize("raw", NOT_PYTHON)
+@pytest.mark.parametrize("command", ["check", "apply"])
+def test_a_file_named_itself_is_always_parsed(
+    command: str, raw: bytes, project: Path, gradfix: Gradfix
+) -> None:
+    (project / "bad.py").write_bytes(raw)
+    result = gradfix(command, "bad.py")
+    assert result.code == 2
+    assert "bad.py" in result.err and "error: " in result.err
+
+
+@pytest.mark.parametrize("comment", ["# gradfix: ignore[GF301]", "# noqa: GF301"])
+def test_a_suppression_counts_where_torch_is_not_mentioned(
+    comment: str, project: Path, gradfix: Gradfix
+) -> None:
+    put(project, m=f"x = 1  {comment}\n")
+    result = gradfix("check", ".")
+    assert result.code == 1
+    assert "GF900" in result.out
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b"\xef\xbb\xbf", b"# only a comment", b"\r", b"\f"])
@@ -195,14 +229,14 @@ def test_an_interrupt_is_130_and_what_was_written_is_whole(
     command: str, project: Path, gradfix: Gradfix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(project, a=FAULTY, b=FAULTY)
-    read = files.read
+    read = files.read_bytes
 
-    def interrupted(path: str) -> files.Decoded:
+    def interrupted(path: str) -> bytes:
         if path.endswith("b.py"):
             raise KeyboardInterrupt
         return read(path)
 
-    monkeypatch.setattr(files, "read", interrupted)
+    monkeypatch.setattr(files, "read_bytes", interrupted)
     result = gradfix(command, ".")
     assert result.code == 130
     assert ("what was rewritten (at least 1 file) is whole" in result.err) == (command == "apply")

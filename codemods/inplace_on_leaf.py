@@ -66,8 +66,9 @@ class InplaceOnLeaf(Codemod):
     ----------
     Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
     an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
-    raises today. Unsafe where only the calls in the file say that ``layer.weight`` of an argument is
-    one. Functions that the file only calls under ``no_grad`` are left alone. Manual where the written value itself needs a gradient.
+    raises today. Unsafe where only the calls in the file say that ``layer.weight`` of an argument
+    is a Parameter. Manual where the written value itself needs a gradient. Functions that the file
+    calls under ``no_grad`` only are left alone.
 
     References
     ----------

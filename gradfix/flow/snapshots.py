@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gradfix.flow.iterators import may_follow
 from gradfix.flow.memories import (
     Memories,
     Memory,
     added_to,
+    assigned_value,
     defined_inside,
     loops_around,
     related,
@@ -87,8 +88,12 @@ class _Search:
             elif isinstance(node, ast.Call):
                 self._called(node)
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-                self._kept(node, node.targets[0].value, node.value)
+                if isinstance(node.targets[0].slice, ast.Constant):
+                    self._put(node, node.targets[0], node.value)
+                else:
+                    self._kept(node, node.targets[0].value, node.value)
         self._taken_twice()
+        self._taken_when_better()
 
     def _called(self, node: ast.Call) -> None:
         func = node.func
@@ -190,14 +195,70 @@ class _Search:
                         if not loops_around(self.flow, second.node):
                             self._judge(kept, second.node, use)
 
+    def _taken_when_better(self) -> None:
+        """``if loss < best: kept = net.state_dict()`` in a loop, used outside of the ``if``."""
+        for definition in self.scope.definitions:
+            value = assigned_value(definition)
+            if definition.how != "assign" or value is None or not definition.loops:
+                continue
+            branch = self._branch(value)
+            if branch is None:
+                continue
+            for old in self.memories.of(value):
+                if old.origin is None and old.how not in _LIVE and not old.each:
+                    for use in uses_of(self.scope, definition):
+                        if not within(self.flow, use, branch) and self._is_value(use):
+                            self._judge(replace(old, origin=definition), use, use)
+
+    def _put(self, node: ast.AST, target: ast.Subscript, value: ast.expr) -> None:
+        """The same for ``checkpoint["best"] = net.state_dict()``."""
+        branch, container = self._branch(node), target.value
+        if branch is None or not isinstance(container, ast.Name):
+            return
+        key = ast.unparse(target.slice)
+        around = loops_around(self.flow, branch)
+        for old in self.memories.of(value):
+            for definition in reaching(self.scope, container):
+                if old.how in _LIVE or any(within(self.flow, definition.node, x) for x in around):
+                    continue
+                for use in uses_of(self.scope, definition):
+                    parent = self.flow.parents.get(use)
+                    if isinstance(parent, ast.Subscript) and ast.unparse(parent.slice) != key:
+                        continue
+                    if isinstance(parent, ast.Attribute) or within(self.flow, use, branch):
+                        continue
+                    reads = parent if isinstance(parent, ast.Subscript) else use
+                    if self._is_value(reads):
+                        self._judge(old, use, use, container.id)
+
+    def _branch(self, node: ast.AST) -> ast.If | None:
+        """The ``if`` around a node, where it compares values rather than asking once or whether."""
+        branch = self.flow.enclosing(node, ast.If)
+        loop = next(iter(loops_around(self.flow, node)), None)
+        if branch is None or loop is None or not within(self.flow, branch, loop):
+            return None
+        test = branch.test
+        if not isinstance(test, ast.Compare):
+            return branch if isinstance(test, ast.Name) else None
+        sides = [test.left, *test.comparators]
+        plain = isinstance(test.ops[0], (ast.Lt, ast.Gt, ast.LtE, ast.GtE, ast.Eq))
+        return branch if plain and not any(isinstance(x, ast.Constant) for x in sides) else None
+
+    def _is_value(self, use: ast.AST) -> bool:
+        """Whether a use is for what the kept weights are, not whether there are any."""
+        parent = self.flow.parents.get(use)
+        if isinstance(parent, (ast.If, ast.BoolOp, ast.UnaryOp, ast.Compare, ast.Delete)):
+            return False
+        return isinstance(getattr(use, "ctx", None), ast.Load)
+
     # -- time ---------------------------------------------------------------------------------
 
-    def _judge(self, old: Memory, then: ast.AST, read: ast.AST) -> None:
+    def _judge(self, old: Memory, then: ast.AST, read: ast.AST, name: str = "") -> None:
         """Note a read of kept weights as it was ``then``, if an update came in between."""
         update = self._between(old, then)
         if update is None or self._is_handle(old) or self._moved(old, read):
             return
-        name = old.origin.name if old.origin is not None else ""
+        name = name or (old.origin.name if old.origin is not None else "")
         known = self.found.setdefault(old.taken, Snapshot(old, name, update))
         if read not in known.reads:
             known.reads.append(read)

@@ -46,8 +46,8 @@ def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
             elif isinstance(call.node.func, ast.Attribute):
                 if ast.unparse(call.node.func.value) in zeroed:
                     yield Update(call.node)
-        elif call.callee is not None and depth < 2 and _updates_inside(flow, call.callee, depth):
-            yield Update(call.node)
+        elif call.callee is not None and depth < 2:
+            yield from _updates_inside(flow, call, call.node, depth)
     memories = Memories(flow, scope)
     for node in own_nodes(scope):
         yield from _by_hand(memories, node)
@@ -67,14 +67,36 @@ def _models(flow: ModuleFlow, scope: Scope, optimizer: Value) -> tuple[str, ...]
     return tuple(ast.unparse(model) for model in models_of(given) if root_of(model) is not None)
 
 
-def _updates_inside(flow: ModuleFlow, function: ast.AST, depth: int) -> bool:
-    """Whether a function of this file steps an optimizer; what else it does is its own affair."""
-    return any(
-        not update.paths
-        for scope in flow.scopes
-        if scope.node is function
-        for update in updates(flow, scope, depth + 1)
-    )
+def _updates_inside(flow: ModuleFlow, call: Call, node: ast.Call, depth: int) -> Iterator[Update]:
+    """What a function of this file updates, in the words of the code that calls it."""
+    for scope in flow.scopes:
+        if scope.node is not call.callee or not scope.is_function:
+            continue
+        for update in updates(flow, scope, depth + 1):
+            if not update.paths:
+                yield Update(node)
+                continue
+            paths = [_outside(scope, call, node, path) for path in update.paths]
+            known = tuple(path for path in paths if path is not None)
+            if known:
+                yield Update(node, known)
+
+
+def _outside(scope: Scope, call: Call, node: ast.Call, path: str) -> str | None:
+    """The caller's path for a path of the called function; None for what is its own."""
+    root, dot, rest = path.partition(".")
+    if root not in scope.by_name:
+        return path  # a name of the module
+    assert isinstance(scope.node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    names = [argument.arg for argument in scope.node.args.args]
+    if call.receiver is not None and call.receiver.kind is Kind.INSTANCE:
+        if root in names[:1] and isinstance(node.func, ast.Attribute):
+            return ast.unparse(node.func.value) + dot + rest
+        names = names[1:]
+    given = next((keyword.value for keyword in node.keywords if keyword.arg == root), None)
+    if root in names and names.index(root) < len(node.args):
+        given = node.args[names.index(root)]
+    return None if given is None or root_of(given) is None else ast.unparse(given) + dot + rest
 
 
 def _by_hand(memories: Memories, node: ast.AST) -> Iterator[Update]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.kept_states import kept_states
 from gradfix.flow.queries import bracketed, spelling
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
 from gradfix.flow.state import Scope
@@ -76,7 +77,7 @@ class StaleSnapshot(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every snapshot that an update changes."""
-        for scope, found in stale_snapshots(flow):
+        for scope, found in (*stale_snapshots(flow), *kept_states(flow)):
             fix, why_not = None, None
             try:
                 fix = self._copy(flow, scope, found)

@@ -270,7 +270,8 @@ class Memories:
         if method != "state_dict":
             return True
         text = ast.unparse(node)  # optimizers and schedulers have a ``state_dict``, too
-        for other in own_nodes(self.scope):
+        whole = self.scope.class_node if text.startswith("self.") else None
+        for other in own_nodes(self.scope) if whole is None else ast.walk(whole):
             if isinstance(other, ast.Call):
                 func = other.func
                 if isinstance(func, ast.Attribute) and func.attr in _MODULE_METHODS:

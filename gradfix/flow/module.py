@@ -36,7 +36,7 @@ _DTYPES = re.compile(
 _TELLING = tuple(
     """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
     .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
-    inference_mode""".split()
+    inference_mode state_dict( parameters(""".split()
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(

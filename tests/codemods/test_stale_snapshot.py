@@ -260,6 +260,56 @@ before = net.weight.data.clone()
 train(net)
 out = torch.equal(before, net.weight)
 grad = net.weight.grad
+=== kept by one method, loaded by another | values unsafe
+class Trainer:
+    def __init__(self, net):
+        self.net = net
+        self.best = None
+        self.sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+
+    def keep(self):
+        self.best = self.net.state_dict()
+
+    def step(self):
+        self.net(torch.ones(1, 3)).sum().backward()
+        self.sgd.step()
+
+    def restore(self):
+        self.net.load_state_dict(self.best)
+
+
+net = nn.Linear(3, 2)
+trainer = Trainer(net)
+trainer.keep()
+trainer.step()
+trainer.restore()
+out = net.bias.detach()
+grad = net.bias.grad
+--->
+class Trainer:
+    def __init__(self, net):
+        self.net = net
+        self.best = None
+        self.sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+
+    def keep(self):
+        self.best = {k: v.clone() for k, v in self.net.state_dict().items()}
+
+    def step(self):
+        self.net(torch.ones(1, 3)).sum().backward()
+        self.sgd.step()
+
+    def restore(self):
+        self.net.load_state_dict(self.best)
+
+
+net = nn.Linear(3, 2)
+trainer = Trainer(net)
+trainer.keep()
+trainer.step()
+trainer.restore()
+out = net.bias.detach()
+grad = net.bias.grad
 === filled one by one | values unsafe
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)
@@ -469,6 +519,27 @@ kept = [p.data for p in one.parameters()]
 two(torch.ones(1, 3)).sum().backward()
 sgd.step()
 out = [(p - q).sum() for p, q in zip(one.parameters(), kept)]
+=== kept by one method, loaded into another module
+class Trainer:
+    def __init__(self, net, target):
+        self.net, self.target = net, target
+        self.sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+
+    def keep(self):
+        self.state = self.net.state_dict()
+
+    def step(self):
+        self.net(torch.ones(1, 3)).sum().backward()
+        self.sgd.step()
+
+    def follow(self):
+        self.target.load_state_dict(self.state)
+
+
+trainer = Trainer(nn.Linear(3, 2), nn.Linear(3, 2))
+trainer.keep()
+trainer.step()
+trainer.follow()
 === a scheduler has a state, too
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)

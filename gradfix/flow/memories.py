@@ -340,7 +340,8 @@ def within(flow: ModuleFlow, node: ast.AST, around: ast.AST) -> bool:
 
 def related(one: str, other: str) -> bool:
     """Whether two paths name the same thing, or one a part of the other."""
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+    short, long = sorted((one, other), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")
 
 
 def defined_inside(flow: ModuleFlow, roots: Iterable[Definition], loop: ast.AST) -> bool:

@@ -272,8 +272,11 @@ class _Search:
         """An update that may run after the weights were taken and before ``then``."""
         for update in self._of(old):
             taken, at = old.taken, update.node
-            if may_follow(self.flow, taken, at) and may_follow(self.flow, at, then):
-                return update
+            if within(self.flow, then, at):
+                continue  # ``net.load_state_dict(kept)`` is no update that it could miss itself
+            if may_follow(self.flow, taken, at):
+                if may_follow(self.flow, at, then) or self._in_next_turn(old, at, then):
+                    return update
             for loop in loops_around(self.flow, taken):
                 if not within(self.flow, at, loop) or defined_inside(self.flow, old.roots, loop):
                     continue
@@ -286,6 +289,15 @@ class _Search:
                 if skipped or again:
                     return update
         return None
+
+    def _in_next_turn(self, old: Memory, update: ast.AST, then: ast.AST) -> bool:
+        """Whether a loop that begins after the weights were taken updates and then comes back."""
+        return any(
+            within(self.flow, then, loop)
+            and not within(self.flow, old.taken, loop)
+            and not defined_inside(self.flow, old.roots, loop)
+            for loop in loops_around(self.flow, update)
+        )
 
     def _is_conditional(self, node: ast.AST, loop: ast.AST, update: ast.AST) -> bool:
         """Whether some turn of the loop updates without taking the weights anew."""

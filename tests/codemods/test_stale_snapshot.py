@@ -260,6 +260,66 @@ before = net.weight.data.clone()
 train(net)
 out = torch.equal(before, net.weight)
 grad = net.weight.grad
+=== a penalty for moving away | values unsafe
+net = nn.Linear(3, 2)
+sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+anchor = [p.detach() for p in net.parameters()]
+for _ in range(3):
+    sgd.zero_grad()
+    penalty = sum((p - a).pow(2).sum() for p, a in zip(net.parameters(), anchor))
+    (net(torch.ones(1, 3)).sum() + penalty).backward()
+    sgd.step()
+out = net.bias.detach()
+grad = net.bias.grad
+--->
+net = nn.Linear(3, 2)
+sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+anchor = [p.detach().clone() for p in net.parameters()]
+for _ in range(3):
+    sgd.zero_grad()
+    penalty = sum((p - a).pow(2).sum() for p, a in zip(net.parameters(), anchor))
+    (net(torch.ones(1, 3)).sum() + penalty).backward()
+    sgd.step()
+out = net.bias.detach()
+grad = net.bias.grad
+=== every run begins at the same state | values unsafe
+net = nn.Linear(3, 2)
+start = net.state_dict()
+for fold in range(2):
+    net.load_state_dict(start)
+    sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+    net(torch.ones(1, 3)).sum().backward()
+    sgd.step()
+    sgd.zero_grad(set_to_none=False)
+out = net.bias.detach()
+grad = net.bias.grad
+--->
+net = nn.Linear(3, 2)
+start = {k: v.clone() for k, v in net.state_dict().items()}
+for fold in range(2):
+    net.load_state_dict(start)
+    sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+    net(torch.ones(1, 3)).sum().backward()
+    sgd.step()
+    sgd.zero_grad(set_to_none=False)
+out = net.bias.detach()
+grad = net.bias.grad
+=== a layer of a sequence | values unsafe
+net = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+first = net[0].weight.data
+net(torch.ones(1, 3)).sum().backward()
+sgd.step()
+out = (net[0].weight.data - first).abs().max().item()
+grad = net[0].weight.grad
+--->
+net = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+first = net[0].weight.data.clone()
+net(torch.ones(1, 3)).sum().backward()
+sgd.step()
+out = (net[0].weight.data - first).abs().max().item()
+grad = net[0].weight.grad
 === kept by one method, loaded by another | values unsafe
 class Trainer:
     def __init__(self, net):
@@ -540,6 +600,14 @@ trainer = Trainer(nn.Linear(3, 2), nn.Linear(3, 2))
 trainer.keep()
 trainer.step()
 trainer.follow()
+=== compared in the turn it was taken in
+net = nn.Linear(3, 2)
+sgd = torch.optim.SGD(net.parameters(), lr=1.0)
+for _ in range(3):
+    w = net.weight.data
+    out = (net.weight - w).sum()
+    net(torch.ones(1, 3)).sum().backward()
+    sgd.step()
 === a scheduler has a state, too
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)

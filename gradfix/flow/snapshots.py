@@ -142,7 +142,12 @@ class _Search:
         if not isinstance(container, ast.Name):
             return
         definitions = reaching(self.scope, container)
+        walked = [
+            d.node for n in ast.walk(value) for d in reaching(self.scope, n) if d.how == "for"
+        ]
         for loop in loops_around(self.flow, node):
+            if isinstance(loop, ast.For) and any(within(self.flow, d, loop.target) for d in walked):
+                continue  # a loop over the weights: another one in every turn
             if any(d.how != "assign" or within(self.flow, d.node, loop) for d in definitions):
                 return
             for new in self.memories.of(value):

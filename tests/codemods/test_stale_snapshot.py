@@ -600,6 +600,22 @@ trainer = Trainer(nn.Linear(3, 2), nn.Linear(3, 2))
 trainer.keep()
 trainer.step()
 trainer.follow()
+=== lists of the weights for a foreach operation
+import copy
+
+import torch
+from torch import nn
+
+net = nn.Linear(3, 2)
+slow = copy.deepcopy(net)
+kept, given = [], []
+for s, p in zip(slow.state_dict().values(), net.state_dict().values()):
+    if s.is_floating_point():
+        kept.append(s)
+        given.append(p)
+    else:
+        s.copy_(p)
+torch._foreach_lerp_(kept, given, weight=0.1)
 === compared in the turn it was taken in
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.leaf_aliases import mistaken_copies
 from gradfix.flow.queries import (
@@ -65,7 +66,9 @@ class InplaceOnLeaf(Codemod):
     ----------
     Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
     an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
-    raises today. Manual where the written value itself needs a gradient.
+    raises today. Unsafe where only the calls in the file say that ``layer.weight`` of an argument
+    is a Parameter. Manual where the written value itself needs a gradient. Functions that the file
+    calls under ``no_grad`` only are left alone.
 
     References
     ----------
@@ -81,7 +84,11 @@ class InplaceOnLeaf(Codemod):
         copies = [write for *_, writes in mistaken_copies(flow) for write in writes]
         for write in flow.all(Write):
             leaf = _leaf_written(write) or _leaf_passed(flow, write)
+            attribute = None if leaf is not None else _attribute_passed(flow, write)
+            leaf = leaf or attribute
             if leaf is None or write in copies or is_meant_to_raise(flow, write.node):
+                continue
+            if only_called_without_grad(flow, write.scope):
                 continue
             definition = _definition(write)
             collects = definition is not None and _only_collects(flow, write, definition)
@@ -89,10 +96,16 @@ class InplaceOnLeaf(Codemod):
                 if definition.node in buffers:
                     continue
                 buffers.add(definition.node)
-            yield self._report(flow, write, leaf, definition if collects else None)
+            safety = Safety.SAFE if attribute is None else Safety.UNSAFE
+            yield self._report(flow, write, leaf, definition if collects else None, safety)
 
     def _report(
-        self, flow: ModuleFlow, write: Write, leaf: Value, buffer: Definition | None
+        self,
+        flow: ModuleFlow,
+        write: Write,
+        leaf: Value,
+        buffer: Definition | None,
+        safety: Safety,
     ) -> Finding:
         because = []
         if leaf.node is not None and hasattr(leaf.node, "lineno"):
@@ -105,7 +118,7 @@ class InplaceOnLeaf(Codemod):
             elif _is_value(write):
                 fix = self._out_of_place(flow, write)
             else:
-                fix = self._no_grad(flow, write, leaf)
+                fix = self._no_grad(flow, write, leaf, safety)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -157,7 +170,7 @@ class InplaceOnLeaf(Codemod):
             Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"),
         )
 
-    def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value) -> Fix:
+    def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value, safety: Safety) -> Fix:
         if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
             raise NotFixable("the write is part of a larger statement")
         if isinstance(write.statement, ast.Assign) and write.how != "setitem":
@@ -175,7 +188,7 @@ class InplaceOnLeaf(Codemod):
         # history no_grad would lose.
         doubtful = not leaf.parameter and _may_have_history(write)
         return self.fix(
-            Safety.UNSAFE if doubtful else Safety.SAFE,
+            Safety.UNSAFE if doubtful else safety,
             "write under no_grad",
             Edit(EditKind.STATEMENT, flow.span(write.statement), content),
         )
@@ -225,6 +238,16 @@ def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:
         if given is not None and given.is_leaf:
             return given
     return None
+
+
+def _attribute_passed(flow: ModuleFlow, write: Write) -> Value | None:
+    """The leaf that ``argument.weight`` is, whichever call of this file the function runs for."""
+    if write.mode is not GradMode.ON or not isinstance(write.base, ast.Attribute):
+        return None
+    found = passed_for(flow, write.scope, write.base)
+    if not all(value.is_leaf for _, value in found):
+        return None
+    return next((value for call, value in found if call.mode is GradMode.ON), None)
 
 
 def _definition(write: Write) -> Definition | None:

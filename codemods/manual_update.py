@@ -10,6 +10,7 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
+from gradfix.flow.renewed import renewed_elements
 from gradfix.flow.state import (
     AttributeStore,
     Call,
@@ -29,7 +30,8 @@ class ManualUpdate(Codemod):
 
     What it does
     ------------
-    Finds ``w = w - lr * w.grad`` with grad mode on, where ``w`` goes on being used as the leaf.
+    Finds ``w = w - lr * w.grad`` with grad mode on, where ``w`` goes on being used as the leaf, and
+    the same for every element of a list or dict (``ws = [w - lr * w.grad for w in ws]``).
 
     Why is this bad?
     ----------------
@@ -65,8 +67,9 @@ class ManualUpdate(Codemod):
     Fix safety
     ----------
     Safe in a loop that differentiates again: the code raises on its second pass. Unsafe where the
-    old tensor is kept somewhere, because an update in place changes that one, too. Updates that are
-    differentiated themselves (MAML) use ``torch.autograd.grad`` and are left alone.
+    old tensor is kept somewhere, because an update in place changes that one, too. Manual for the
+    elements of a list or dict. Updates that are differentiated themselves (MAML) use
+    ``torch.autograd.grad`` and are left alone.
 
     References
     ----------
@@ -96,6 +99,18 @@ class ManualUpdate(Codemod):
                     yield self._report(
                         flow, scope, definition, meant[min(later, key=flow.span)].node
                     )
+
+        for renewed, name, read in renewed_elements(flow):
+            yield self.finding(
+                flow.span(renewed),
+                f"the update fills `{name}` with non-leaves; their next .grad is None",
+                because=(
+                    flow.note(read, "the gradient of each leaf is read here"),
+                    flow.note(renewed, "and a new tensor with a history takes the leaf's place"),
+                ),
+                help="update each leaf in place under torch.no_grad()",
+                why_not="an update that is differentiated itself (MAML) is written the same way",
+            )
 
     def _report(
         self, flow: ModuleFlow, scope: Scope, definition: Definition, later: ast.AST

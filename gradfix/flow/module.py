@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-from gradfix.flow import classes
+from gradfix.flow import classes, layers
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
@@ -36,7 +36,7 @@ _DTYPES = re.compile(
 _TELLING = tuple(
     """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
     .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
-    inference_mode""".split()
+    inference_mode state_dict( parameters(""".split()
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(
@@ -222,7 +222,23 @@ class ModuleFlow(Facts):
             return Value(Kind.TENSOR, Role.UNKNOWN, argument)
         if name.rpartition(".")[2] in ("ndarray", "DataFrame"):
             return Value(Kind.FOREIGN, Role.UNTRACKED, argument, name="numpy")
-        return unknown(argument)
+        return self._instance_of(name, argument, scope) or unknown(argument)
+
+    def _instance_of(self, name: str, argument: ast.arg, scope: Scope) -> Value | None:
+        """What an annotation with a Module class of this file, or a layer, promises."""
+        first, *rest = name.split(".")
+        if not name.replace(".", "").isidentifier():
+            return None
+        named = self.outer_name(scope, first)
+        if named.kind is Kind.REFERENCE and named.name:
+            layer = self.imported(".".join((named.name, *rest))).name
+            if not layers.is_layer(layer):
+                return None
+            made = layers.build(argument, layer, (), frozen=self.freezes_parameters)
+            return made if made.attributes else None
+        if named.kind is Kind.CLASS and not rest and classes.is_module(self, named):
+            return classes.instantiate(self, named, argument, ())
+        return None
 
     # -- called by the interpreter ------------------------------------------------------------
 

@@ -213,8 +213,90 @@ w = Parameter(torch.ones(3))
 grad = w.grad
 with torch.no_grad():
     w.clamp_(-0.5, 0.5)
-""")
+=== a weight of an argument whose class is named | raises
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
 
+
+def forget(memory: Memory, slot):
+    memory.value.weight[:, slot] = 0.0
+
+
+memory = Memory()
+forget(memory, 1)
+memory.value(torch.ones(1, 4)).sum().backward()
+grad = memory.value.weight.grad
+--->
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
+
+
+def forget(memory: Memory, slot):
+    with torch.no_grad():
+        memory.value.weight[:, slot] = 0.0
+
+
+memory = Memory()
+forget(memory, 1)
+memory.value(torch.ones(1, 4)).sum().backward()
+grad = memory.value.weight.grad
+=== a weight of a layer that an annotation names | raises
+def shrink(layer: nn.Linear):
+    layer.weight.mul_(0.5)
+
+
+layer = nn.Linear(2, 2)
+shrink(layer)
+layer(torch.ones(1, 2)).sum().backward()
+grad = layer.weight.grad
+--->
+def shrink(layer: nn.Linear):
+    with torch.no_grad():
+        layer.weight.mul_(0.5)
+
+
+layer = nn.Linear(2, 2)
+shrink(layer)
+layer(torch.ones(1, 2)).sum().backward()
+grad = layer.weight.grad
+=== a weight of what all calls pass | raises unsafe
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
+
+
+def write(memory, slot, amount=1.0):
+    memory.value.weight[:, slot] += amount
+
+
+memory = Memory()
+write(memory, 1)
+write(slot=2, memory=memory)
+memory.value(torch.ones(1, 4)).sum().backward()
+grad = memory.value.weight.grad
+--->
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
+
+
+def write(memory, slot, amount=1.0):
+    with torch.no_grad():
+        memory.value.weight[:, slot] += amount
+
+
+memory = Memory()
+write(memory, 1)
+write(slot=2, memory=memory)
+memory.value(torch.ones(1, 4)).sum().backward()
+grad = memory.value.weight.grad
+""")
 
 REPORT = cases("""
 === the written value has a history

@@ -233,6 +233,71 @@ try:
 except RuntimeError:
     w = w + 1
 w.sum().backward()
+=== a helper that is called under no_grad
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
+        self.gain = nn.Parameter(torch.ones(2))
+
+    def double(self):
+        self.gain.mul_(2)
+
+
+def forget(memory: Memory, slot):
+    memory.value.weight[:, slot] = 0.0
+
+
+def shrink(memory):
+    memory.value.weight[0].mul_(0.5)
+
+
+memory = Memory()
+with torch.no_grad():
+    forget(memory, 1)
+    shrink(memory)
+    memory.double()
+=== a helper that gets other things, too
+class Table:
+    def __init__(self):
+        self.weight = torch.zeros(2, 2)
+
+
+def clear(layer, row):
+    layer.weight[row] = 0.0
+
+
+clear(Table(), 0)
+with torch.no_grad():
+    clear(nn.Linear(2, 2), 0)
+=== a frozen layer
+def clear(layer, row):
+    layer.weight[row] = 0.0
+
+
+def halve(layer: nn.Linear):
+    layer.weight.mul_(0.5)
+
+
+layer = nn.Linear(2, 2)
+layer.requires_grad_(False)
+clear(layer, 0)
+halve(layer)
+=== an argument nobody passes
+def clear(layer, row):
+    layer.weight[row] = 0.0
+=== through the data of an argument
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Linear(4, 3)
+
+
+def clear(memory, row):
+    memory.value.weight.data[row] = 0.0
+
+
+clear(Memory(), 0)
 """)
 
 

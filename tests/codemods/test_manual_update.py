@@ -197,6 +197,68 @@ for _ in range(2):
     (w * w).sum().backward()
     w = 0.9 * w - 0.1 * w.grad
 reason: start
+=== every element of a dict
+weights = {"a": torch.ones(2, requires_grad=True), "b": torch.ones(1, requires_grad=True)}
+for _ in range(2):
+    (weights["a"] * weights["b"]).sum().backward()
+    weights = {key: w - 0.1 * w.grad for key, w in weights.items()}
+reason: MAML
+=== every element of a list that a function is given
+def fit(weights, rate):
+    for _ in range(2):
+        sum((w * w).sum() for w in weights).backward()
+        weights = list(w - rate * w.grad for w in weights)
+
+
+fit([torch.ones(2, requires_grad=True)], 0.1)
+reason: MAML
+=== by a function of the file
+def descend(weights, rate):
+    return [w - rate * w.grad for w in weights]
+
+
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(2):
+    (weights[0] ** 2).sum().backward()
+    weights = descend(weights, rate=0.1)
+reason: MAML
+=== by a function that appends
+def descend(rate, weights):
+    moved = []
+    for w in weights:
+        moved.append(w - rate * w.grad)
+    return moved
+
+
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(2):
+    (weights[0] ** 2).sum().backward()
+    weights = descend(0.1, weights)
+reason: MAML
+=== by a function for one tensor
+def descend(w, rate):
+    return w - rate * w.grad
+
+
+w = torch.ones(2, requires_grad=True)
+for _ in range(2):
+    (w * w).sum().backward()
+    w = descend(w, 0.1)
+reason: MAML
+=== one slot after the other
+weights = {"a": torch.ones(2, requires_grad=True), "b": torch.ones(1, requires_grad=True)}
+for _ in range(2):
+    (weights["a"] * weights["b"]).sum().backward()
+    for key in weights:
+        weights[key] = weights[key] - 0.1 * weights[key].grad
+reason: MAML
+=== one slot after the other by its element
+weights = [torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)]
+for _ in range(2):
+    (weights[0] * weights[1]).sum().backward()
+    for i, w in enumerate(weights):
+        weights[i] = w - 0.1 * w.grad
+reason: MAML
 """)
 
 SOUND = cases("""

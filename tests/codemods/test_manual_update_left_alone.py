@@ -208,6 +208,73 @@ for _ in range(2):
         b -= 0.1 * b.grad
         a.grad.zero_()
         b.grad.zero_()
+=== a list of leaves that are made leaves again
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    weights = [w - 0.1 * w.grad for w in weights]
+    weights = [w.detach().requires_grad_() for w in weights]
+=== a list of new leaves
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    weights = [(w - 0.1 * w.grad).detach().requires_grad_() for w in weights]
+=== a function that returns new leaves
+def descend(weights, rate):
+    return [(w - rate * w.grad).detach().requires_grad_() for w in weights]
+
+
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    weights = descend(weights, 0.1)
+=== an inner loop that is differentiated itself
+weights = {"a": torch.ones(2, requires_grad=True)}
+meta = torch.ones(1, requires_grad=True)
+fast = weights
+for _ in range(3):
+    inner = (fast["a"] ** 2 * meta).sum()
+    grads = torch.autograd.grad(inner, list(fast.values()), create_graph=True)
+    fast = {k: w - 0.1 * g for (k, w), g in zip(fast.items(), grads)}
+(fast["a"] ** 2).sum().backward()
+=== gradients that are kept
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    weights = [w - 0.1 * w.grad for w in weights]
+    for w in weights:
+        w.retain_grad()
+=== one step only
+def adapt(weights, rate):
+    (weights[0] ** 2).sum().backward()
+    return [w - rate * w.grad for w in weights]
+
+
+fast = adapt([torch.ones(2, requires_grad=True)], 0.1)
+=== fresh weights in every turn
+for _ in range(3):
+    weights = [torch.ones(2, requires_grad=True)]
+    (weights[0] ** 2).sum().backward()
+    moved = [w - 0.1 * w.grad for w in weights]
+=== under another name
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    ahead = [w - 0.1 * w.grad for w in weights]
+    for w in weights:
+        w.grad = None
+=== slots that are filled once
+weights = {"a": torch.ones(2, requires_grad=True)}
+moved = {}
+(weights["a"] ** 2).sum().backward()
+for key in weights:
+    moved[key] = weights[key] - 0.1 * weights[key].grad
+=== a list of arrays
+weights = [torch.ones(2, requires_grad=True)]
+numbers = [1.0]
+for _ in range(3):
+    (weights[0] ** 2).sum().backward()
+    numbers = [n - 0.1 * w.grad.sum().item() for n, w in zip(numbers, weights)]
 """)
 
 

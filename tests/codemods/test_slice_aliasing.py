@@ -191,6 +191,14 @@ grad = w.grad
 """)
 
 LEAVE = cases("""
+=== a layer of the caller's takes over larger weights
+def grow(layer: nn.Linear):
+    larger = nn.Linear(layer.in_features, layer.out_features + 1)
+    larger.weight.data[:-1] = layer.weight.data
+    layer.weight.data = larger.weight.data
+
+
+grow(nn.Linear(3, 2, bias=False))
 === a copy is written
 v = Parameter(torch.ones(5))
 head = v[:2].clone()

@@ -1,0 +1,143 @@
+"""GF204: weights are kept as a snapshot without a copy, and the update changes the snapshot."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from gradfix.codemod import Codemod, NotFixable
+from gradfix.flow import ModuleFlow
+from gradfix.flow.kept_states import kept_states
+from gradfix.flow.queries import bracketed, spelling
+from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
+from gradfix.flow.state import Scope
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+
+
+class StaleSnapshot(Codemod):
+    """Weights are kept for later without a copy; the next update changes what was kept.
+
+    What it does
+    ------------
+    Finds ``old = w.detach()`` (also ``.data``, ``.numpy()``, a list over ``net.parameters()``,
+    ``net.state_dict()``) where the weights are then updated in place and ``old`` is used as if it
+    still had the former values: it is compared with the weights, loaded back into the same module,
+    taken a second time, or collected in a list turn by turn.
+
+    Why is this bad?
+    ----------------
+    All of these share the memory of the weights. The difference is always zero, the best weights
+    are the last ones, and every entry of the history is the same. Nothing raises.
+
+    Example
+    -------
+    ```python
+    import torch
+    from torch import nn
+
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    before = net.weight.detach()
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    loss = (net.weight - before).abs().sum()
+    grad = net.weight.grad
+    ```
+
+    Use instead
+    -----------
+    ```python
+    import torch
+    from torch import nn
+
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    before = net.weight.detach().clone()
+    net(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    loss = (net.weight - before).abs().sum()
+    grad = net.weight.grad
+    ```
+
+    Fix safety
+    ----------
+    Unsafe: values change, which is the purpose, and code may have come to rely on the present ones.
+    Manual where the kept Parameters are used for other things, too. Left alone: views that are
+    written through, what is only read before the update, what is compared with another module, and
+    functions that give tensors other memory (``p.data = ...``), because then the kept one stays.
+
+    References
+    ----------
+    - https://docs.pytorch.org/tutorials/beginner/saving_loading_models.html
+    """
+
+    code = "GF204"
+    trigger = re.compile(r"state_dict\(|parameters\(|\.weight|\.bias|requires_grad|Parameter\(")
+
+    def find(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Every snapshot that an update changes."""
+        for scope, found in (*stale_snapshots(flow), *kept_states(flow)):
+            fix, why_not = None, None
+            try:
+                fix = self._copy(flow, scope, found)
+            except NotFixable as reason:
+                why_not = str(reason)
+            taken = found.memory.taken
+            yield self.finding(
+                flow.span(taken),
+                f"`{found.name}` is no copy: it changes with the weights",
+                because=(
+                    flow.note(taken, "this shares the memory of the weights"),
+                    flow.note(found.update.node, "which are updated in place here"),
+                    flow.note(found.reads[0], "so this finds the present values, not the former"),
+                ),
+                help="keep a copy",
+                fix=fix,
+                why_not=why_not,
+            )
+
+    def _copy(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> Fix:
+        memory = found.memory
+        live = memory.how in ("leaf", "parameters", "named_parameters")
+        if live and not only_compared(flow, scope, found):
+            raise NotFixable(f"`{found.name}` holds the Parameters themselves and is used as such")
+        node = memory.taken
+        text = flow.source_of(node)
+        if memory.how == "numpy":
+            text = f"{text}.copy()"
+        elif memory.how in ("leaf", "tensor"):
+            detach = ".detach()" if memory.how == "leaf" else ""
+            text = f"{bracketed(text, node)}{detach}.clone()"
+        else:
+            text = self._listing(flow, scope, found)
+        return self.fix(Safety.UNSAFE, "keep a copy", Edit(EditKind.REPLACE, flow.span(node), text))
+
+    def _listing(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> str:
+        """A copy of everything that ``parameters()`` or ``state_dict()`` lists."""
+        memory = found.memory
+        text = next(
+            flow.source_of(node)
+            for node in ast.walk(memory.taken)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == memory.how
+        )
+        root = memory.path.partition(".")[0]
+        name, value = ("k", "v") if root not in ("k", "v") else ("key", "value")
+        if memory.how == "parameters":
+            return f"[{value}.detach().clone() for {value} in {text}]"
+        if memory.how == "named_parameters" and _makes_dict(memory.taken):
+            return f"{{{name}: {value}.detach().clone() for {name}, {value} in {text}}}"
+        if memory.how == "named_parameters":
+            return f"[({name}, {value}.detach().clone()) for {name}, {value} in {text}]"
+        deepcopy = spelling(flow, scope, "copy.deepcopy")
+        if deepcopy is not None:
+            return f"{deepcopy}({text})"
+        return f"{{{name}: {value}.clone() for {name}, {value} in {text}.items()}}"
+
+
+def _makes_dict(node: ast.expr) -> bool:
+    """Whether the expression is ``dict(...)`` or the like, not the listing itself."""
+    name = node.func if isinstance(node, ast.Call) else None
+    return isinstance(name, ast.Name) and name.id.lower().endswith("dict")

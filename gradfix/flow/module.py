@@ -36,7 +36,7 @@ _DTYPES = re.compile(
 _TELLING = tuple(
     """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
     .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
-    inference_mode""".split()
+    inference_mode set_grad_enabled""".split()
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(
@@ -166,6 +166,8 @@ class ModuleFlow(Facts):
         run = Interpreter(self, scope, state)
         run.run(body)
         self._ends[scope] = run.state
+        if run.state.alive:
+            scope.exits.append((body[-1] if body else scope.node, run.state.switched))
 
     def _run_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, parent: Scope) -> None:
         class_node = parent.node if isinstance(parent.node, ast.ClassDef) else None

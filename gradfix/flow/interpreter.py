@@ -24,6 +24,7 @@ from gradfix.flow.constructors import mode_of
 from gradfix.flow.state import (
     GradMode,
     State,
+    Turn,
     join_states,
 )
 from gradfix.flow.values import Kind, Role, Value, foreign, unknown
@@ -181,7 +182,10 @@ class Interpreter(Bindings):
             start = self._head(node, entry, begin)
         else:
             start = entry.copy()
+        head = dict(start.env)
         end, exits = self._iteration(node, start, begin)
+        if self.loud:
+            self.flow.turns[node] = Turn(node, self.scope, head, dict(end.env))
         self.loops = loops
         if not certain:
             end = join_states(entry, end)

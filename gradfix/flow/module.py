@@ -13,7 +13,7 @@ from gradfix.flow import classes
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
-from gradfix.flow.state import Binding, Definition, GradMode, Scope, State
+from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
 from gradfix.flow.values import Kind, Role, Value, join_all, reference, sequence, unknown
 
 #: Where PyTorch's names are defined, and the name everybody uses.
@@ -81,6 +81,7 @@ class ModuleFlow(Facts):
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
         self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
+        self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.rebound_inside = classes.rebound_inside(tree) if _SHARES.search(text) else {}

@@ -149,6 +149,16 @@ class Scope:
 
 
 @dataclass(eq=False, slots=True)
+class Turn:
+    """What the names hold at a loop's head (in any turn) and at the end of its body."""
+
+    loop: ast.AST
+    scope: Scope
+    head: dict[str, Binding]
+    end: dict[str, Binding]
+
+
+@dataclass(eq=False, slots=True)
 class Event:
     """Something that happened at a place in the source; the base of all facts."""
 

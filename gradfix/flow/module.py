@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from gradfix.flow import classes
+from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
@@ -81,6 +82,7 @@ class ModuleFlow(Facts):
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
         self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
+        self.cut_calls: dict[ast.AST, CutInside] = {}  # calls that lose an argument's history
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []

@@ -58,10 +58,12 @@ class History:
                 queue += self._parts(at)
         return found
 
-    @staticmethod
-    def _parts(value: Value) -> list[Value]:
+    def _parts(self, value: Value) -> list[Value]:
+        """What a value was made from; what was called to make it is none of that."""
         inner = [value.element] if value.element is not None else []
-        return [*value.inputs, *(value.items or ()), *inner]
+        called = self.flow.value(value.node.func) if isinstance(value.node, ast.Call) else None
+        parts = [*value.inputs, *(value.items or ()), *inner]
+        return [part for part in parts if part is not called]
 
     def saves(self, value: Value) -> bool:
         """Whether the history of ``value`` certainly holds something that backward frees."""
@@ -69,6 +71,8 @@ class History:
 
     def keeps(self, value: Value) -> bool:
         """Whether this value has the history of what it was made from."""
+        if value.op == "call" and not self._call_keeps(value.node):
+            return False
         if value.kind is Kind.TENSOR:
             return value.needs_grad is not Certainty.NO and not value.cut
         if value.kind in (Kind.SEQUENCE, Kind.DICT):
@@ -84,8 +88,8 @@ class History:
             return self._call_keeps(node)
         return isinstance(node, (ast.Name, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Starred))
 
-    def _call_keeps(self, node: ast.Call) -> bool:
-        if self._mode_of(node) is not GradMode.ON:
+    def _call_keeps(self, node: ast.AST | None) -> bool:
+        if not isinstance(node, ast.Call) or self._mode_of(node) is not GradMode.ON:
             return False
         function = self.flow.value(node.func)
         if function.kind is Kind.REFERENCE:
@@ -127,6 +131,7 @@ class History:
         return (
             value.kind is Kind.UNKNOWN
             and isinstance(node := value.node, ast.Call)
+            and bool(node.args)  # without arguments it may hand out its Parameters
             and (self.is_model(node.func) or self._is_given_model(node, self.flow.value(node.func)))
         )
 

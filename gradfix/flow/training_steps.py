@@ -177,8 +177,14 @@ def unfilled(flow: ModuleFlow) -> Iterator[Unfilled]:
             continue
         if any(body_of(flow, node) is not scope for node in (made, read.node)):
             continue
-        if not is_meant_to_raise(flow, read.node) and not _may_be_filled(flow, read, made):
+        if not _is_tried(flow, read.node) and not _may_be_filled(flow, read, made):
             yield Unfilled(read.node, made)
+
+
+def _is_tried(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether the function around goes on after an error at this place."""
+    tried = flow.enclosing(node, ast.Try)
+    return is_meant_to_raise(flow, node) or (tried is not None and bool(tried.handlers))
 
 
 _NEEDS_A_TENSOR = (ast.Attribute, ast.BinOp, ast.UnaryOp, ast.AugAssign)

@@ -10,6 +10,7 @@ import ast
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gradfix.flow.methods import ESCAPES
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -46,13 +47,19 @@ def with_cuts(
 
 
 def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Value) -> Value:
-    if not called.is_tensor or called.role != Role.UNTRACKED or called.cut or not called.inputs:
+    if called.cut or not called.inputs or called.kind not in _RESULTS:
         return called
-    place = _where_cut(called.inputs[0], function)
-    if place is None or place.node is None:
+    found = where_cut(called.inputs[0], function)
+    if found is None:
         return called
-    flow.cut_calls[node] = CutInside(function, place.node)
-    return replace(called, cut=place.op if place.op in ("detach", "data") else "no_grad")
+    place, name = found
+    flow.cut_calls[node] = CutInside(function, place)
+    cut = replace(called, cut=name)
+    flow.made.append(cut)
+    return cut
+
+
+_RESULTS = (Kind.TENSOR, Kind.NUMBER, Kind.FOREIGN)
 
 
 def some_function_cuts(flow: ModuleFlow) -> bool:
@@ -63,54 +70,78 @@ def some_function_cuts(flow: ModuleFlow) -> bool:
             continue
         inner = [result.element] if result.element is not None else []
         for part in (result, *(result.items or ()), *inner):
-            if part.is_tensor and part.role == Role.UNTRACKED and _where_cut(part, scope.node):
+            if part.kind in _RESULTS and where_cut(part, scope.node) is not None:
                 return True
     return False
 
 
-def _where_cut(result: Value, function: ast.FunctionDef) -> Value | None:
-    """The operation that keeps the value of an argument and drops its history, next to the result.
+def where_cut(result: Value, function: ast.FunctionDef) -> tuple[ast.AST, str] | None:
+    """The place where the result loses the history of an argument, and the operation's name.
 
-    Only differentiable operations and ``detach`` count: what has no gradient anyway is not cut here.
+    None where it depends on no argument, or keeps the history of one on some way.
     """
     arguments = {*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs}
+    keeping = _Walk(arguments)
+    if keeping.reaches(result):
+        return None
     queue, seen = [result], set()
     while queue:
         value = queue.pop(0)
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if value.is_tensor and value.role != Role.UNTRACKED:
-            continue
-        for source in value.inputs:
-            untracked = source.is_tensor and source.role == Role.UNTRACKED
-            if untracked or source.kind is Kind.SEQUENCE:
-                queue.append(source)
-            elif _comes_from(source, arguments):
-                return value if _is_smooth(value) else None
+        name = _name_of_cut(value)
+        if name and any(map(keeping.reaches, value.inputs)):
+            return (value.node, name) if value.node is not None else None
+        queue += value.inputs
     return None
 
 
-def _comes_from(value: Value, arguments: set[ast.arg]) -> bool:
-    queue, seen = [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen or at.kind not in (Kind.TENSOR, Kind.UNKNOWN, Kind.SEQUENCE):
-            continue
-        seen.add(id(at))
-        if at.node in arguments:
-            return True
-        queue += at.inputs
-    return False
+class _Walk:
+    """Whether values were made from arguments, and have their history."""
+
+    def __init__(self, arguments: set[ast.arg]) -> None:
+        self._arguments = arguments
+        self._known: dict[int, bool] = {}
+
+    def reaches(self, value: Value) -> bool:
+        """Whether ``value`` is an argument, or may have the history of one."""
+        if id(value) not in self._known:
+            self._known[id(value)] = False
+            blocked = bool(_name_of_cut(value)) or _is_no_tensor(value)
+            self._known[id(value)] = value.node in self._arguments or (
+                not blocked and any(map(self.reaches, value.inputs))
+            )
+        return self._known[id(value)]
 
 
-def _is_smooth(value: Value) -> bool:
-    if value.op in ("detach", "data"):
-        return True
-    op = op_facts(value.op, "function") or op_facts(value.op, "method")
-    if op is None or op.zero_grad or op.factory or op.like:
-        return value.op == "select"
-    return all(any(signature.differentiable_results) for signature in op.signatures)
+def _is_no_tensor(value: Value) -> bool:
+    return value.kind not in (Kind.TENSOR, Kind.UNKNOWN, Kind.SEQUENCE, Kind.DICT)
+
+
+def _name_of_cut(value: Value) -> str:
+    """How an operation drops the history of what it computes with; empty where it does not."""
+    if value.kind is Kind.TENSOR:
+        if value.op in ("detach", "data"):
+            return value.op
+        op = op_facts(value.op, "function") or op_facts(value.op, "method")
+        if op is not None and op.zero_grad:
+            return value.op
+        if value.role != Role.UNTRACKED or op is None or op.factory or op.like:
+            return "no_grad" if value.role == Role.UNTRACKED and value.op == "select" else ""
+        return "no_grad" if all(any(s.differentiable_results) for s in op.signatures) else ""
+    node = value.node
+    if value.kind is Kind.UNKNOWN:
+        if isinstance(node, ast.Attribute):
+            return "data" if node.attr == "data" else ""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            op = op_facts(node.func.attr, "method")
+            known = node.func.attr in ESCAPES or (op is not None and op.zero_grad)
+            return node.func.attr if known else ""
+        return ""
+    if value.kind in (Kind.NUMBER, Kind.FOREIGN) and value.op in ESCAPES:
+        return value.op
+    return "float" if value.op == "escape" else ""
 
 
 def hands_on_nothing(flow: ModuleFlow, function: ast.FunctionDef) -> bool:
@@ -133,4 +164,6 @@ def _is_known(flow: ModuleFlow, call: ast.Call) -> bool:
     function = flow.value(call.func)
     if function.kind is Kind.REFERENCE:
         return function.name.startswith(("torch.", "builtins.", "math."))
-    return isinstance(call.func, ast.Attribute) and op_facts(call.func.attr, "method") is not None
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    return op_facts(call.func.attr, "method") is not None or call.func.attr in ESCAPES

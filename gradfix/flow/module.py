@@ -133,7 +133,8 @@ class ModuleFlow(Facts):
         first = node.body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             first = node.body[min(1, len(node.body) - 1)]
-        text = "\n".join(self.lines[first.lineno - 1 : node.end_lineno])
+        lines = self.lines[first.lineno - 1 : node.end_lineno]
+        text = "\n".join([*map(self.source_of, node.decorator_list), *lines])
         if any(word in text for word in _TELLING) or _WRITES.search(text) or _DISCARDS.search(text):
             return True
         if node.name == "__init__":

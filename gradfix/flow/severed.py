@@ -148,8 +148,13 @@ def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
 
 def _cuts_all(flow: ModuleFlow, value: Value) -> bool:
     """Whether a call certainly leaves nothing of its arguments' history."""
-    cut = flow.cut_calls.get(value.node) if value.cut and value.node is not None else None
-    return cut is not None and hands_on_nothing(flow, cut.function)
+    if value.kind is Kind.SEQUENCE:
+        inner = () if value.element is None else (value.element,)
+        parts = value.items or inner
+    else:
+        parts = (value,)
+    cut = flow.cut_calls.get(value.node) if value.node is not None else None
+    return cut is not None and all(p.cut for p in parts) and hands_on_nothing(flow, cut.function)
 
 
 def _deliver(found: set[Leaf], value: Value) -> None:

@@ -84,9 +84,13 @@ class GraphReuse(Codemod):
             message = "backward goes through a graph that an earlier turn has freed"
             story.append(flow.note(reuse.backward, "every turn goes back through it from here"))
         else:
-            message = "backward goes through the graph of an earlier turn, whose weights have changed"
+            message = (
+                "backward goes through the graph of an earlier turn, whose weights have changed"
+            )
             story.append(flow.note(reuse.backward, "its graph is retained here"))
-            story.append(flow.note(reuse.step, "and the weights it has saved are written over here"))
+            story.append(
+                flow.note(reuse.step, "and the weights it has saved are written over here")
+            )
         return self.finding(
             flow.span(reuse.backward),
             message,

@@ -17,7 +17,7 @@ class LostGradient(Codemod):
     What it does
     ------------
     Finds ``w.grad.zero_()`` on a leaf that no backward can have reached, ``zero_grad()`` between
-    ``backward()`` and ``step()``, and ``backward()`` on a loss that was computed with grad mode off.
+    ``backward()`` and ``step()``, and ``backward()`` on what was computed with grad mode off.
 
     Why is this bad?
     ----------------

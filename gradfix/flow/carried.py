@@ -125,10 +125,14 @@ def _is_handed_out(flow: ModuleFlow, loop: Loop, name: str, scope: Scope) -> boo
         node = call.node
         if call.scope is not scope or node in towards or not isinstance(node, ast.Call):
             continue
-        if call.name.startswith(("torch.", "builtins.", ".")) or loop not in enclosing_loops(flow, node):
+        if call.name.startswith(("torch.", "builtins.", ".")) or loop not in enclosing_loops(
+            flow, node
+        ):
             continue
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if any(isinstance(n, (ast.Name, ast.Attribute)) and flow.source_of(n) == name for n in given):
+        if any(
+            isinstance(n, (ast.Name, ast.Attribute)) and flow.source_of(n) == name for n in given
+        ):
             return True
     return False
 
@@ -139,11 +143,7 @@ def _made_before(flow: ModuleFlow, history: History, event: Backward, value: Val
         return False
     if not value.is_tracked and value.kind is not Kind.UNKNOWN:
         return False
-    return (
-        history.keeps(value)
-        and history.saves(value)
-        and history.leads_back(event.loss, [value])
-    )
+    return history.keeps(value) and history.saves(value) and history.leads_back(event.loss, [value])
 
 
 # -- kept in an attribute of the model ----------------------------------------------------------
@@ -214,15 +214,15 @@ def _carried_attributes(
         reads = [
             flow.value(part)
             for part in ast.walk(mine[0].scope.node)
-            if isinstance(part, ast.Attribute)
+            if (isinstance(part, ast.Attribute)
             and part.attr == name
             and isinstance(part.ctx, ast.Load)
             and isinstance(part.value, ast.Name)
-            and flow.span(part) < flow.span(mine[0].node)
-            or isinstance(part, ast.Attribute)
+            and flow.span(part) < flow.span(mine[0].node))
+            or (isinstance(part, ast.Attribute)
             and part.attr == name
             and isinstance(part.ctx, ast.Load)
-            and part in set(ast.walk(mine[0].statement))
+            and part in set(ast.walk(mine[0].statement)))
         ]
         value = mine[0].value
         results = [result for _, result in mine[0].scope.returns]

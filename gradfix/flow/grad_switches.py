@@ -54,7 +54,9 @@ def leaks(flow: ModuleFlow) -> Iterator[Leak]:
 def _is_plain_off(flow: ModuleFlow, call: Call) -> bool:
     """Whether a call of ``set_grad_enabled`` is a statement of its own and switches off."""
     parent = flow.parents.get(call.node)
-    return bool(call.arguments) and call.arguments[0].const is False and isinstance(parent, ast.Expr)
+    return (
+        bool(call.arguments) and call.arguments[0].const is False and isinstance(parent, ast.Expr)
+    )
 
 
 def trainers(flow: ModuleFlow) -> frozenset[ast.AST]:
@@ -74,13 +76,15 @@ def trainers(flow: ModuleFlow) -> frozenset[ast.AST]:
 
 
 def _leaks_of(flow: ModuleFlow, switch: Call, training: frozenset[ast.AST]) -> Iterator[Leak]:
-    """The first training that comes after a switch, in its own function or in those that call it."""
+    """The first training after a switch, in its own function or in those that call it."""
     left: ast.AST | None = None
     queue: list[tuple[Scope, ast.AST]] = [(switch.scope, switch.node)]
     done: set[ast.AST] = set()
     while queue:
         scope, place = queue.pop(0)
-        if scope.node in done or (scope is switch.scope and is_conditional(flow, place, scope.node)):
+        if scope.node in done or (
+            scope is switch.scope and is_conditional(flow, place, scope.node)
+        ):
             continue
         done.add(scope.node)
         after = _training_after(flow, scope, place, training)
@@ -127,7 +131,9 @@ def _training_after(
 ) -> ast.AST | None:
     """The first place of a scope that trains and can run after another place of it."""
     places = [event.node for event in flow.all(Backward) if event.scope is scope]
-    places += [call.node for call in flow.all(Call) if call.scope is scope and call.callee in training]
+    places += [
+        call.node for call in flow.all(Call) if call.scope is scope and call.callee in training
+    ]
     straight = not is_conditional(flow, place, scope.node)
     found = [
         at
@@ -175,9 +181,7 @@ def innermost_common_loop(
     return next((loop for loop in enclosing_loops(flow, second) if loop in mine), None)
 
 
-def enclosing_loops(
-    flow: ModuleFlow, node: ast.AST
-) -> list[ast.For | ast.AsyncFor | ast.While]:
+def enclosing_loops(flow: ModuleFlow, node: ast.AST) -> list[ast.For | ast.AsyncFor | ast.While]:
     """The loops whose body a place stands in, innermost first, within its function."""
     found: list[ast.For | ast.AsyncFor | ast.While] = []
     inner, at = node, flow.parents.get(node)

@@ -130,7 +130,9 @@ class Interpreter(Bindings):
         outer = self.state.mode, self.state.switched
         for decorator in node.decorator_list:
             self.eval(decorator)
-        self.state.mode, self.state.switched = outer  # a decorator switches nothing but its function
+        self.state.mode, self.state.switched = (
+            outer  # a decorator switches nothing but its function
+        )
         for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
             self.eval(default)
         value = Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node, symbol=node.name)

@@ -222,7 +222,9 @@ def _may_be_filled(flow: ModuleFlow, read: GradRead, made: ast.AST) -> bool:
         for event in flow.all(Backward)
     ):
         return True
-    if any(o.store and o.scope is read.scope and flow.span(o.node) < end for o in flow.all(GradRead)):
+    if any(
+        o.store and o.scope is read.scope and flow.span(o.node) < end for o in flow.all(GradRead)
+    ):
         return True
     flow.complete()
     training, towards = trainers(flow), towards_losses(flow)

@@ -445,7 +445,7 @@ except RuntimeError:
 @table(REPORT)
 def test_reported(case: Case) -> None:
     check_reported(case, CODE)
-    with pytest.raises(RuntimeError, match="second time|modified by an inplace operation"):
+    with pytest.raises(RuntimeError, match=r"second time|modified by an inplace operation"):
         raise run(case.before).error or AssertionError("it runs")
 
 

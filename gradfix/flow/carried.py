@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
-from gradfix.flow.grad_switches import comes_round, enclosing_loops
+from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import is_meant_to_raise
@@ -41,6 +41,7 @@ class Reuse:
 def reuses(flow: ModuleFlow) -> Iterator[Reuse]:
     """Every backward in a loop that the graph of an earlier turn makes raise."""
     history = History(flow)
+    yield from _over_calls(flow, history)
     for event in flow.all(Backward):
         loops = enclosing_loops(flow, event.node)
         turn = flow.turns.get(loops[0]) if loops else None
@@ -59,6 +60,66 @@ def reuses(flow: ModuleFlow) -> Iterator[Reuse]:
                 break
 
 
+def _over_calls(flow: ModuleFlow, history: History) -> Iterator[Reuse]:
+    """Every backward in a method that is called in a loop and finds what the last call has kept."""
+    for event in flow.all(Backward):
+        scope, retained = event.scope, _retains(flow, event.node)
+        if scope.class_node is None or enclosing_loops(flow, event.node) or retained is None:
+            continue
+        if event.mode is not GradMode.ON or is_conditional(flow, event.node, scope.node):
+            continue
+        step = _step_in(flow, scope.node) if retained else None
+        if (retained and step is None) or not _is_called_in_a_loop(flow, scope):
+            continue
+        for store, reads in _stores_of(flow, scope):
+            if _is_bound_elsewhere(flow, store) or not history.leads_back(store.value, reads):
+                continue
+            if history.saves(store.value) and history.leads_back(event.loss, [store.value, *reads]):
+                yield Reuse(event.node, store.statement, f"self.{store.name}", False, step)
+                break
+
+
+def _is_called_in_a_loop(flow: ModuleFlow, scope: Scope) -> bool:
+    calls = [call for call in flow.all(Call) if call.callee is scope.node]
+    return any(
+        comes_round(flow, call.node, call.node)
+        for call in calls
+        if enclosing_loops(flow, call.node)
+    )
+
+
+def _stores_of(flow: ModuleFlow, scope: Scope) -> Iterator[tuple[AttributeStore, list[Value]]]:
+    """What a method puts into ``self``, and the values of the same attribute it has read before."""
+    for store in flow.all(AttributeStore):
+        if store.scope is scope and store.owner is flow.self_of(scope):
+            yield store, _read_before(flow, store)
+
+
+def _read_before(flow: ModuleFlow, store: AttributeStore) -> list[Value]:
+    inside = set(ast.walk(store.statement))
+    return [
+        flow.value(part)
+        for part in ast.walk(store.scope.node)
+        if isinstance(part, ast.Attribute)
+        and part.attr == store.name
+        and isinstance(part.ctx, ast.Load)
+        and isinstance(part.value, ast.Name)
+        and (part in inside or flow.span(part) < flow.span(store.node))
+    ]
+
+
+def _is_bound_elsewhere(flow: ModuleFlow, store: AttributeStore) -> bool:
+    """Whether anything but the constructor and this place binds, or detaches, the attribute."""
+    for node in ast.walk(flow.tree):
+        if isinstance(node, ast.Attribute) and node.attr in (store.name, "detach_"):
+            function = flow.enclosing(node, ast.FunctionDef)
+            constructs = function is not None and function.name == "__init__"
+            bound = not isinstance(node.ctx, ast.Load) and not constructs
+            if node is not store.node and (bound or node.attr == "detach_"):
+                return True
+    return False
+
+
 def _retains(flow: ModuleFlow, backward: ast.AST) -> bool | None:
     """Whether backward keeps its graph; None where that, or what it does, is not certain."""
     if not isinstance(backward, ast.Call):
@@ -70,12 +131,11 @@ def _retains(flow: ModuleFlow, backward: ast.AST) -> bool | None:
     return flag if isinstance(flag, bool) else None
 
 
-def _step_in(flow: ModuleFlow, loop: Loop) -> ast.AST | None:
-    """The optimizer's step in a loop: the step of what also has its gradients zeroed."""
+def _step_in(flow: ModuleFlow, around: ast.AST) -> ast.AST | None:
+    """The optimizer's step in a loop or method: of what also has its gradients zeroed."""
     calls = [
         (node, node.func.attr, flow.source_of(node.func.value))
-        for statement in loop.body
-        for node in ast.walk(statement)
+        for node in ast.walk(around)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     ]
     zeroed = {text for _, name, text in calls if name == "zero_grad"}
@@ -211,19 +271,7 @@ def _carried_attributes(
         mine = [s for s in stores if s.name == name and s.scope.name in running]
         if len(mine) != 1 or mine[0].scope.name != "forward" or mine[0].mode is not GradMode.ON:
             continue
-        reads = [
-            flow.value(part)
-            for part in ast.walk(mine[0].scope.node)
-            if (isinstance(part, ast.Attribute)
-            and part.attr == name
-            and isinstance(part.ctx, ast.Load)
-            and isinstance(part.value, ast.Name)
-            and flow.span(part) < flow.span(mine[0].node))
-            or (isinstance(part, ast.Attribute)
-            and part.attr == name
-            and isinstance(part.ctx, ast.Load)
-            and part in set(ast.walk(mine[0].statement)))
-        ]
+        reads = _read_before(flow, mine[0])
         value = mine[0].value
         results = [result for _, result in mine[0].scope.returns]
         if (

@@ -87,6 +87,26 @@ class Agent:
 
 Agent().learn(torch.ones(3, 1, 2))
 reason: choice
+=== a method that is called for every batch
+class Agent:
+    def __init__(self):
+        self.cell = nn.RNNCell(2, 3)
+        self.opt = torch.optim.SGD(self.cell.parameters(), lr=0.1)
+        self.state = torch.zeros(1, 3)
+
+    def learn(self, x):
+        self.state = self.cell(x, self.state)
+        loss = self.state.pow(2).sum()
+        self.opt.zero_grad()
+        loss.backward()
+        self.opt.step()
+        return loss.item()
+
+agent = Agent()
+losses = []
+for x in torch.ones(3, 1, 2):
+    losses.append(agent.learn(x))
+reason: choice
 === the model keeps it
 class Net(nn.Module):
     def __init__(self):
@@ -359,6 +379,48 @@ w = torch.ones(2, requires_grad=True)
 shifted = w + 1
 for x in torch.ones(3, 2):
     (shifted * x).sum().backward()
+=== a method detaches what it keeps
+class Agent:
+    def __init__(self):
+        self.cell = nn.RNNCell(2, 3)
+        self.state = torch.zeros(1, 3)
+
+    def learn(self, x):
+        state = self.cell(x, self.state)
+        state.pow(2).sum().backward()
+        self.state = state.detach()
+
+agent = Agent()
+for x in torch.ones(3, 1, 2):
+    agent.learn(x)
+=== another method begins anew
+class Agent:
+    def __init__(self):
+        self.cell = nn.RNNCell(2, 3)
+        self.begin()
+
+    def begin(self):
+        self.state = torch.zeros(1, 3)
+
+    def learn(self, x):
+        self.state = self.cell(x, self.state)
+        self.state.pow(2).sum().backward()
+
+agent = Agent()
+for x in torch.ones(3, 1, 2):
+    agent.begin()
+    agent.learn(x)
+=== a method that is called once
+class Agent:
+    def __init__(self):
+        self.cell = nn.RNNCell(2, 3)
+        self.state = torch.zeros(1, 3)
+
+    def learn(self, x):
+        self.state = self.cell(x, self.state)
+        self.state.pow(2).sum().backward()
+
+Agent().learn(torch.ones(1, 2))
 === the model cuts its own state
 class Net(nn.Module):
     def __init__(self):

@@ -242,9 +242,14 @@ def _instance(flow: ModuleFlow, function: Value, scope: Scope) -> Value | None:
     names = [name for name, value in scope.arguments.items() if value is function]
     if not names or not isinstance(scope.node, ast.FunctionDef):
         return None
-    at = [argument.arg for argument in scope.node.args.args].index(names[0])
+    plain = [argument.arg for argument in scope.node.args.args]
+    at = plain.index(names[0]) if names[0] in plain else None  # None: by keyword only
     given = [
-        call.arguments[at] if at < len(call.arguments) else call.keyword(names[0])
+        (
+            call.arguments[at]
+            if at is not None and at < len(call.arguments)
+            else call.keyword(names[0])
+        )
         for call in flow.all(Call)
         if call.callee is scope.node
     ]

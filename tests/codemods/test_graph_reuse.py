@@ -144,7 +144,7 @@ class Net(nn.Module):
         self.last = torch.tanh(self.lin(torch.cat([x, self.last], dim=1)))
         return self.last
 
-def fit(net, batches):
+def fit(batches, *, net):
     opt = torch.optim.SGD(net.parameters(), lr=0.1)
     for x in batches:
         loss = net(x).pow(2).sum()
@@ -152,7 +152,7 @@ def fit(net, batches):
         loss.backward(retain_graph=True)
         opt.step()
 
-fit(Net(), torch.ones(3, 1, 2))
+fit(torch.ones(3, 1, 2), net=Net())
 reason: choice
 === the sum of all losses so far
 net = nn.Linear(2, 1)

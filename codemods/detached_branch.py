@@ -134,7 +134,7 @@ class DetachedBranch(Codemod):
     def _severs(self, flow: ModuleFlow, cut: Severed) -> Finding:
         node = cut.node
         fix, why_not = None, "whether the gradient is stopped on purpose is not known"
-        if cut.value.cut == "data" and isinstance(node, ast.Attribute):
+        if cut.value.cut == "data" and cut.inside is None and isinstance(node, ast.Attribute):
             edit = Edit(EditKind.REPLACE, flow.span(node), flow.source_of(node.value))
             fix = self.fix(Safety.UNSAFE, "use the Parameter itself", edit)
         how = {"no_grad": "computed with grad mode off", "data": "taken through `.data`"}
@@ -144,7 +144,8 @@ class DetachedBranch(Codemod):
             f"{how.get(cut.value.cut, 'detached')} on the only way to the loss",
             because=(
                 *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
-                flow.note(cut.node, "its history ends here"),
+                *((flow.note(cut.node, "it is passed in here"),) if cut.inside else ()),
+                flow.note(cut.inside or cut.node, "its history ends here"),
                 flow.note(cut.place, "and the value goes on from here"),
             ),
             help="let the value keep its history",

@@ -106,6 +106,7 @@ class LeftTheGraph(Codemod):
                 "through it",
                 because=(
                     *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
+                    *((flow.note(cut.inside, "its history ends here"),) if cut.inside else ()),
                     flow.note(cut.place, "the value goes on from here"),
                 ),
                 help="compute with torch operations up to the loss",

@@ -91,6 +91,7 @@ class NotDifferentiable(Codemod):
                 f"`{name}` has no useful gradient, and is a Parameter's only way to the output",
                 because=(
                     *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
+                    *((flow.note(cut.inside, "its history ends here"),) if cut.inside else ()),
                     flow.note(cut.place, "the value goes on from here"),
                 ),
                 help="use a differentiable form, or a straight-through estimator",

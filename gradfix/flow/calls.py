@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
+from gradfix.flow.cut_inside import with_cuts
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode
@@ -150,7 +151,9 @@ class Calls(PythonCalls):
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
             # The same function may return another tensor on every call, perhaps one it was given.
             called = detach_identity(result, node, inputs)
-            return called if self.state.mode is GradMode.ON else _perhaps_unrecorded(called)
+            if self.state.mode is not GradMode.ON:
+                return _perhaps_unrecorded(called)
+            return with_cuts(self.flow, node, function.definition, called, inputs)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
 

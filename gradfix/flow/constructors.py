@@ -126,6 +126,7 @@ class Constructors(Methods):
             const=const if isinstance(const, bool) else None,
         )
         self.state.mode = mode_of(value)
+        self.state.switched = frozenset({node}) if value.const is False else frozenset()
         return value
 
     def _autograd_grad(self, node: ast.Call, arguments: list[Argument]) -> Value:

@@ -24,6 +24,7 @@ from gradfix.flow.constructors import mode_of
 from gradfix.flow.state import (
     GradMode,
     State,
+    Turn,
     join_states,
 )
 from gradfix.flow.values import Kind, Role, Value, foreign, unknown
@@ -76,6 +77,7 @@ class Interpreter(Bindings):
         value = self.eval(node.value) if node.value is not None else foreign(node, "constant")
         if not self.ahead:
             self.scope.returns.append((node, value))
+            self.scope.exits.append((node, self.state.switched))
         self.state.alive = False
 
     def _raise(self, node: ast.Raise) -> None:
@@ -125,8 +127,12 @@ class Interpreter(Bindings):
             )
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        outer = self.state.mode, self.state.switched
         for decorator in node.decorator_list:
             self.eval(decorator)
+        self.state.mode, self.state.switched = (
+            outer  # a decorator switches nothing but its function
+        )
         for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
             self.eval(default)
         value = Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node, symbol=node.name)
@@ -178,7 +184,10 @@ class Interpreter(Bindings):
             start = self._head(node, entry, begin)
         else:
             start = entry.copy()
+        head = dict(start.env)
         end, exits = self._iteration(node, start, begin)
+        if self.loud:
+            self.flow.turns[node] = Turn(node, self.scope, head, dict(end.env))
         self.loops = loops
         if not certain:
             end = join_states(entry, end)
@@ -241,7 +250,7 @@ class Interpreter(Bindings):
         self._loop(node, begin, always)
 
     def _with(self, node: ast.With | ast.AsyncWith) -> None:
-        outer = self.state.mode
+        outer, switched, known_exits = self.state.mode, self.state.switched, len(self.scope.exits)
         jumps = [(states, len(states)) for states in (*self._breaks[-1:], *self._continues[-1:])]
         switches = False
         for item in node.items:
@@ -256,13 +265,16 @@ class Interpreter(Bindings):
                 self.bind_target(item.optional_vars, unknown(item.context_expr, (value,)), "with")
         self.run(node.body)
         if switches:
-            self.state.mode = outer
+            self.state.mode, self.state.switched = outer, switched
             for states, known in jumps:  # ``break`` and ``continue`` leave the block, too
                 for state in states[known:]:
-                    state.mode = outer
+                    state.mode, state.switched = outer, switched
+            left = self.scope.exits[known_exits:]
+            self.scope.exits[known_exits:] = [(place, switched) for place, _ in left]
 
     def _try(self, node: ast.Try) -> None:
         before = self.state.copy()
+        known_exits = len(self.scope.exits)
         self._tried.append({})
         self.run(node.body)
         after = self.state
@@ -289,7 +301,12 @@ class Interpreter(Bindings):
         if node.finalbody:
             if not alive:
                 self.state = failing.copy()
+            left = self.scope.exits[known_exits:]
             self.run(node.finalbody)
+            still = self.state.switched
+            self.scope.exits[known_exits : known_exits + len(left)] = [
+                (place, off & still) for place, off in left
+            ]
             self.state.alive = self.state.alive and alive
 
     def _match(self, node: ast.Match) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from gradfix.flow import classes, layers
+from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
-from gradfix.flow.state import Binding, Definition, GradMode, Scope, State
+from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
 from gradfix.flow.values import Kind, Role, Value, join_all, reference, sequence, unknown
 
 #: Where PyTorch's names are defined, and the name everybody uses.
@@ -36,7 +37,7 @@ _DTYPES = re.compile(
 _TELLING = tuple(
     """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
     .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
-    inference_mode state_dict( parameters(""".split()
+    inference_mode set_grad_enabled state_dict( parameters(""".split()
 )
 #: The same for what is no constructor: attributes bound late, and other ways out of the graph.
 _TELLING_METHOD = tuple(
@@ -82,6 +83,8 @@ class ModuleFlow(Facts):
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
         self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
+        self.cut_calls: dict[ast.AST, CutInside] = {}  # calls that lose an argument's history
+        self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.rebound_inside = classes.rebound_inside(tree) if _SHARES.search(text) else {}
@@ -131,7 +134,8 @@ class ModuleFlow(Facts):
         first = node.body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             first = node.body[min(1, len(node.body) - 1)]
-        text = "\n".join(self.lines[first.lineno - 1 : node.end_lineno])
+        lines = self.lines[first.lineno - 1 : node.end_lineno]
+        text = "\n".join([*map(self.source_of, node.decorator_list), *lines])
         if any(word in text for word in _TELLING) or _WRITES.search(text) or _DISCARDS.search(text):
             return True
         if node.name == "__init__":
@@ -167,6 +171,8 @@ class ModuleFlow(Facts):
         run = Interpreter(self, scope, state)
         run.run(body)
         self._ends[scope] = run.state
+        if run.state.alive:
+            scope.exits.append((body[-1] if body else scope.node, run.state.switched))
 
     def _run_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, parent: Scope) -> None:
         class_node = parent.node if isinstance(parent.node, ast.ClassDef) else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.cut_inside import hands_on_nothing, some_function_cuts
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
 from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
@@ -29,12 +30,16 @@ _HANDED_OUT = VIEWS | CASTS | REWRAPS | {"detach", "data", "call", "join", "from
 
 @dataclass(frozen=True, slots=True)
 class Severed:
-    """One cut: the value without history, the leaves it severs, and where the value goes."""
+    """One cut: the value without history, the leaves it severs, and where the value goes.
+
+    ``inside`` is the operation in a called function that cuts, None where the value itself does.
+    """
 
     value: Value
     leaves: frozenset[Leaf]
     place: ast.AST
     leaves_torch: bool = False  # through a number or an array, before anything else
+    inside: ast.AST | None = None
 
     @property
     def node(self) -> ast.expr:
@@ -60,6 +65,8 @@ def severed(flow: ModuleFlow) -> tuple[Severed, ...]:
 def _severed(flow: ModuleFlow) -> Iterator[Severed]:
     if flow.freezes_parameters:
         return  # which leaves are meant to be trained is not certain in such a file
+    if some_function_cuts(flow):
+        flow.complete()  # whoever calls it is interesting, too
     trained = _in_optimizers(flow)
     cuts = [
         (value, leaves)
@@ -85,13 +92,20 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         place = next((at for node in ways if (at := reaches_graph(flow, node)) is not None), None)
         if place is not None and _is_computed_with(flow, value.node):
             seen.add(value.node)
-            yield Severed(value, lost, place, _leaves_torch(flow, value.node))
+            inside = flow.cut_calls.get(value.node) if value.op == "call" else None
+            yield Severed(
+                value,
+                lost,
+                place,
+                _leaves_torch(flow, value.node),
+                None if inside is None else inside.place,
+            )
 
 
 def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:
     """The leaves of a model that ``value`` depends on without history."""
     lost = frozenset().union(*(_leaves_in(source) for source in value.inputs))
-    if value.cut == "no_grad":
+    if value.cut == "no_grad" and value.op != "call":
         lost = frozenset(leaf for leaf in lost if leaf.node in trained)
     return frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
 
@@ -162,15 +176,27 @@ def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
             if value.node not in initialising and value.op != "layer":
                 for source in value.inputs:
                     _deliver(found, source)
-        elif value.op == "call" and value.kind not in (
-            Kind.NUMBER,
-            Kind.FOREIGN,
+        elif (
+            value.op == "call"
+            and value.kind not in (Kind.NUMBER, Kind.FOREIGN)
+            and not _cuts_all(flow, value)
         ):  # what a function does with its arguments is not followed
             for source in value.inputs:
                 _deliver(found, source)
     for definition in _captured_definitions(flow):
         _deliver(found, definition)
     return frozenset(found)
+
+
+def _cuts_all(flow: ModuleFlow, value: Value) -> bool:
+    """Whether a call certainly leaves nothing of its arguments' history."""
+    if value.kind is Kind.SEQUENCE:
+        inner = () if value.element is None else (value.element,)
+        parts = value.items or inner
+    else:
+        parts = (value,)
+    cut = flow.cut_calls.get(value.node) if value.node is not None else None
+    return cut is not None and all(p.cut for p in parts) and hands_on_nothing(flow, cut.function)
 
 
 def _deliver(found: set[Leaf], value: Value) -> None:

@@ -66,16 +66,20 @@ class Saved:
 
 @dataclass(slots=True)
 class State:
-    """The abstract memory at one program point."""
+    """The abstract memory at one program point.
+
+    ``switched`` holds the calls ``set_grad_enabled(False)`` that are in force on some path here.
+    """
 
     env: dict[str, Binding] = field(default_factory=dict)
     mode: GradMode = GradMode.ON
     saved: dict[Storage, tuple[Saved, ...]] = field(default_factory=dict)
     alive: bool = True
+    switched: frozenset[ast.AST] = frozenset()
 
     def copy(self) -> State:
         """An independent copy."""
-        return State(dict(self.env), self.mode, dict(self.saved), self.alive)
+        return State(dict(self.env), self.mode, dict(self.saved), self.alive, self.switched)
 
 
 def join_states(a: State, b: State) -> State:
@@ -103,7 +107,7 @@ def join_states(a: State, b: State) -> State:
         mine = saved.get(storage, ())
         if mine is not kept:
             saved[storage] = mine + tuple(entry for entry in kept if entry not in mine)
-    return State(env, join_modes(a.mode, b.mode), saved)
+    return State(env, join_modes(a.mode, b.mode), saved, switched=a.switched | b.switched)
 
 
 @dataclass(eq=False, slots=True)
@@ -119,6 +123,8 @@ class Scope:
     escapes: ast.AST | None = None  # a call of locals(), eval(), exec(), ...
     returns: list[tuple[ast.AST, Value]] = field(default_factory=list)
     arguments: dict[str, Value] = field(default_factory=dict)
+    #: Where the body is left, and the calls that have switched grad mode off for good by then.
+    exits: list[tuple[ast.AST, frozenset[ast.AST]]] = field(default_factory=list)
 
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
 
@@ -140,6 +146,16 @@ class Scope:
         if yielded:
             return sequence(None, element=join_all(yielded), name="generator")
         return join_all([value for _, value in self.returns]) if self.returns else None
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """What the names hold at a loop's head (in any turn) and at the end of its body."""
+
+    loop: ast.AST
+    scope: Scope
+    head: dict[str, Binding]
+    end: dict[str, Binding]
 
 
 @dataclass(eq=False, slots=True)

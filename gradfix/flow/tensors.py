@@ -345,7 +345,7 @@ class TensorOps(Recorder):
                     role=held.role | role if held.is_leaf else role,
                     leaves=leaves,
                     inputs=(held, *values),
-                    op=held.op,
+                    op="write" if held.op == "join" else held.op,  # a join's inputs are all it
                 )
                 if held.op not in ("data", "detach"):
                     self.flow.made.append(changed)

@@ -72,6 +72,87 @@ class Agent:
         loss.backward()
         self.opt.step()
 reason: on purpose
+=== GF304 a Module that computes with its argument under no_grad
+class Clip(nn.Module):
+    def forward(self, w):
+        with torch.no_grad():
+            low = torch.clamp(w[0], 0.0, 1.0)
+            return torch.stack([low, torch.clamp(w[1], 0.1, 9.0)])
+
+class Bell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+        self.clip = Clip()
+        self.out = nn.Linear(3, 1)
+
+    def forward(self, x):
+        mean, width = self.clip(self.w)
+        return self.out(torch.exp(-((x - mean) / width) ** 2))
+reason: on purpose
+=== GF304 a function that detaches its argument
+def bounded(w):
+    return torch.tanh(w.detach()) * 3
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * bounded(self.w)
+reason: on purpose
+=== GF304 a method under a decorator
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    @torch.no_grad()
+    def scale(self, w):
+        return torch.softmax(w, dim=0)
+
+    def forward(self, x):
+        return x * self.scale(self.w)
+reason: on purpose
+=== GF304 two results of a function that takes the data
+def parts(w):
+    data = w.data
+    return torch.abs(data), torch.sqrt(data)
+
+class Split(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        a, b = parts(self.w)
+        return x * a + b
+reason: on purpose
+=== GF305 a function that gives a number
+def total(w):
+    return float(torch.sum(w))
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return torch.tanh(x) * total(self.w)
+reason: torch operations
+=== GF306 a function that rounds
+def levels(w):
+    return torch.round(w * 8) / 8
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * levels(self.w)
+reason: modelling
 === GF305 sorted as Python numbers
 class Trimmed(nn.Module):
     def __init__(self):
@@ -294,6 +375,95 @@ class Padded(nn.Module):
         return x * self.w / math.sqrt(self.w.numel()) + float(self.w.shape[0])
 
 Padded()(torch.ones(3)).sum().backward()
+=== a function that rounds straight through
+def levels(w):
+    return w + (torch.round(w) - w).detach()
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * levels(self.w)
+
+Scaled()(torch.ones(3)).sum().backward()
+=== a function that may return what it got
+def bounded(w, hard):
+    if hard:
+        with torch.no_grad():
+            return w.clamp(0, 1)
+    return w.sigmoid()
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * bounded(self.w, False)
+
+Scaled()(torch.ones(3)).sum().backward()
+=== the Parameter goes on beside the function, too
+def norm(w):
+    with torch.no_grad():
+        return w.norm()
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w / norm(self.w)
+
+Scaled()(torch.ones(3)).sum().backward()
+=== the function keeps a penalty that is differentiated
+class Clip(nn.Module):
+    def forward(self, w):
+        self.penalty = w.pow(2).sum()
+        return w.detach().clamp(0, 1)
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+        self.clip = Clip()
+
+    def forward(self, x):
+        return x * self.clip(self.w) + self.clip.penalty
+
+Scaled()(torch.ones(3)).sum().backward()
+=== sizes of an argument
+def like(w):
+    return torch.zeros_like(w) + w.shape[0]
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * like(self.w) + self.w
+
+Scaled()(torch.ones(3)).sum().backward()
+=== a teacher of its own
+class Distilled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(2, 2)
+        self.student = nn.Linear(2, 1)
+        self.teacher = nn.Linear(2, 1)
+
+    @torch.no_grad()
+    def target(self, h):
+        return torch.sigmoid(h)
+
+    def forward(self, x):
+        h = self.embed(x)
+        return (self.student(h) - self.target(h)).pow(2).sum()
+
+Distilled()(torch.ones(1, 2)).backward()
 === a mask from a comparison
 class Masked(nn.Module):
     def __init__(self):

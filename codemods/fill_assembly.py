@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Unsuitable
-from gradfix.flow import ModuleFlow
-from gradfix.flow.assembly import assemblies, has_history
+from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.assembly import Assembly, assemblies, has_history
+from gradfix.flow.registered import is_weighted
 from gradfix.flow.values import Certainty
 from gradfix.model import Finding
 from gradfix.recipes.joining import join_parts
@@ -91,6 +92,10 @@ class FillAssembly(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every buffer that is assembled from graph tensors."""
         for assembly in assemblies(flow):
+            history = has_history(flow, assembly)
+            looped = any(fill.loop is not None for fill in assembly.fills)
+            if history is not Certainty.YES and looped and not _is_trained(flow, assembly):
+                continue  # loops that fill buffers are everywhere; perhaps no gradient is needed
             fix, why_not = None, None
             try:
                 fix = join_parts(flow, assembly)
@@ -98,7 +103,7 @@ class FillAssembly(Codemod):
                 continue
             except NotFixable as reason:
                 why_not = str(reason)
-                if has_history(flow, assembly) is not Certainty.YES:
+                if history is not Certainty.YES:
                     continue  # working code that perhaps needs no gradient: nothing to say
             because = (
                 flow.note(assembly.definition.node, f"`{assembly.name}` is allocated here"),
@@ -112,3 +117,11 @@ class FillAssembly(Codemod):
                 fix=fix,
                 why_not=why_not,
             )
+
+
+def _is_trained(flow: ModuleFlow, assembly: Assembly) -> bool:
+    """Whether the buffer is filled in what ``forward`` of a Module with weights computes."""
+    scope = assembly.scope
+    if scope.name not in classes.run_by_forward(flow, scope.class_node):
+        return False
+    return is_weighted(flow, flow.self_of(scope))

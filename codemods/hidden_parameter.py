@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
-from gradfix.flow import ModuleFlow, unregistered
+from gradfix.flow import ModuleFlow, classes, unregistered
 from gradfix.flow.containers import Container, containers
 from gradfix.flow.queries import spelling
 from gradfix.flow.registered import (
@@ -18,6 +18,7 @@ from gradfix.flow.registered import (
     key_trouble,
     registers_by_hand,
 )
+from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -233,6 +234,14 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
     """Whether the elements are registered or trained in another way, or meant to stay hidden."""
     if found.shared or registers_by_hand(flow, found.facts):
         return True
+    if any(
+        store.name == found.name
+        and store.scope is found.store.scope
+        and store.node is not found.store.node
+        and (store.value.kind is Kind.MODULE or classes.is_module(flow, store.value))
+        for store in flow.all(AttributeStore)
+    ):
+        return True  # the list only collects what a Module is made of
     own = [is_registered(flow, found.facts, node) for node in found.elements]
     if any(own):
         return True

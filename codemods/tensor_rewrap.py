@@ -377,10 +377,7 @@ def _number(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple, node: ast.
         root = tensor_root(flow, other, flow.value(other).dtype)
         if root is not None:
             return f"{flow.source_of(root)}.new_tensor({flow.source_of(node)})"
-    tensor = spelling(flow, call.scope, "torch.tensor")
-    if tensor is None:
-        raise NotFixable("the file has no name for torch.tensor")
-    return f"{tensor}({flow.source_of(node)})"
+    raise NotFixable("on which device its numbers are to be made is not known")
 
 
 def _with_options(

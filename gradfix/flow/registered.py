@@ -119,7 +119,7 @@ def registers_by_hand(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
         for node in ast.walk(entry.node):
             if isinstance(node, ast.Attribute) and node.attr in _REGISTERING:
                 return True
-            if isinstance(node, ast.Name) and node.id in ("setattr", "vars"):
+            if isinstance(node, ast.Name) and node.id in ("setattr", "vars", "exec", "eval"):
                 return True
     return False
 

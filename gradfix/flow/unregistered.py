@@ -75,9 +75,10 @@ def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
 
 
 def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
-    """Whether an optimizer is given the attribute itself, or its ``.grad`` is used."""
-    for made in flow.all(OptimizerMade):
-        if any(isinstance(n, ast.Attribute) and n.attr == name for n in ast.walk(made.statement)):
+    """Whether an optimizer is given the attribute itself, or its gradient is asked for."""
+    asked = [c.statement for c in flow.all(Call) if c.name.startswith("torch.autograd.")]
+    for statement in (*asked, *(made.statement for made in flow.all(OptimizerMade))):
+        if any(isinstance(n, ast.Attribute) and n.attr == name for n in ast.walk(statement)):
             return True
     return any(
         isinstance(read.base, ast.Attribute) and read.base.attr == name

@@ -108,7 +108,7 @@ class _Straight:
         """The fix."""
         shape = self.assembly.shape
         if shape is None or not shape:
-            raise NotFixable("the shape of the buffer is not known")
+            raise Unsuitable("the shape of the buffer is not known")
         matrix = self.assembly.fills[0].slot_inner is not None
         text = self._matrix(shape) if matrix else self._line(shape)
         options = _options(self.flow, self.assembly, [fill.part for fill in self.assembly.fills])
@@ -192,7 +192,7 @@ class _Straight:
         """Nested stacks for ``buffer[i, j]`` fills."""
         flow = self.flow
         if len(shape) != 2 or not all(isinstance(dim, int) for dim in shape):
-            raise NotFixable("the shape of the buffer is not known")
+            raise Unsuitable("the shape of the buffer is not known")
         rows, columns = shape
         assert isinstance(rows, int) and isinstance(columns, int)
         cells: dict[tuple[int, int], Fill] = {}
@@ -387,7 +387,7 @@ def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
     loop, slot, shape = fill.loop, fill.slot, assembly.shape
     assert loop is not None and slot is not None
     if shape is None or not shape:
-        raise NotFixable("the shape of the buffer is not known")
+        raise Unsuitable("the shape of the buffer is not known")
     axis = axis_of(slot, len(shape))
     if slot.counter is None:
         raise Unsuitable("the loop writes the same slot on every pass")

@@ -13,9 +13,8 @@ from gradfix.config import settings_from
 from gradfix.model import Source
 from gradfix.rules import UNUSED_CODE, Rule, rules
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests" / "codemods"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent / "codemods"))
 
 from snippets import run
 

@@ -27,11 +27,19 @@ The comment was true once. Now it hides the next real fault on that line.
 
 Example
 -------
-    scale = torch.ones(3)  # gradfix: ignore[GF101]
+```python
+import torch
+
+scale = torch.ones(3)  # gradfix: ignore[GF101]
+```
 
 Use instead
 -----------
-    scale = torch.ones(3)
+```python
+import torch
+
+scale = torch.ones(3)
+```
 
 Fix safety
 ----------

@@ -37,9 +37,14 @@ Kind = type[Codemod]
 MODERNISING = ("GF302", "GF4")
 
 
+#: The manuals as pages; ``tests/test_rule_docs.py`` keeps them equal to the docstrings.
+PAGES = Path(__file__).parents[1] / "docs" / "rules"
+
+
 def example(codemod: Kind) -> tuple[str, str]:
-    """The manual's faulty code, and what to use instead."""
-    before, after = re.findall(r"```python\n(.*?)```", codemod.manual(), re.DOTALL)
+    """The page's faulty code, and what to use instead."""
+    text = (PAGES / f"{codemod.code}.md").read_text(encoding="utf-8")
+    before, after = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     return before, after
 
 

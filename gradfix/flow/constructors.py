@@ -91,8 +91,12 @@ class Constructors(Methods):
 
     def _variable(self, node: ast.Call, arguments: list[Argument]) -> Value:
         inputs = tuple(argument.value for argument in arguments)
-        data = arguments[0].value if arguments else None
+        data = next((a.value for a in arguments if a.keyword in (None, "data")), None)
         made = self.new_tensor(node, "Variable", inputs, arguments, None, None)
+        plain = [argument.value for argument in arguments if argument.keyword is None]
+        if len(plain) > 1:  # ``Variable(data, requires_grad)``
+            made.role = requires_grad_role(plain[1])
+            made.leaves = frozenset({Leaf(node, False)}) if made.role & Role.LEAF else frozenset()
         if data is not None and data.is_tensor:
             cut = "Variable" if data.needs_grad is Certainty.YES else ""
             return replace(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gradfix.flow.op_shapes import is_reduced
 from gradfix.flow.state import GradMode, Saved, result_role
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import (
@@ -149,6 +150,8 @@ def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bo
     flag = _argument(arguments, "inplace", at_flag) if at_flag is not None else None
     if flag is not None:
         made.attributes["inplace"] = flag
+    if layer.endswith("Loss") and not is_reduced(arguments, 1):
+        made.attributes["reduction"] = unknown(node)
     for attribute, at in _SIZES.get(layer, {}).items():
         size = _argument(arguments, attribute, at)
         if size is not None:
@@ -278,6 +281,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         and module.items[-1].name.rpartition(".")[2] in _WEIGHTED
     ):
         storages = frozenset({Storage(node)})
+    is_number = _is_reduced_loss(layer, module) and not run.flow.changes_reductions
     dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
     if run.state.mode is not GradMode.OFF and layer in _SAVES_INPUT and arguments:
         certain = trained is Certainty.YES and run.state.mode is GradMode.ON
@@ -295,7 +299,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         (module, *inputs),
         storages,
         False,
-        _result_shape(layer, module, inputs),
+        () if is_number else _result_shape(layer, module, inputs),
         dtype,
         leaves if role != Role.UNTRACKED else frozenset(),
         cut,
@@ -306,6 +310,13 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if layer in _SEVERAL_RESULTS:
         return sequence(None, element=one, node=node, name="tuple")
     return one
+
+
+def _is_reduced_loss(layer: str, module: Value) -> bool:
+    """Whether this is a loss layer that was made without saying how its result is reduced."""
+    if not layer.endswith("Loss") or layer == "AdaptiveLogSoftmaxWithLoss":
+        return False
+    return module.attributes is not None and "reduction" not in module.attributes
 
 
 def _result_shape(layer: str, module: Value, inputs: tuple[Value, ...]) -> Shape | None:

@@ -32,6 +32,7 @@ _DTYPES = re.compile(
     r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
     r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
 )
+_REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 #: What a function has in its text if it writes, makes or uses a leaf, cuts the graph or fills a
 #: container; a speed filter, never a rule.
 _TELLING = tuple(
@@ -91,6 +92,7 @@ class ModuleFlow(Facts):
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self.freezes_parameters = bool(_FREEZES.search(text))
+        self.changes_reductions = bool(_REDUCTIONS.search(text))
         self.changes_dtypes = bool(_DTYPES.search(text))
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
         self._selves: dict[ast.AST, Value] = {}

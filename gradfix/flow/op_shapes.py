@@ -51,9 +51,27 @@ def result_shape(op: Op, bound: Bound, arguments: Sequence[Argument]) -> Shape |
     if name in _REDUCTIONS:
         return _reduction(name, bound)
     if name in _SCALARS:
-        return () if "reduction" not in bound else None
+        return () if name == "dot" or is_reduced(arguments, 3) else None
     rule = _RULES.get(name)
     return rule(bound) if rule is not None else None
+
+
+def is_reduced(arguments: Sequence[Argument], plain: int) -> bool:
+    """Whether a loss is one number: what it is given says nothing else (``reduce=False``).
+
+    At most ``plain`` arguments come without a keyword, before those that change the reduction.
+    """
+    given = {argument.keyword: argument.value for argument in arguments}
+    reduction = given.get("reduction")
+    if len([argument for argument in arguments if argument.keyword is None]) > plain:
+        return False
+    if (
+        "reduce" in given
+        or "**" in given
+        or any(isinstance(a.node, ast.Starred) for a in arguments)
+    ):
+        return False
+    return reduction is None or reduction.const in ("mean", "sum")
 
 
 def pieces(op: Op, bound: Bound) -> int | None:

@@ -1,0 +1,243 @@
+"""Facts about code written for PyTorch 0.3: what a ``Variable`` is to those who hold its tensor."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import CASTS, captured, places_of, reaching, uses_of
+from gradfix.flow.state import Definition, Scope, Write
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Value
+
+_VARIABLE = "torch.autograd.Variable"
+#: Always another object over the same memory; what is done to it alone does not show elsewhere.
+_NEW_OBJECTS = frozenset({"data", "detach", "from_numpy", "Variable"})
+_REPEATED = (
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+_PLAIN_ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim"})
+_LEAVES_PYTORCH = frozenset({"numpy", "cpu", "detach", "data"})
+
+
+# -- can anybody tell a tensor from the Variable around it? ----------------------------------------
+
+
+def is_new(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether an expression certainly gives a tensor object without history nobody else holds."""
+    value = flow.value(node)
+    if not value.is_tensor or value.needs_grad is not Certainty.NO or value.parameter:
+        return False
+    if value.node is not node or _returns_itself(node):
+        return False
+    if value.op in _NEW_OBJECTS:
+        return True
+    inside = set(ast.walk(node))
+    if all(storage.node in inside for storage in value.storages):
+        moved = [storage.node for storage in value.storages if _is_move(storage.node)]
+        return all(isinstance(call, ast.Call) and is_new(flow, _owner(call)) for call in moved)
+    if value.view or value.op in CASTS:
+        return isinstance(node, (ast.Call, ast.Subscript)) and is_new(flow, _owner(node))
+    return False
+
+
+def _returns_itself(node: ast.expr) -> bool:
+    """Whether this is an in-place method of something that somebody may hold."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    return node.func.attr.endswith("_") and isinstance(node.func.value, (ast.Name, ast.Attribute))
+
+
+def _is_move(node: ast.AST | None) -> bool:
+    """Whether the node is a move to a device, where the tensor may be already."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in CASTS
+    )
+
+
+def _owner(node: ast.Call | ast.Subscript) -> ast.expr:
+    if isinstance(node, ast.Subscript):
+        return node.value
+    if isinstance(node.func, ast.Attribute) and node.func.attr:
+        return node.func.value
+    return node.func
+
+
+def is_indistinguishable(flow: ModuleFlow, scope: Scope, data: ast.expr, wrapper: ast.Call) -> bool:
+    """Whether nobody can tell a tensor without history from the wrapper around it.
+
+    They share memory but are two objects: flags, hooks, and what is written into only one of them
+    when that has a history, would show in the other.
+    """
+    if is_new(flow, data) or _is_handed_over(flow, scope, data):
+        return True
+    value = flow.value(data)
+    if value.parameter or SOMEWHERE in value.storages:
+        return False
+    if any(write.target.storages & value.storages for write in flow.all(Write)):
+        return False
+    places = places_of(flow, scope, wrapper)
+    return places is not None and all(_is_only_read(flow, place) for place in places)
+
+
+def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
+    """Whether the data is a name of a new tensor that is used for nothing but the wrapper."""
+    if not isinstance(data, ast.Name) or scope.escapes is not None:
+        return False
+    definitions = reaching(scope, data)
+    if len(definitions) != 1 or data.id in flow.shared_names:
+        return False
+    (definition,) = definitions
+    made = _made_by(definition)
+    if made is None or not is_new(flow, made) or flow.value(data).node is not made:
+        return False
+    if captured(flow, scope, data.id) is not None:
+        return False
+    if _repeated_around(flow, data) != _repeated_around(flow, made):
+        return False
+    return uses_of(scope, definition) == [data]
+
+
+def _made_by(definition: Definition) -> ast.expr | None:
+    """The expression whose value a definition binds."""
+    statement = definition.statement
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    target, value = statement.targets[0], statement.value
+    if target is definition.node:
+        return value
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for one, other in zip(target.elts, value.elts, strict=False):
+            if one is definition.node:
+                return other
+    return None
+
+
+def _repeated_around(flow: ModuleFlow, node: ast.AST) -> list[ast.AST]:
+    """The loops, comprehensions and lambdas around a node, within its function."""
+    found: list[ast.AST] = []
+    at: ast.AST | None = node
+    while at is not None and not isinstance(at, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(at, _REPEATED):
+            found.append(at)
+        at = flow.parents.get(at)
+    return found
+
+
+def _is_only_read(flow: ModuleFlow, place: ast.AST) -> bool:
+    """Whether a use computes something new from a tensor, and keeps neither it nor a view of it."""
+    parent = flow.parents.get(place)
+    if isinstance(parent, (ast.BinOp, ast.UnaryOp, ast.Compare)):
+        return flow.value(parent).is_tensor
+    if isinstance(parent, ast.Attribute):
+        call = flow.parents.get(parent)
+        if not isinstance(call, ast.Call) or call.func is not parent:
+            return parent.attr in _PLAIN_ATTRIBUTES
+        return _is_plain_op(parent.attr, "method", flow.value(call))
+    if isinstance(parent, ast.Call) and place in parent.args:
+        function = flow.value(parent.func)
+        if function.kind is Kind.MODULE:
+            return flow.value(parent).is_tensor and SOMEWHERE not in flow.value(parent).storages
+        if function.kind is Kind.REFERENCE and function.name.startswith("torch."):
+            name = function.name.rpartition(".")[2]
+            kind = "functional" if ".functional." in function.name else "function"
+            return _is_plain_op(name, kind, flow.value(parent))
+    return False
+
+
+def _is_plain_op(name: str, kind: str, result: Value) -> bool:
+    if name in CASTS or name in ("reshape", "flatten", "requires_grad_", "detach"):
+        return False
+    op = op_facts(name, kind)  # type: ignore[arg-type]
+    if result.kind is Kind.NUMBER or result.name == "shape":
+        return True
+    return op is not None and not op.inplace and result.is_tensor and not result.view
+
+
+def went_through_numpy(value: Value) -> bool:
+    """Whether the value was a tensor, then an array, and is a tensor again."""
+    queue, seen = [value], set()
+    while queue:
+        at = queue.pop()
+        if at.op == "numpy" and any(source.is_tensor for source in at.inputs):
+            return True
+        if id(at) not in seen:
+            seen.add(id(at))
+            queue += at.inputs
+    return False
+
+
+# -- .data[0], type(x) == Variable -----------------------------------------------------------------
+
+
+def first_elements(flow: ModuleFlow) -> Iterator[tuple[ast.Subscript, ast.expr]]:
+    """Every read of ``x.data[0]``, ``x.data.cpu().numpy()[0]`` and the like, with ``x``."""
+    for node in ast.walk(flow.tree):
+        if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+            continue
+        if not isinstance(node.slice, ast.Constant) or type(node.slice.value) is not int:
+            continue
+        if node.slice.value not in (0, -1):
+            continue
+        owner = _unmoved(node.value)
+        if owner is not node.value and not _is_guarded(flow, node):
+            yield node, owner
+
+
+def _unmoved(node: ast.expr) -> ast.expr:
+    """The tensor itself, without ``.data``, ``.detach()``, ``.cpu()`` and ``.numpy()``."""
+    while True:
+        if isinstance(node, ast.Attribute) and node.attr == "data":
+            node = node.value
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _LEAVES_PYTORCH
+            and not node.args
+            and not node.keywords
+        ):
+            node = node.func.value
+        else:
+            return node
+
+
+def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether the code knows both versions: an error is caught, or ``.item()`` is the other way."""
+    at: ast.AST = node
+    while (around := flow.parents.get(at)) is not None:
+        if isinstance(around, ast.Try) and at in around.body and around.handlers:
+            return True
+        if isinstance(around, (ast.If, ast.IfExp)) and at is not around.test:
+            for part in ast.walk(around):
+                if isinstance(part, ast.Attribute) and part.attr in ("item", "__version__"):
+                    return True
+                if isinstance(part, ast.Constant) and part.value == "item":
+                    return True
+        if isinstance(around, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return False
+        at = around
+    return False
+
+
+def never_variables(flow: ModuleFlow) -> Iterator[tuple[ast.Compare, ast.expr, ast.expr]]:
+    """Every ``type(x) == Variable``, with ``x`` and ``Variable``: no object is of that type."""
+    for node in ast.walk(flow.tree):
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+            continue
+        if not isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)):
+            continue
+        call, kind = node.left, node.comparators[0]
+        if not isinstance(call, ast.Call) or len(call.args) != 1 or call.keywords:
+            continue
+        if flow.value(call.func).name == "builtins.type" and flow.value(kind).name == _VARIABLE:
+            yield node, call.args[0], kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -12,6 +13,7 @@ from typing import TypeVar
 from gradfix import engine, files
 from gradfix.config import Settings
 from gradfix.errors import SourceError
+from gradfix.flow.project import Project, Texts
 from gradfix.model import Failure, Outcome, Source
 
 T = TypeVar("T")
@@ -31,8 +33,14 @@ class Processed:
     crash: str | None = None
 
 
-def run(items: Iterable[files.Found | Failure], *, rewriting: bool) -> Iterator[Processed]:
-    """Process every file, in order; never raises for what is wrong with one of them."""
+def run(
+    items: Iterable[files.Found | Failure], *, rewriting: bool, roots: Iterable[str] = ()
+) -> Iterator[Processed]:
+    """Process every file, in order; never raises for what is wrong with one of them.
+
+    What a file imports is looked up around it and under ``roots``.
+    """
+    texts, roots = Texts(files.text_of), [os.path.abspath(root) for root in roots]
     for item in items:
         if isinstance(item, Failure):
             source = Source(item.filename, "")
@@ -43,29 +51,51 @@ def run(items: Iterable[files.Found | Failure], *, rewriting: bool) -> Iterator[
         except SourceError as error:
             yield _unreadable(item.path, item.filename, error)
         else:
-            yield process(item.path, item.filename, decoded, item.settings, rewriting=rewriting)
+            project = Project(texts, os.path.abspath(item.path), roots)
+            done = process(
+                item.path,
+                item.filename,
+                decoded,
+                item.settings,
+                rewriting=rewriting,
+                project=project,
+            )
+            yield done
+            if done.before != done.after:
+                texts.forget(project.path)  # it may have been written meanwhile
 
 
-def process_bytes(raw: bytes, filename: str, settings: Settings, *, rewriting: bool) -> Processed:
-    """Process source bytes that are in no file."""
+def process_bytes(
+    raw: bytes, filename: str, settings: Settings, *, rewriting: bool, path: str | None = None
+) -> Processed:
+    """Process source bytes that are in no file; ``path`` is where they are taken to lie."""
+    project = None
+    if path is not None:
+        project = Project(Texts(files.text_of), os.path.abspath(path), [os.getcwd()])
     try:
         decoded = files.decode(raw)
     except SourceError as error:
         return replace(_unreadable(filename, filename, error), before=raw, after=raw)
-    return process(filename, filename, decoded, settings, rewriting=rewriting)
+    return process(filename, filename, decoded, settings, rewriting=rewriting, project=project)
 
 
 def process(
-    path: str, filename: str, decoded: files.Decoded, settings: Settings, *, rewriting: bool
+    path: str,
+    filename: str,
+    decoded: files.Decoded,
+    settings: Settings,
+    *,
+    rewriting: bool,
+    project: Project | None = None,
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
     source = Source(filename, decoded.text)
     work = engine.fix if rewriting else engine.check
     try:
-        outcome = _with_room(lambda: work(source, settings))
+        outcome = _with_room(lambda: work(source, settings, None, project))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
     except SourceError as error:
-        outcome = engine.without_fixes(source, settings, str(error))
+        outcome = engine.without_fixes(source, settings, str(error), project=project)
         return Processed(path, outcome, decoded.raw, decoded.raw)
     except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
         summary = str(error).partition("\n")[0]

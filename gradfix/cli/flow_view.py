@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from gradfix import files, flow
 from gradfix.errors import GradfixError, SourceError
 from gradfix.flow.explain import explain
+from gradfix.flow.project import Texts
 
 
 def explain_line(place: str) -> str:
@@ -17,7 +20,11 @@ def explain_line(place: str) -> str:
     if not path or not digits.isascii() or not digits.isdigit():
         raise GradfixError(f"--explain-flow takes FILE:LINE, not {place!r}")
     try:
-        facts = flow.analyse(files.read(path).text)
+        text = files.read(path).text
+        project = flow.Project(
+            Texts(files.text_of), os.path.abspath(path), [os.path.abspath(os.curdir)]
+        )
+        facts = flow.analyse(text, project)
     except SourceError as error:
         at = f"{path}:{error.row}" if error.row else path
         raise GradfixError(f"{at}: {error}") from None

@@ -9,9 +9,11 @@ import ast
 import warnings
 
 from gradfix.errors import SourceError
+from gradfix.flow.elsewhere import Session
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.project import Opened, Project
 
-__all__ = ["ModuleFlow", "analyse", "parse"]
+__all__ = ["ModuleFlow", "Project", "analyse", "parse"]
 
 
 def parse(text: str) -> ast.Module:
@@ -32,14 +34,20 @@ def parse(text: str) -> ast.Module:
         raise SourceError("the code is nested too deeply to be parsed") from None
 
 
-def analyse(text: str) -> ModuleFlow:
-    """All facts about one source text.
+def analyse(text: str, project: Project | None = None) -> ModuleFlow:
+    """All facts about one source text; what it imports is looked up in the project, if any.
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
     """
     tree = parse(text)
     try:
-        return ModuleFlow(text, tree)
+        if project is None:
+            return ModuleFlow(text, tree)
+        return ModuleFlow(text, tree, Session(project, _source), project.path)
     except RecursionError:
         raise SourceError("the code is nested too deeply to be analysed") from None
+
+
+def _source(opened: Opened, session: Session) -> ModuleFlow:
+    return ModuleFlow(opened.text, opened.tree, session, opened.path, source=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from gradfix import engine, files
 from gradfix.config import Settings
 from gradfix.errors import SourceError
-from gradfix.flow.project import Project, Texts
+from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def run(
 
     What a file imports is looked up around it and under ``roots``.
     """
-    texts, roots = Texts(files.text_of), [os.path.abspath(root) for root in roots]
+    project = Project(files.text_of, map(os.path.abspath, roots))
     for item in items:
         if isinstance(item, Failure):
             source = Source(item.filename, "")
@@ -51,32 +51,32 @@ def run(
         except SourceError as error:
             yield _unreadable(item.path, item.filename, error)
         else:
-            project = Project(texts, os.path.abspath(item.path), roots)
+            view = project.at(os.path.abspath(item.path))
             done = process(
                 item.path,
                 item.filename,
                 decoded,
                 item.settings,
                 rewriting=rewriting,
-                project=project,
+                view=view,
             )
             yield done
             if done.before != done.after:
-                texts.forget(project.path)  # it may have been written meanwhile
+                project.forget(view.path)  # it may have been written meanwhile
 
 
 def process_bytes(
     raw: bytes, filename: str, settings: Settings, *, rewriting: bool, path: str | None = None
 ) -> Processed:
     """Process source bytes that are in no file; ``path`` is where they are taken to lie."""
-    project = None
+    view = None
     if path is not None:
-        project = Project(Texts(files.text_of), os.path.abspath(path), [os.getcwd()])
+        view = Project(files.text_of, [os.getcwd()]).at(os.path.abspath(path))
     try:
         decoded = files.decode(raw)
     except SourceError as error:
         return replace(_unreadable(filename, filename, error), before=raw, after=raw)
-    return process(filename, filename, decoded, settings, rewriting=rewriting, project=project)
+    return process(filename, filename, decoded, settings, rewriting=rewriting, view=view)
 
 
 def process(
@@ -86,16 +86,16 @@ def process(
     settings: Settings,
     *,
     rewriting: bool,
-    project: Project | None = None,
+    view: View | None = None,
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
     source = Source(filename, decoded.text)
     work = engine.fix if rewriting else engine.check
     try:
-        outcome = _with_room(lambda: work(source, settings, None, project))
+        outcome = _with_room(lambda: work(source, settings, None, view))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
     except SourceError as error:
-        outcome = engine.without_fixes(source, settings, str(error), project=project)
+        outcome = engine.without_fixes(source, settings, str(error), view=view)
         return Processed(path, outcome, decoded.raw, decoded.raw)
     except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
         summary = str(error).partition("\n")[0]

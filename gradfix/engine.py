@@ -1,7 +1,7 @@
 """One source in, one outcome out: find, rewrite, look again, until nothing changes any more.
 
-Everything here is a pure function of the text, the settings and the project, which gives the texts
-of other files that facts are asked about; nothing is read, written or shown.
+Everything here is a pure function of the text, the settings and the view, which gives the texts of
+other files that facts are asked about; nothing is read, written or shown.
 
 NOTE: how a rewrite settles. Each round analyses the text, chooses fixes whose reaches do not touch,
 and applies them; those left out have their turn in the next round, on fresh facts. A fix that
@@ -30,7 +30,7 @@ from gradfix.suppress import comments, suppressions
 if TYPE_CHECKING:
     import libcst
 
-    from gradfix.flow import ModuleFlow, Project
+    from gradfix.flow import ModuleFlow, View
 
 _PATIENCE = 10
 #: A text without findings has comments worth reading only where they speak of gradfix.
@@ -42,27 +42,27 @@ def check(
     source: Source,
     settings: Settings,
     codemods: Sequence[Codemod] | None = None,
-    project: Project | None = None,
+    view: View | None = None,
 ) -> Outcome:
     """Everything that is wrong with one source; text that cannot be analysed is a Failure."""
     try:
-        findings = _find(source.text, settings, _chosen(codemods, settings), {}, project)
+        findings = _find(source.text, settings, _chosen(codemods, settings), {}, view)
     except SourceError as error:
         return _failed(source, error)
     named = _identified(findings, source.text, source.filename)
-    return Outcome(source, source.text, named, consulted=_consulted(project))
+    return Outcome(source, source.text, named, consulted=_consulted(view))
 
 
 def fix(
     source: Source,
     settings: Settings,
     codemods: Sequence[Codemod] | None = None,
-    project: Project | None = None,
+    view: View | None = None,
 ) -> Outcome:
     """The rewritten source and what is left; on trouble, the unchanged source and a Failure."""
     chosen = _chosen(codemods, settings)
     try:
-        settled = _settle(source.text, settings, chosen, project)
+        settled = _settle(source.text, settings, chosen, view)
         text, findings = settled.text, settled.findings
         if text != source.text:
             from gradfix import formatting
@@ -70,13 +70,13 @@ def fix(
             formatted = formatting.as_before(source.text, text, settings.black)
             if formatted != text:
                 text = formatted
-                findings = _find(text, settings, chosen, settled.reasons, project)
+                findings = _find(text, settings, chosen, settled.reasons, view)
     except _Unsettled as trouble:
-        return without_fixes(source, settings, str(trouble), codemods, project)
+        return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
     name = source.filename
-    left, consulted = _identified(findings, text, name), _consulted(project)
+    left, consulted = _identified(findings, text, name), _consulted(view)
     return Outcome(source, text, left, settled.named(name), consulted=consulted)
 
 
@@ -85,7 +85,7 @@ def without_fixes(
     settings: Settings,
     trouble: str,
     codemods: Sequence[Codemod] | None = None,
-    project: Project | None = None,
+    view: View | None = None,
 ) -> Outcome:
     """The unchanged source, where ``trouble`` keeps every fix from being made, and a Failure."""
     findings = [
@@ -94,17 +94,17 @@ def without_fixes(
             if applicable(finding, settings)
             else finding
         )
-        for finding in _find(source.text, settings, _chosen(codemods, settings), {}, project)
+        for finding in _find(source.text, settings, _chosen(codemods, settings), {}, view)
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
     named = _identified(findings, source.text, source.filename)
-    consulted = _consulted(project)
+    consulted = _consulted(view)
     return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
 
 
-def _consulted(project: Project | None) -> tuple[str, ...]:
+def _consulted(view: View | None) -> tuple[str, ...]:
     """The other files that the outcome depends on."""
-    return tuple(sorted(project.consulted)) if project is not None else ()
+    return view.consulted() if view is not None else ()
 
 
 def rewrite_tree(
@@ -148,14 +148,14 @@ def _find(
     settings: Settings,
     codemods: Sequence[Codemod],
     reasons: Mapping[tuple[str, ...], str],
-    project: Project | None,
+    view: View | None,
 ) -> list[Finding]:
     from gradfix import flow
 
     triggered = [c for c in codemods if c.mentions in text and c.trigger.search(text)]
     findings: list[Finding] = []
     if triggered:
-        facts = flow.analyse(text, project)
+        facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
@@ -272,13 +272,13 @@ class _Settled:
 
 
 def _settle(
-    text: str, settings: Settings, codemods: Sequence[Codemod], project: Project | None
+    text: str, settings: Settings, codemods: Sequence[Codemod], view: View | None
 ) -> _Settled:
     reasons: _Reasons = {}
     fixed: list[tuple[str, list[Finding]]] = []
     seen = {text}
     fewest, rounds_since = -1, 0
-    findings = _find(text, settings, codemods, reasons, project)
+    findings = _find(text, settings, codemods, reasons, view)
     while candidates := [f for f in findings if applicable(f, settings)]:
         rounds_since += 1
         if fewest < 0 or len(candidates) < fewest:
@@ -293,7 +293,7 @@ def _settle(
             fixed.append((text, [replace(finding, applied=True) for finding in applied]))
             text = new_text
         try:
-            findings = _find(text, settings, codemods, reasons, project)
+            findings = _find(text, settings, codemods, reasons, view)
         except SourceError as error:
             raise _Unsettled(_blame(f"the rewrite left bad code: {error}", applied)) from error
     return _Settled(text, findings, fixed, reasons)

@@ -7,7 +7,6 @@ import os
 from gradfix import files, flow
 from gradfix.errors import GradfixError, SourceError
 from gradfix.flow.explain import explain
-from gradfix.flow.project import Texts
 
 
 def explain_line(place: str) -> str:
@@ -21,10 +20,8 @@ def explain_line(place: str) -> str:
         raise GradfixError(f"--explain-flow takes FILE:LINE, not {place!r}")
     try:
         text = files.read(path).text
-        project = flow.Project(
-            Texts(files.text_of), os.path.abspath(path), [os.path.abspath(os.curdir)]
-        )
-        facts = flow.analyse(text, project)
+        project = flow.Project(files.text_of, [os.getcwd()])
+        facts = flow.analyse(text, project.at(os.path.abspath(path)))
     except SourceError as error:
         at = f"{path}:{error.row}" if error.row else path
         raise GradfixError(f"{at}: {error}") from None

@@ -11,9 +11,9 @@ import warnings
 from gradfix.errors import SourceError
 from gradfix.flow.elsewhere import Session
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.project import Opened, Project
+from gradfix.flow.project import Opened, Project, View
 
-__all__ = ["ModuleFlow", "Project", "analyse", "parse"]
+__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse"]
 
 
 def parse(text: str) -> ast.Module:
@@ -34,19 +34,26 @@ def parse(text: str) -> ast.Module:
         raise SourceError("the code is nested too deeply to be parsed") from None
 
 
-def analyse(text: str, project: Project | None = None) -> ModuleFlow:
+def analyse(text: str, view: View | None = None) -> ModuleFlow:
     """All facts about one source text; what it imports is looked up in the project, if any.
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
     """
-    tree = parse(text)
+    tree = parse(text) if view is None else view.project.tree_of(view.path, text)
     try:
-        if project is None:
+        if view is None:
             return ModuleFlow(text, tree)
-        return ModuleFlow(text, tree, Session(project, _source), project.path)
+        return ModuleFlow(text, tree, _session(view.project), view.path)
     except RecursionError:
         raise SourceError("the code is nested too deeply to be analysed") from None
+
+
+def _session(project: Project) -> Session:
+    project.make_room()
+    if not isinstance(project.facts, Session):
+        project.facts = Session(project, _source)
+    return project.facts
 
 
 def _source(opened: Opened, session: Session) -> ModuleFlow:

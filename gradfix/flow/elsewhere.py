@@ -43,10 +43,14 @@ from gradfix.flow.values import (
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-#: What one source may make us interpret: characters of text, and files that need each other.
-_TEXT, _DEPTH = 1_500_000, 12
+#: How many files may be interpreted for the sake of each other.
+_DEPTH = 12
 #: How deeply containers and layers are described.
 _NESTED = 6
+#: What may follow a name, or an attribute of it, that is assigned to; a speed filter.
+_ASSIGNED = re.compile(
+    r"(?:\.\w+)*\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|[:,)\]][^\n]*[^=!<>\n]=(?!=))"
+)
 #: Special methods that do not make an object behave like a number or a tensor.
 _HARMLESS = frozenset(
     """__init__ __repr__ __str__ __call__ __len__ __enter__ __exit__ __del__ __hash__
@@ -55,40 +59,44 @@ _HARMLESS = frozenset(
 
 
 class Session:
-    """The files that are interpreted for the sake of one source.
+    """The files that are interpreted for the sake of others, once for all sources of a run.
 
-    Every source starts anew: what is found does not depend on which file was looked at before.
+    What is found out about a file must not depend on which file was looked at before. Where two
+    files need each other, one is asked while it is not ready; what the other makes of that is used
+    for this question and then forgotten.
     """
 
     def __init__(self, project: Project, make: Callable[[Opened, Session], ModuleFlow]) -> None:
         self.project = project
         self._make = make
-        self._opened: dict[str, Opened | None] = {}
-        self._flows: dict[str, ModuleFlow | None] = {project.path: None}
-        self._left = _TEXT
-        self._depth = 0
-
-    def opened(self, path: str) -> Opened | None:
-        """A parsed file, always the same tree."""
-        if path not in self._opened:
-            self._opened[path] = self.project.opened(path)
-        return self._opened[path]
+        self._flows: dict[str, ModuleFlow | None] = {}
+        self._for_now: dict[str, ModuleFlow | None] = {}
+        self._busy: list[str] = []
+        self._lowest = _DEPTH  # the outermost file that was asked while it was not ready
 
     def flow(self, path: str) -> ModuleFlow | None:
         """The facts about another file; None for those that cannot be had, or are not ready."""
-        if path in self._flows:
-            return self._flows[path]
-        opened = self.opened(path)
-        self._flows[path] = None
-        if opened is None or self._depth >= _DEPTH or len(opened.text) > self._left:
+        for known in (self._flows, self._for_now):
+            if path in known:
+                return known[path]
+        if path in self._busy or len(self._busy) >= _DEPTH:
+            at = self._busy.index(path) if path in self._busy else 0
+            self._lowest = min(self._lowest, at)
             return None
-        self._left -= len(opened.text)
-        self._depth += 1
+        opened = self.project.opened(path)
+        outer, self._lowest = self._lowest, _DEPTH
+        self._busy.append(path)
         try:
-            self._flows[path] = self._make(opened, self)
-        finally:
-            self._depth -= 1
-        return self._flows[path]
+            made = self._make(opened, self) if opened is not None else None
+        except RecursionError:
+            made = None
+        self._busy.pop()
+        at = len(self._busy)
+        (self._flows if self._lowest >= at else self._for_now)[path] = made
+        self._lowest = min(outer, self._lowest if self._lowest < at else _DEPTH)
+        if not self._busy:
+            self._for_now.clear()
+        return made
 
 
 class Others:
@@ -99,6 +107,7 @@ class Others:
         self.session = session
         self.path = path
         self.imports: dict[str, ast.alias] = {}
+        self._import_paths: dict[str, str] = {}
         self._followed: dict[str, Value | None] = {}
         self._homes: dict[ast.AST, str] = {}  # the files of classes
         self._facts: dict[ast.AST, classes.ClassFacts | None] = {}
@@ -125,7 +134,7 @@ class Others:
             return self.flow.imported(found.name)
         if not isinstance(found, Defined) or found.path == self.path or self._is_stored(name):
             return None
-        opened = self.session.opened(found.path)
+        opened = self.session.project.opened(found.path)
         bound = opened.bound(found.name) if opened is not None else None
         if opened is None or bound is None:
             return None
@@ -181,27 +190,37 @@ class Others:
 
     def _is_stored(self, name: str) -> bool:
         """Whether this file assigns to a name of a module, as in ``config.size = 3``."""
-        last = name.rpartition(".")[2]
-        if not re.search(rf"\.{last}\b\s*(?:[-+*/@%&|^<>]*=(?!=)|,|:)|\bsetattr\(", self.flow.text):
+        alias = self.imports.get(name)
+        spellings = {name.rpartition(".")[2], (alias.asname if alias is not None else None) or ""}
+        if not any(_may_be_stored(self.flow.text, word) for word in spellings if word):
             return False
-        return name in self._stores or name.rpartition(".")[0] in self._stores
+        around = {name, name.rpartition(".")[0]}
+        return any(
+            at == name or at.startswith(f"{name}.") if exactly else at in around
+            for at, exactly in self._stores
+        )
 
     @cached_property
-    def _stores(self) -> frozenset[str]:
-        found: set[str] = set()
-        targets = {name: target for name, target in _imports(self.flow.tree)}
+    def _stores(self) -> frozenset[tuple[str, bool]]:
+        """What this file assigns to of what it imports; False where ``setattr`` is given it."""
+        targets: dict[str, str] = {}
+        places: list[tuple[ast.expr, bool]] = []
         for node in ast.walk(self.flow.tree):
-            place: ast.expr | None = None
-            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                place = node
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                targets.update(_imports(node))
+            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                places.append((node, True))
             elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
-                place = node.args[0] if node.func.id in ("setattr", "delattr") else None
+                if node.func.id in ("setattr", "delattr"):
+                    places.append((node.args[0], False))
+        found: set[tuple[str, bool]] = set()
+        for place, exactly in places:
             names: list[str] = []
             while isinstance(place, ast.Attribute):
                 names.insert(0, place.attr)
                 place = place.value
             if isinstance(place, ast.Name) and place.id in targets:
-                found.add(".".join([targets[place.id], *names]))
+                found.add((".".join([targets[place.id], *names]), exactly))
         return frozenset(found)
 
     # -- classes and functions ----------------------------------------------------------------
@@ -238,7 +257,10 @@ class Others:
         if facts is None or home is None or node in self._constructed:
             return
         self._constructed.add(node)
-        home.construct(facts.node)
+        try:
+            home.construct(facts.node)
+        except RecursionError:
+            return
         known = home.class_facts(node)
         assert known is not None
         for mine, other in (
@@ -269,7 +291,10 @@ class Others:
                 self.flow, function.owner, definition.owner, definition.origin.name
             ):
                 return unknown()
-        result = home.summary(Value(Kind.FUNCTION, definition=definition.origin, owner=owner))
+        try:
+            result = home.summary(Value(Kind.FUNCTION, definition=definition.origin, owner=owner))
+        except RecursionError:
+            return unknown()
         return None if result is None else self._described(result, home, fixed=False) or unknown()
 
     def may_be_anything(self, node: ast.AST | None) -> bool:
@@ -303,8 +328,10 @@ class Others:
     def _import_of(self, path: str) -> ast.AST:
         """Where this file imports another one, perhaps through a third; else its first import."""
         for name, alias in self.imports.items():
-            found = self.session.project.resolve(name, self.path)
-            if getattr(found, "path", None) == path:
+            if name not in self._import_paths:
+                found = self.session.project.resolve(name, self.path)
+                self._import_paths[name] = getattr(found, "path", "")
+            if self._import_paths[name] == path:
                 return alias
         return next(iter(self.imports.values()), self.flow.tree.body[0])
 
@@ -505,14 +532,26 @@ def _is_text(const: object) -> bool:
     return isinstance(const, str)
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Every name that an import in the file binds, and what it means."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                first = alias.name.partition(".")[0]
-                yield alias.asname or first, alias.name if alias.asname else first
-        elif isinstance(node, ast.ImportFrom):
-            source = "." * node.level + (f"{node.module}." if node.module else "")
-            for alias in node.names:
-                yield alias.asname or alias.name, source + alias.name
+def _may_be_stored(text: str, word: str) -> bool:
+    """Whether a text may assign to a name or to attributes of it; a speed filter."""
+    if "setattr(" in text or "delattr(" in text or "\n    del " in text or "\ndel " in text:
+        return True
+    at = text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not text.startswith("self.", max(at - 5, 0)) and _ASSIGNED.match(text, end):
+            return True
+        at = text.find(word, end)
+    return False
+
+
+def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """The names that an import binds, and what they mean."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            first = alias.name.partition(".")[0]
+            yield alias.asname or first, alias.name if alias.asname else first
+        return
+    source = "." * node.level + (f"{node.module}." if node.module else "")
+    for alias in node.names:
+        yield alias.asname or alias.name, source + alias.name

@@ -13,7 +13,6 @@ import ast
 import os
 import re
 import sys
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,8 +23,8 @@ from gradfix.errors import SourceError
 OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | frozenset(
     sys.stdlib_module_names
 )
-#: Characters of source text whose syntax trees are kept in memory between two files.
-_KEPT = 3_000_000
+#: Characters of source text whose syntax trees may be kept in memory from source to source.
+_KEPT = 4_000_000
 #: Longer files are tables, not code.
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
@@ -44,11 +43,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Defined:
-    """A class, function or value: the file that defines it, and the statement that does."""
+    """A class, function or value, and the file that defines it."""
 
     path: str
     name: str
-    bound: Bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,80 +122,94 @@ class Opened:
         return not name.startswith("_") and "__all__" not in self._names
 
 
-class Texts:
-    """What has been read so far, for all sources of a run: each file is read and parsed once.
+_Place = Defined | Outside | Folder | File | None
 
-    Of the syntax trees only the latest are kept: those of a large project do not fit into memory.
+
+class Project:
+    """The files of one run and what has been found out about them; each is read and parsed once.
+
+    ``read`` gives a file's text, None where there is none; ``roots`` are folders that imports may
+    start from besides those around a file.
     """
 
-    def __init__(self, read: Callable[[str], str | None]) -> None:
+    def __init__(self, read: Callable[[str], str | None], roots: Iterable[str] = ()) -> None:
         self._read = read
+        self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}
-        self._opened: OrderedDict[str, Opened | None] = OrderedDict()
+        self._opened: dict[str, Opened | None] = {}
         self._held = 0
+        self._asked: list[set[str]] = []
+        self._places: dict[tuple[str, str], tuple[_Place, frozenset[str]]] = {}
+        self._base_of: dict[str, tuple[str, ...]] = {}
+        self.facts: object | None = None  # what the analysis keeps about the opened files
+        self.consulted_by: dict[str, set[str]] = {}
 
     def text(self, path: str) -> str | None:
         """The text of a file, None where it cannot be read."""
         if path not in self._texts:
             self._texts[path] = self._read(path)
-        return self._texts[path]
-
-    def forget(self, path: str) -> None:
-        """A file has been written."""
-        path = os.path.normpath(path)
-        self._texts.pop(path, None)
-        known = self._opened.pop(path, None)
-        self._held -= len(known.text) if known is not None else 0
-
-    def opened(self, path: str) -> Opened | None:
-        """A parsed file; None for what is missing, too long, or does not parse."""
-        if path in self._opened:
-            self._opened.move_to_end(path)
-            return self._opened[path]
-        text = self.text(path)
-        found = _parsed(path, text) if text is not None and len(text) <= _LONGEST else None
-        self._opened[path] = found
-        self._held += len(found.text) if found is not None else 0
-        while self._held > _KEPT and len(self._opened) > 1:
-            _, old = self._opened.popitem(last=False)
-            self._held -= len(old.text) if old is not None else 0
-        return found
-
-
-def _parsed(path: str, text: str) -> Opened | None:
-    from gradfix.flow import parse
-
-    try:
-        return Opened(path, text, parse(text))
-    except SourceError:
-        return None
-
-
-class Project:
-    """The files around the one at ``path``.
-
-    ``roots`` are folders that imports may start from besides those around the file; ``consulted``
-    are the files that answers have come from.
-    """
-
-    def __init__(self, texts: Texts, path: str, roots: Iterable[str] = ()) -> None:
-        self.path = os.path.normpath(path)
-        self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
-        self.consulted: set[str] = set()
-        self._texts = texts
-        self._base_of: dict[str, tuple[str, ...]] = {}
-
-    def text(self, path: str) -> str | None:
-        """The text of a file, None where it cannot be read."""
-        text = self._texts.text(path)
-        if text is not None and path != self.path:
-            self.consulted.add(path)
+        text = self._texts[path]
+        if text is not None:
+            for asked in self._asked:
+                asked.add(path)
         return text
 
+    def forget(self, path: str) -> None:
+        """A file has been written: nothing that depends on it is known any more."""
+        self._texts.pop(os.path.normpath(path), None)
+        self._places.clear()
+        self._let_go()
+
+    def make_room(self) -> None:
+        """Let syntax trees go where there are many; those of a large project fill the memory."""
+        if self._held > _KEPT:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._opened.clear()
+        self.consulted_by.clear()
+        self.facts, self._held = None, 0
+
     def opened(self, path: str) -> Opened | None:
         """A parsed file; None for what is missing, too long, or does not parse."""
-        self.text(path)
-        return self._texts.opened(path)
+        text = self.text(path)
+        if path not in self._opened:
+            long = text is None or len(text) > _LONGEST
+            found = None if long or text is None else _parsed(path, text)
+            self._opened[path] = found
+            self._held += len(found.text) if found is not None else 0
+        return self._opened[path]
+
+    def tree_of(self, path: str, text: str) -> ast.Module:
+        """The syntax tree of a source, parsed only once where it is the text of its file.
+
+        Raises SourceError when the text is not valid Python.
+        """
+        from gradfix.flow import parse
+
+        if self._texts.setdefault(path, text) != text:
+            return parse(text)
+        known = self._opened.get(path)
+        if known is None:
+            known = Opened(path, text, parse(text))
+            self._opened[path] = known
+            self._held += len(text)
+        return known.tree
+
+    def at(self, path: str) -> View:
+        """The project as the file at ``path`` sees it."""
+        return View(self, os.path.normpath(path))
+
+    def consulted(self, path: str) -> tuple[str, ...]:
+        """The files that what was found out about one file depends on, through others as well."""
+        found: set[str] = set()
+        queue = [path]
+        while queue:
+            for other in self.consulted_by.get(queue.pop(), ()):
+                if other not in found:
+                    found.add(other)
+                    queue.append(other)
+        return tuple(sorted(found - {path}))
 
     def shown(self, path: str) -> str:
         """A path as messages name it: from the root that it lies under."""
@@ -207,16 +219,24 @@ class Project:
 
     # -- from names to places -----------------------------------------------------------------
 
-    def resolve(
-        self, name: str, importer: str, _seen: frozenset[tuple[str, str]] = frozenset()
-    ) -> Defined | Outside | Folder | File | None:
+    def resolve(self, name: str, importer: str) -> _Place:
         """What a dotted name means in a file; leading dots make it relative.
 
         None where that is not certain.
         """
-        if (importer, name) in _seen:
+        key = (os.path.dirname(importer), name)
+        if key not in self._places:
+            self._asked.append(set())
+            found = self._resolve(name, importer, frozenset())
+            self._places[key] = found, frozenset(self._asked.pop())
+        place, consulted = self._places[key]
+        self.consulted_by.setdefault(importer, set()).update(consulted)
+        return place
+
+    def _resolve(self, name: str, importer: str, seen: frozenset[tuple[str, str]]) -> _Place:
+        if (importer, name) in seen:
             return None  # modules that import each other
-        seen = _seen | {(importer, name)}
+        seen = seen | {(importer, name)}
         level = len(name) - len(name.lstrip("."))
         parts = [part for part in name[level:].split(".") if part]
         if level:
@@ -242,8 +262,8 @@ class Project:
 
     def _walk(
         self, start: Folder | File, parts: list[str], seen: frozenset[tuple[str, str]]
-    ) -> Defined | Outside | Folder | File | None:
-        at: Defined | Outside | Folder | File | None = start
+    ) -> _Place:
+        at: _Place = start
         for place, part in enumerate(parts):
             if isinstance(at, Outside):
                 return Outside(".".join([at.name, *parts[place:]]))
@@ -257,7 +277,7 @@ class Project:
 
     def _member(
         self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]
-    ) -> Defined | Outside | Folder | File | None:
+    ) -> _Place:
         """What a module binds a name to, or the module below it of that name."""
         file = module.path
         if isinstance(module, Folder):
@@ -272,7 +292,7 @@ class Project:
                 return below
         star = (file, f"{name} of *")
         if opened is not None and opened.star is not None and star not in seen:
-            source = self.resolve(opened.star, file, seen)
+            source = self._resolve(opened.star, file, seen)
             if isinstance(source, (Folder, File)) and self._exported(source, name):
                 return self._member(source, name, seen | {star})
         return None
@@ -286,13 +306,13 @@ class Project:
 
     def _bound(
         self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]
-    ) -> Defined | Outside | Folder | File | None:
+    ) -> _Place:
         bound = opened.bound(name)
         if bound is None:
             return None
         if bound.kind == "import":
-            return self.resolve(bound.target, opened.path, seen)
-        return Defined(opened.path, name, bound)
+            return self._resolve(bound.target, opened.path, seen)
+        return Defined(opened.path, name)
 
     def _inside(self, folder: str, name: str) -> Folder | File | None:
         """The package or module of a name in a folder."""
@@ -332,8 +352,29 @@ class Project:
         yield from dict.fromkeys((*found, *roots, *(os.path.join(r, "src") for r in roots)))
 
 
+def _parsed(path: str, text: str) -> Opened | None:
+    from gradfix.flow import parse
+
+    try:
+        return Opened(path, text, parse(text))
+    except SourceError:
+        return None
+
+
 def _lies_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A project, and the place of one file in it."""
+
+    project: Project
+    path: str
+
+    def consulted(self) -> tuple[str, ...]:
+        """The other files that the facts about this one depend on."""
+        return self.project.consulted(self.path)
 
 
 # -- what a module binds ------------------------------------------------------------------------

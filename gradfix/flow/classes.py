@@ -250,11 +250,10 @@ def _looked_up(methods: dict[str, Method], start: str) -> set[str]:
 
 def used_elsewhere(flow: ModuleFlow, facts: ClassFacts, name: str) -> bool:
     """Whether a base class in another file has anything to do with an attribute of this name."""
-    return any(
-        isinstance(node, ast.Attribute) and node.attr == name
+    return flow.others is not None and any(
+        name in flow.others.session.attributes_in(entry.node)
         for entry in lineage(flow, facts)
         if entry.path is not None
-        for node in ast.walk(entry.node)
     )
 
 

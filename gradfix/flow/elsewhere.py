@@ -72,7 +72,15 @@ class Session:
         self._flows: dict[str, ModuleFlow | None] = {}
         self._for_now: dict[str, ModuleFlow | None] = {}
         self._busy: list[str] = []
+        self._attributes: dict[ast.AST, frozenset[str]] = {}
         self._lowest = _DEPTH  # the outermost file that was asked while it was not ready
+
+    def attributes_in(self, node: ast.AST) -> frozenset[str]:
+        """The names of all attributes that are used inside a class."""
+        if node not in self._attributes:
+            parts = (part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute))
+            self._attributes[node] = frozenset(parts)
+        return self._attributes[node]
 
     def flow(self, path: str) -> ModuleFlow | None:
         """The facts about another file; None for those that cannot be had, or are not ready."""
@@ -176,7 +184,7 @@ class Others:
         if home is None or value is None:
             return None
         found = self._described(value, home, fixed=True)
-        return None if found is None else _without_memory(found)
+        return None if found is None else _shared(found, opened.text)
 
     def _comes_from_outside(self, node: ast.expr, opened: Opened) -> bool:
         """Whether a value comes from another library, such as that of ``getLogger()``."""
@@ -296,6 +304,17 @@ class Others:
         except RecursionError:
             return unknown()
         return None if result is None else self._described(result, home, fixed=False) or unknown()
+
+    def text_of(self, value: Value) -> str | None:
+        """The source of a function or class of another file; None for anything else."""
+        node = value.definition
+        path = node.path if isinstance(node, Elsewhere) else self._homes.get(node or ast.AST())
+        origin = node.origin if isinstance(node, Elsewhere) else node
+        opened = self.session.project.opened(path) if path is not None else None
+        if opened is None or not isinstance(origin, (ast.FunctionDef, ast.ClassDef)):
+            return None
+        lines = opened.text.split("\n")
+        return "\n".join(lines[origin.lineno - 1 : origin.end_lineno])
 
     def may_be_anything(self, node: ast.AST | None) -> bool:
         """Whether objects of a class of another file may act like numbers or tensors."""
@@ -512,12 +531,15 @@ _BY_KIND: dict[Kind, Callable[[_Description, Value, int], Value | None]] = {
 }
 
 
-def _without_memory(value: Value) -> Value | None:
-    """A value whose memory the other file may use at any time."""
-    if value.kind in (Kind.UNKNOWN, Kind.DICT) or value.name == "list":
-        return None
+def _shared(value: Value, text: str) -> Value | None:
+    """A value that the other file, of this text, may use and change at any time."""
+    if value.kind in (Kind.UNKNOWN, Kind.DICT, Kind.INSTANCE) or value.name == "list":
+        return None  # anybody may change what is in it
     if value.is_tensor:
-        return replace(value, storages=UNKNOWN_MEMORY)
+        role = value.role
+        if "requires_grad" in text and role == Role.UNTRACKED:
+            role = Role.UNKNOWN  # it may become a leaf at any time
+        return replace(value, storages=UNKNOWN_MEMORY, role=role)
     return value
 
 

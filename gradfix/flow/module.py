@@ -370,6 +370,10 @@ class ModuleFlow(Facts):
     def switches_mode(self, context: ast.expr) -> bool:
         """Whether a context manager of this file may switch the grad mode."""
         called = context.func if isinstance(context, ast.Call) else context
+        if self.others is not None:
+            text = self.others.text_of(self.value(called))
+            if text is not None:
+                return bool(_SWITCHES.search(text))
         return _name_of(called) in self._switching
 
     @cached_property

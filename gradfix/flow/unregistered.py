@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
@@ -36,13 +36,13 @@ class Hidden:
 
 
 def _single_stores(
-    flow: ModuleFlow,
+    flow: ModuleFlow, suits: Callable[[Value], bool]
 ) -> Iterator[tuple[AttributeStore, classes.ClassFacts, ast.expr]]:
     """``self.name = expression`` in constructors of Modules, the only assignment of the name."""
     for store in list(flow.all(AttributeStore)):
-        if not is_own_store(flow, store) or store.scope.name not in classes.run_by(
-            flow, store.scope.class_node, "__init__"
-        ):
+        if not suits(store.value) or not is_own_store(flow, store):
+            continue
+        if store.scope.name not in classes.run_by(flow, store.scope.class_node, "__init__"):
             continue
         facts = flow.class_facts(store.scope.class_node)
         node = stored(store)
@@ -57,9 +57,9 @@ def _single_stores(
 
 def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
     """Leaves that are no Parameters, and that ``forward`` computes with."""
-    for store, facts, node in _single_stores(flow):
+    for store, facts, node in _single_stores(flow, lambda v: v.is_leaf and not v.parameter):
         value = store.value
-        if not value.is_leaf or value.parameter or value.node is not node:
+        if value.node is not node:
             continue
         if not isinstance(node, ast.Call) or _is_trained_by_hand(flow, store.name):
             continue
@@ -121,8 +121,8 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     if not _MAKES_RANDOM.search(flow.text):
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
-        if store.value.op not in ("randn", "rand") or store.value.node is not node:
+    for store, facts, node in _single_stores(flow, lambda v: v.op in ("randn", "rand")):
+        if store.value.node is not node:
             continue
         if store.value.needs_grad is not Certainty.NO:
             continue
@@ -208,10 +208,10 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     ):
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
+    for store, facts, node in _single_stores(flow, lambda v: v.kind is Kind.INSTANCE):
         made = store.value
         inner = classes.facts_of(flow, made)
-        if inner is None or made.kind is not Kind.INSTANCE or not isinstance(node, ast.Call):
+        if inner is None or not isinstance(node, ast.Call):
             continue
         if classes.is_module(flow, made) or not classes.known_bases(flow, inner):
             continue

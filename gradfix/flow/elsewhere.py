@@ -115,6 +115,7 @@ class Others:
         self.session = session
         self.path = path
         self.imports: dict[str, ast.alias] = {}
+        self.stars: list[str] = []
         self._import_paths: dict[str, str] = {}
         self._followed: dict[str, Value | None] = {}
         self._homes: dict[ast.AST, str] = {}  # the files of classes
@@ -135,6 +136,16 @@ class Others:
             if name and name.partition(".")[0] not in OUTSIDE:
                 self._followed[name] = self._follow(name)
         return self._followed[name] or value
+
+    def from_star(self, name: str) -> Value | None:
+        """What a name holds that only ``from module import *`` can have bound."""
+        if len(self.stars) != 1 or not self.session.project.starred(
+            self.stars[0], name, self.path
+        ):
+            return None
+        prefix = self.stars[0] if self.stars[0].endswith(".") else f"{self.stars[0]}."
+        value = self.follow(reference(f"{prefix}{name}"))
+        return None if value.kind is Kind.REFERENCE and value.name.startswith(prefix) else value
 
     def _follow(self, name: str) -> Value | None:
         found = self.session.project.resolve(name, self.path)

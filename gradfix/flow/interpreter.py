@@ -116,6 +116,8 @@ class Interpreter(Bindings):
     def _import_from(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
+                if self.flow.others is not None and self.loud:
+                    self.flow.others.stars.append("." * node.level + (node.module or ""))
                 continue
             source = "." * node.level + (f"{node.module}." if node.module else "")
             value = self.flow.imported(f"{source}{alias.name}")

@@ -322,6 +322,9 @@ class ModuleFlow(Facts):
                 if found is not None:
                     return found
             outer = outer.parent
+        starred = self.others.from_star(name) if self.others is not None else None
+        if starred is not None:
+            return starred
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:

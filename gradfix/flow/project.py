@@ -100,8 +100,8 @@ class Opened:
 
     def bound(self, name: str) -> Bound | None:
         """What the module binds ``name`` to, where that is certain."""
-        at, bound = self._names.get(name, (-1, None))
-        if bound is None or name in self._unsure or any(star > at for star, _ in self._stars):
+        _, bound = self._names.get(name, (-1, None))
+        if bound is None or name in self._unsure:
             return None
         if bound.kind == "value" and _CHANGES_NAMES.search(self.text):
             return None
@@ -117,9 +117,20 @@ class Opened:
         known = self._names is not None and len(self._stars) == 1
         return self._stars[0][1] if known else None
 
+    def stars_after(self, name: str) -> list[str]:
+        """The modules whose names come in by ``import *`` after ``name`` is bound."""
+        at, _ = self._names.get(name, (-1, None))
+        return [module for place, module in self._stars if place > at]
+
     def exports(self, name: str) -> bool:
-        """Whether ``from module import *`` takes ``name`` along, as far as ``__all__`` says."""
-        return not name.startswith("_") and "__all__" not in self._names
+        """Whether ``from module import *`` takes ``name`` along; no where that is not certain."""
+        if "__all__" not in self._names:
+            return not name.startswith("_")
+        bound = self.bound("__all__")
+        value = bound.statement.value if bound and isinstance(bound.statement, ast.Assign) else None
+        return isinstance(value, (ast.List, ast.Tuple)) and any(
+            isinstance(item, ast.Constant) and item.value == name for item in value.elts
+        )
 
 
 _Place = Defined | Outside | Folder | File | None
@@ -297,6 +308,22 @@ class Project:
                 return self._member(source, name, seen | {star})
         return None
 
+    def _has_no(
+        self, star: str, name: str, importer: str, seen: frozenset[tuple[str, str]]
+    ) -> bool:
+        """Whether a module certainly does not bring ``name`` with ``import *``."""
+        module = self._resolve(star, importer, seen)
+        if not isinstance(module, (Folder, File)):
+            return False
+        folder = isinstance(module, Folder)
+        opened = self.opened(os.path.join(module.path, "__init__.py") if folder else module.path)
+        return opened is not None and not opened.mentions(name) and not opened.stars_after("")
+
+    def starred(self, module: str, name: str, importer: str) -> bool:
+        """Whether ``from module import *`` in a file brings ``name``."""
+        found = self.resolve(module, importer)
+        return isinstance(found, (Folder, File)) and self._exported(found, name)
+
     def _exported(self, module: Folder | File, name: str) -> bool:
         file = module.path
         if isinstance(module, Folder):
@@ -308,7 +335,9 @@ class Project:
         self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]
     ) -> _Place:
         bound = opened.bound(name)
-        if bound is None:
+        if bound is None or not all(
+            self._has_no(star, name, opened.path, seen) for star in opened.stars_after(name)
+        ):
             return None
         if bound.kind == "import":
             return self._resolve(bound.target, opened.path, seen)

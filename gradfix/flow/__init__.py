@@ -9,9 +9,10 @@ import ast
 import warnings
 
 from gradfix.errors import SourceError
-from gradfix.flow.elsewhere import Session
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.project import Opened, Project, View
+from gradfix.flow.project import Project, View
+from gradfix.flow.session import Session
+from gradfix.flow.top_level import Opened
 
 __all__ = ["ModuleFlow", "Project", "View", "analyse", "parse"]
 

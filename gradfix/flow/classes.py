@@ -269,6 +269,7 @@ def attribute(
         return unknown(node, (owner,))
     symbol = f"{owner.symbol}.{name}" if owner.symbol else None
     values: list[Value] = []
+    inherited = _all_parameters(flow, owner, constructed(flow, owner, name))
     for entry in lineage(flow, facts):
         if name in entry.properties:
             result = flow.summary(_function(flow, entry, name, owner))
@@ -282,7 +283,7 @@ def attribute(
         flow.construct(entry.node)
         bound = entry.assigned.get(name, [])
         made = entry.constructed.get(name, [])
-        if made and all(v.is_leaf and v.parameter for v in made) and is_module(flow, owner):
+        if inherited or _all_parameters(flow, owner, made):
             # A registered name takes nothing but Parameters: anything else raises TypeError.
             values += [value for value in bound if value.parameter]
             continue
@@ -305,6 +306,28 @@ def attribute(
     ):
         value.symbol = symbol
     return value
+
+
+def constructed(flow: ModuleFlow, owner: Value, name: str) -> list[Value]:
+    """What the constructors of a class and of its bases in other files bind to an attribute."""
+    facts = facts_of(flow, owner)
+    found: list[Value] = []
+    for entry in lineage(flow, facts) if facts is not None else ():
+        if entry is facts:
+            flow.construct(entry.node)
+            found += entry.constructed.get(name, [])
+        elif entry.path is not None and name in entry.written:
+            if not may_be_overridden(flow, owner, entry.node, "__init__"):
+                flow.construct(entry.node)
+                found += entry.constructed.get(name, [])
+    return found
+
+
+def _all_parameters(flow: ModuleFlow, owner: Value, values: list[Value]) -> bool:
+    """Whether an attribute of a Module that these values are bound to is a registered name."""
+    if not values or not all(value.is_leaf and value.parameter for value in values):
+        return False
+    return is_module(flow, owner)
 
 
 def instantiate(

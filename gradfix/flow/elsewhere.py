@@ -14,97 +14,40 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
-from gradfix.flow.project import OUTSIDE, Bound, Defined, Opened, Outside, Project
+from gradfix.flow.described import Description
+from gradfix.flow.project import OUTSIDE, Defined, Outside
+from gradfix.flow.session import Session
+from gradfix.flow.top_level import Bound, Opened
 from gradfix.flow.values import (
     SOMEWHERE,
     UNKNOWN_MEMORY,
-    Dim,
     Elsewhere,
     Kind,
     Leaf,
     Role,
-    Shape,
     Storage,
     Value,
-    element_of,
-    foreign,
     number,
     reference,
-    sequence,
     unknown,
 )
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-#: How many files may be interpreted for the sake of each other.
-_DEPTH = 12
-#: How deeply containers and layers are described.
-_NESTED = 6
 #: What may follow a name, or an attribute of it, that is assigned to; a speed filter.
-_ASSIGNED = re.compile(
-    r"(?:\.\w+)*\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|[:,)\]][^\n]*[^=!<>\n]=(?!=))"
-)
+_ASSIGNED = re.compile(r"(?:\.\w+)*\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|[:,)\]][^\n]*[^=!<>\n]=(?!=))")
 #: Special methods that do not make an object behave like a number or a tensor.
 _HARMLESS = frozenset(
     """__init__ __repr__ __str__ __call__ __len__ __enter__ __exit__ __del__ __hash__
     __init_subclass__ __contains__ __getstate__ __setstate__ __dir__""".split()
 )
-
-
-class Session:
-    """The files that are interpreted for the sake of others, once for all sources of a run.
-
-    What is found out about a file must not depend on which file was looked at before. Where two
-    files need each other, one is asked while it is not ready; what the other makes of that is used
-    for this question and then forgotten.
-    """
-
-    def __init__(self, project: Project, make: Callable[[Opened, Session], ModuleFlow]) -> None:
-        self.project = project
-        self._make = make
-        self._flows: dict[str, ModuleFlow | None] = {}
-        self._for_now: dict[str, ModuleFlow | None] = {}
-        self._busy: list[str] = []
-        self._attributes: dict[ast.AST, frozenset[str]] = {}
-        self._lowest = _DEPTH  # the outermost file that was asked while it was not ready
-
-    def attributes_in(self, node: ast.AST) -> frozenset[str]:
-        """The names of all attributes that are used inside a class."""
-        if node not in self._attributes:
-            parts = (part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute))
-            self._attributes[node] = frozenset(parts)
-        return self._attributes[node]
-
-    def flow(self, path: str) -> ModuleFlow | None:
-        """The facts about another file; None for those that cannot be had, or are not ready."""
-        for known in (self._flows, self._for_now):
-            if path in known:
-                return known[path]
-        if path in self._busy or len(self._busy) >= _DEPTH:
-            at = self._busy.index(path) if path in self._busy else 0
-            self._lowest = min(self._lowest, at)
-            return None
-        opened = self.project.opened(path)
-        outer, self._lowest = self._lowest, _DEPTH
-        self._busy.append(path)
-        try:
-            made = self._make(opened, self) if opened is not None else None
-        except RecursionError:
-            made = None
-        self._busy.pop()
-        at = len(self._busy)
-        (self._flows if self._lowest >= at else self._for_now)[path] = made
-        self._lowest = min(outer, self._lowest if self._lowest < at else _DEPTH)
-        if not self._busy:
-            self._for_now.clear()
-        return made
 
 
 class Others:
@@ -139,9 +82,7 @@ class Others:
 
     def from_star(self, name: str) -> Value | None:
         """What a name holds that only ``from module import *`` can have bound."""
-        if len(self.stars) != 1 or not self.session.project.starred(
-            self.stars[0], name, self.path
-        ):
+        if len(self.stars) != 1 or not self.session.project.starred(self.stars[0], name, self.path):
             return None
         prefix = self.stars[0] if self.stars[0].endswith(".") else f"{self.stars[0]}."
         value = self.follow(reference(f"{prefix}{name}"))
@@ -158,23 +99,29 @@ class Others:
         if opened is None or bound is None:
             return None
         if bound.kind == "class":
-            return self._class(bound.statement, found.path)
+            return self.class_at(bound.statement, found.path)
         if bound.kind == "def":
-            return self._function(bound.statement, found.path)
+            return self.function_at(bound.statement, found.path)
         return self._constant(opened, found.name, bound)
 
-    def _class(self, node: ast.AST | None, path: str) -> Value | None:
+    def home_of(self, node: ast.AST | None) -> str | None:
+        """The file of a class that is defined in another one."""
+        return self._homes.get(node) if node is not None else None
+
+    def class_at(self, node: ast.AST | None, path: str) -> Value | None:
+        """A class of another file; None for those that may be anything."""
         if not isinstance(node, ast.ClassDef) or node.decorator_list or _has_metaclass(node):
             return None
         self._homes[node] = path
-        symbol = f"{node.name}{self._mark(path)}"
+        symbol = f"{node.name}{self.mark(path)}"
         return Value(Kind.CLASS, Role.UNTRACKED, definition=node, name=node.name, symbol=symbol)
 
-    def _function(self, node: ast.AST | None, path: str) -> Value | None:
+    def function_at(self, node: ast.AST | None, path: str) -> Value | None:
+        """A function of another file."""
         if not isinstance(node, ast.FunctionDef):
             return None
         definition = self.stand_in(node, path)
-        symbol = f"{node.name}{self._mark(path)}"
+        symbol = f"{node.name}{self.mark(path)}"
         return Value(Kind.FUNCTION, Role.UNTRACKED, definition=definition, symbol=symbol)
 
     def _constant(self, opened: Opened, name: str, bound: Bound) -> Value | None:
@@ -194,7 +141,7 @@ class Others:
         value = home.exported(name) if home is not None else None
         if home is None or value is None:
             return None
-        found = self._described(value, home, fixed=True)
+        found = self.described(value, home, fixed=True)
         return None if found is None else _shared(found, opened.text)
 
     def _comes_from_outside(self, node: ast.expr, opened: Opened) -> bool:
@@ -258,7 +205,7 @@ class Others:
         known = home.class_facts(node) if home is not None else None
         if home is None or known is None:
             return None
-        bases = [self._described(base, home, fixed=True) or unknown() for base in known.bases]
+        bases = [self.described(base, home, fixed=True) or unknown() for base in known.bases]
         return classes.ClassFacts(
             known.node,
             dict(known.methods),
@@ -287,7 +234,7 @@ class Others:
             (facts.constructed, known.constructed),
         ):
             for name, values in other.items():
-                mine[name] = [self._described(v, home, fixed=True) or unknown() for v in values]
+                mine[name] = [self.described(v, home, fixed=True) or unknown() for v in values]
 
     def method(self, facts: classes.ClassFacts, name: str) -> ast.AST:
         """What stands for a method of a class of another file."""
@@ -314,12 +261,12 @@ class Others:
             result = home.summary(Value(Kind.FUNCTION, definition=definition.origin, owner=owner))
         except RecursionError:
             return unknown()
-        return None if result is None else self._described(result, home, fixed=False) or unknown()
+        return None if result is None else self.described(result, home, fixed=False) or unknown()
 
     def text_of(self, value: Value) -> str | None:
         """The source of a function or class of another file; None for anything else."""
         node = value.definition
-        path = node.path if isinstance(node, Elsewhere) else self._homes.get(node or ast.AST())
+        path = node.path if isinstance(node, Elsewhere) else self.home_of(node)
         origin = node.origin if isinstance(node, Elsewhere) else node
         opened = self.session.project.opened(path) if path is not None else None
         if opened is None or not isinstance(origin, (ast.FunctionDef, ast.ClassDef)):
@@ -365,11 +312,11 @@ class Others:
                 return alias
         return next(iter(self.imports.values()), self.flow.tree.body[0])
 
-    def _mark(self, path: str) -> str:
+    def mark(self, path: str) -> str:
         """What is added to symbols of another file."""
         return f"@{re.sub(r'[^a-zA-Z0-9]', '_', path)}:0"
 
-    def _described(
+    def described(
         self, value: Value, home: ModuleFlow, *, fixed: bool, depth: int = 0
     ) -> Value | None:
         """A value of another file in the terms of this one; None where there are none.
@@ -379,7 +326,7 @@ class Others:
         known = self._known.get(id(value))
         if known is not None and fixed:
             return known[1]
-        found = _Description(self, home, fixed).of(value, depth)
+        found = Description(self, home, fixed).of(value, depth)
         if fixed:
             self._known[id(value)] = value, found
         return found
@@ -398,148 +345,6 @@ class Others:
         if storage not in self._memory:
             self._memory[storage] = Storage(self.stand_in(storage.node, path))
         return self._memory[storage]
-
-
-class _Description:
-    """Describes the values of one other file."""
-
-    def __init__(self, others: Others, home: ModuleFlow, fixed: bool) -> None:
-        assert home.others is not None
-        self.others = others
-        self.home = home
-        self.theirs = home.others
-        self.path = home.others.path
-        self.fixed = fixed
-
-    def of(self, value: Value, depth: int) -> Value | None:
-        """The description, None where there is none."""
-        make = _BY_KIND.get(value.kind)
-        return make(self, value, depth) if make is not None and depth < _NESTED else None
-
-    def _inner(self, value: Value | None, depth: int) -> Value | None:
-        if value is None:
-            return None
-        found = self.others._described(value, self.home, fixed=self.fixed, depth=depth + 1)
-        return found or unknown()
-
-    def _node(self, node: ast.AST | None) -> ast.AST | None:
-        return None if node is None else self.others.stand_in(node, self.path)
-
-    def _dim(self, dim: Dim) -> Dim:
-        if isinstance(dim, str):
-            return f"{dim}{self.others._mark(self.path)}" if self.fixed else None
-        return dim
-
-    def _plain(self, value: Value, depth: int) -> Value:
-        symbol = self._dim(value.symbol)
-        return Value(
-            value.kind,
-            Role.UNTRACKED,
-            const=value.const,
-            symbol=symbol if isinstance(symbol, str) else None,
-            name=value.name,
-        )
-
-    def _sequence(self, value: Value, depth: int) -> Value | None:
-        changes = value.name == "list" and self.fixed
-        length = None if changes else self._dim(value.length)
-        if value.items is None or changes:
-            element = self._inner(element_of(value), depth)
-            return sequence(None, element=element, length=length, name=value.name)
-        items = [self._inner(item, depth) or unknown() for item in value.items]
-        return sequence(items, name=value.name)
-
-    def _dict(self, value: Value, depth: int) -> Value:
-        element = self._inner(value.element, depth)
-        return Value(Kind.DICT, Role.UNTRACKED, element=element, name=value.name)
-
-    def _tensor(self, value: Value, depth: int) -> Value:
-        role = value.role
-        if self.others.flow.freezes_parameters and role & (Role.LEAF | Role.TRACKED):
-            role |= Role.UNTRACKED
-        shape: Shape | None = None
-        if value.shape is not None:
-            shape = tuple(map(self._dim, value.shape))
-        storages = UNKNOWN_MEMORY
-        if self.fixed:
-            storages = frozenset(self.others.storage(s, self.path) for s in value.storages)
-        return Value(
-            Kind.TENSOR,
-            role,
-            self._node(value.node),
-            "Parameter" if value.op == "Parameter" else "",
-            storages=storages,
-            shape=shape,
-            dtype=None if self.others.flow.changes_dtypes else value.dtype,
-            leaves=frozenset(self.others.leaf(leaf, self.path) for leaf in value.leaves),
-            parameter=value.parameter,
-            retains_grad=value.retains_grad,
-            symbol=self._plain(value, depth).symbol,
-        )
-
-    def _layer(self, value: Value, depth: int) -> Value:
-        attributes = {
-            name: self._inner(inner, depth) or unknown()
-            for name, inner in (value.attributes or {}).items()
-        }
-        items = None
-        if value.items is not None:
-            items = tuple(self._inner(item, depth) or unknown() for item in value.items)
-        made = Value(
-            Kind.MODULE,
-            Role.UNTRACKED,
-            self._node(value.node),
-            "layer",
-            (unknown(),) if value.inputs else (),
-            items=items,
-            element=self._inner(value.element, depth),
-            name=value.name,
-            attributes=attributes,
-        )
-        for name, inner in attributes.items():
-            if inner.is_tensor:
-                attributes[name] = replace(inner, owner=made)
-        return made
-
-    def _class(self, value: Value, depth: int) -> Value | None:
-        node = value.definition
-        path = self.theirs._homes.get(node, self.path) if node is not None else self.path
-        found = self.others._class(node, path)
-        if found is None or value.kind is Kind.CLASS:
-            return found
-        if self.others.may_be_anything(node):
-            return None
-        return replace(found, kind=Kind.INSTANCE, node=self._node(value.node), symbol=None)
-
-    def _function(self, value: Value, depth: int) -> Value | None:
-        definition = value.definition
-        if value.owner is not None or definition is None:
-            return None
-        if isinstance(definition, Elsewhere):
-            return self.others._function(definition.origin, definition.path)
-        return self.others._function(definition, self.path)
-
-    def _reference(self, value: Value, depth: int) -> Value | None:
-        followed = self.theirs.follow(value)
-        if followed.kind is not Kind.REFERENCE:
-            return None  # what it holds there is described where it is imported from
-        return reference(followed.name) if not followed.name.startswith(".") else None
-
-
-_BY_KIND: dict[Kind, Callable[[_Description, Value, int], Value | None]] = {
-    Kind.NUMBER: _Description._plain,
-    Kind.STRING: _Description._plain,
-    Kind.FOREIGN: _Description._plain,
-    Kind.CONTEXT: _Description._plain,
-    Kind.SEQUENCE: _Description._sequence,
-    Kind.DICT: _Description._dict,
-    Kind.TENSOR: _Description._tensor,
-    Kind.MODULE: _Description._layer,
-    Kind.CLASS: _Description._class,
-    Kind.INSTANCE: _Description._class,
-    Kind.FUNCTION: _Description._function,
-    Kind.REFERENCE: _Description._reference,
-}
 
 
 def _shared(value: Value, text: str) -> Value | None:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from gradfix.flow import classes
-from gradfix.flow.elsewhere import Others, Session
+from gradfix.flow.elsewhere import Others
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
+from gradfix.flow.session import Session
 from gradfix.flow.state import Binding, Definition, GradMode, Scope, State
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 
@@ -281,7 +282,7 @@ class ModuleFlow(Facts):
     def exported(self, name: str) -> Value | None:
         """What a name of the module holds once all of it has run; None where that changes."""
         found = self._name_in(self.scopes[0], name)
-        return None if found is None else self.followed(found)
+        return self.followed(found) if found is not None else None
 
     def self_of(self, scope: Scope) -> Value:
         """The ``self`` of a method's class; one value for the whole class."""

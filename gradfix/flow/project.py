@@ -1,23 +1,21 @@
-"""The files of a project: which of them an import means, and what a module binds at its top.
+"""The files of a project: which of them an import means.
 
 Nothing is imported or executed. Files come through a function that reads them, so that everything
 here is a pure function of what that function returns.
 
-Terms: a *base* is a folder that absolute imports start from, as an entry of ``sys.path`` is. A
-module *binds* a name where its top-level code does so once, and on every path.
+Terms: a *base* is a folder that absolute imports start from, as an entry of ``sys.path`` is.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 from gradfix.errors import SourceError
+from gradfix.flow.top_level import Opened
 
 #: Packages that are never part of a project, besides the standard library.
 OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | frozenset(
@@ -29,16 +27,6 @@ _KEPT = 4_000_000
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
 _ABOVE = 8
-_CHANGES_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bsys\.modules\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What one top-level statement binds a name to; ``target`` is where an import leads."""
-
-    kind: str  # "class", "def", "import" or "value"
-    statement: ast.stmt | None = None
-    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,69 +56,6 @@ class File:
     """A module."""
 
     path: str
-
-
-@dataclass(eq=False)
-class Opened:
-    """One parsed module, and the names that its top-level code binds."""
-
-    path: str
-    text: str
-    tree: ast.Module
-    _unsure: set[str] = field(default_factory=set)
-    _stars: list[tuple[int, str]] = field(default_factory=list)
-
-    @cached_property
-    def _names(self) -> dict[str, tuple[int, Bound]]:
-        found: dict[str, tuple[int, Bound]] = {}
-        certain = set(_certain(self.tree.body))
-        for at, statement in enumerate(_top_level(self.tree.body)):
-            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
-                self._stars.append((at, "." * statement.level + (statement.module or "")))
-                continue
-            for name, bound in _bindings(statement):
-                if name in found or statement not in certain:
-                    self._unsure.add(name)
-                found[name] = (at, bound)
-        if "global " in self.text:
-            for node in ast.walk(self.tree):
-                if isinstance(node, ast.Global):
-                    self._unsure.update(node.names)
-        return found
-
-    def bound(self, name: str) -> Bound | None:
-        """What the module binds ``name`` to, where that is certain."""
-        _, bound = self._names.get(name, (-1, None))
-        if bound is None or name in self._unsure:
-            return None
-        if bound.kind == "value" and _CHANGES_NAMES.search(self.text):
-            return None
-        return bound
-
-    def mentions(self, name: str) -> bool:
-        """Whether the module may bind ``name`` itself."""
-        return name in self._names
-
-    @property
-    def star(self) -> str | None:
-        """The one module whose names ``from module import *`` brings, else None."""
-        known = self._names is not None and len(self._stars) == 1
-        return self._stars[0][1] if known else None
-
-    def stars_after(self, name: str) -> list[str]:
-        """The modules whose names come in by ``import *`` after ``name`` is bound."""
-        at, _ = self._names.get(name, (-1, None))
-        return [module for place, module in self._stars if place > at]
-
-    def exports(self, name: str) -> bool:
-        """Whether ``from module import *`` takes ``name`` along; no where that is not certain."""
-        if "__all__" not in self._names:
-            return not name.startswith("_")
-        bound = self.bound("__all__")
-        value = bound.statement.value if bound and isinstance(bound.statement, ast.Assign) else None
-        return isinstance(value, (ast.List, ast.Tuple)) and any(
-            isinstance(item, ast.Constant) and item.value == name for item in value.elts
-        )
 
 
 _Place = Defined | Outside | Folder | File | None
@@ -286,9 +211,7 @@ class Project:
             )
         return at
 
-    def _member(
-        self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]
-    ) -> _Place:
+    def _member(self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
         """What a module binds a name to, or the module below it of that name."""
         file = module.path
         if isinstance(module, Folder):
@@ -331,9 +254,7 @@ class Project:
         opened = self.opened(file)
         return opened is not None and opened.exports(name)
 
-    def _bound(
-        self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]
-    ) -> _Place:
+    def _bound(self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
         bound = opened.bound(name)
         if bound is None or not all(
             self._has_no(star, name, opened.path, seen) for star in opened.stars_after(name)
@@ -404,56 +325,3 @@ class View:
     def consulted(self) -> tuple[str, ...]:
         """The other files that the facts about this one depend on."""
         return self.project.consulted(self.path)
-
-
-# -- what a module binds ------------------------------------------------------------------------
-
-
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of a module in order, those inside ``if``, ``try`` and loops included."""
-    for statement in body:
-        yield statement
-        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for name in ("body", "orelse", "finalbody"):
-                yield from _top_level(getattr(statement, name, []))
-            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-                yield from _top_level(part.body)
-
-
-def _certain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run whenever the module can be imported."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.Try):
-            yield from _certain(statement.body)
-
-
-def _bindings(statement: ast.stmt) -> Iterator[tuple[str, Bound]]:
-    if isinstance(statement, ast.ClassDef):
-        yield statement.name, Bound("class", statement)
-    elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        yield statement.name, Bound("def", statement)
-    elif isinstance(statement, ast.Import):
-        for alias in statement.names:
-            first = alias.name.partition(".")[0]
-            yield alias.asname or first, Bound("import", None, alias.name if alias.asname else first)
-    elif isinstance(statement, ast.ImportFrom):
-        source = "." * statement.level + (f"{statement.module}." if statement.module else "")
-        for alias in statement.names:
-            yield alias.asname or alias.name, Bound("import", None, source + alias.name)
-    else:
-        for node in _own_nodes(statement):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                yield node.id, Bound("value", statement)
-
-
-def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """The expressions of a statement, without those of statements inside it."""
-    stack: list[ast.AST] = [statement]
-    while stack:
-        node = stack.pop()
-        yield node
-        stack += [
-            child for child in ast.iter_child_nodes(node)
-            if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Lambda))
-        ]  # fmt: skip

@@ -62,7 +62,8 @@ def last(facts: ModuleFlow) -> Value:
 
 def findings(main: str, **others: str) -> list[tuple[str, str]]:
     facts = analysed(HEAD + textwrap.dedent(main), **others)
-    found = [finding for kind in registry.codemods() for finding in kind().find(facts)]
+    kinds = [kind for kind in registry.codemods() if kind.trigger.search(facts.text)]
+    found = [finding for kind in kinds for finding in kind().find(facts)]
     return [(f.code, f.fix.safety.value if f.fix else "") for f in found]
 
 
@@ -363,6 +364,19 @@ def test_a_transform_of_an_inherited_parameter_in_a_deeper_base() -> None:
     assert findings(main, base=BASE, middle=middle) == [("GF203", "safe")]
 
 
+def test_an_inherited_parameter_is_rebound() -> None:
+    main = """
+        from base import Base
+
+        class Net(Base):
+            def forward(self, x):
+                self.w = self.w.clamp(0.0, 1.0)
+                return self.w * x
+    """
+    assert findings(main, base=BASE) == [("GF101", "safe")]
+    assert findings(main, base=BASE.replace("nn.Parameter(torch.rand(3))", "torch.rand(3)")) == []
+
+
 def test_layers_of_another_file_in_a_plain_list() -> None:
     main = """
         from base import Block
@@ -497,9 +511,7 @@ FILL = """
         ("from config import SIZE", "SIZE = 3\nSIZE = 4", [("GF302", "")]),
     ],
 )
-def test_sizes_from_another_file(
-    use: str, config: str, expected: list[tuple[str, str]]
-) -> None:
+def test_sizes_from_another_file(use: str, config: str, expected: list[tuple[str, str]]) -> None:
     assert findings(use + textwrap.dedent(FILL), config=config) == expected
 
 

@@ -269,7 +269,7 @@ def attribute(
         return unknown(node, (owner,))
     symbol = f"{owner.symbol}.{name}" if owner.symbol else None
     values: list[Value] = []
-    inherited = _all_parameters(flow, owner, constructed(flow, owner, name))
+    inherited: bool | None = None
     for entry in lineage(flow, facts):
         if name in entry.properties:
             result = flow.summary(_function(flow, entry, name, owner))
@@ -281,6 +281,8 @@ def attribute(
                 values.append(unknown(node))
                 continue
         flow.construct(entry.node)
+        if inherited is None:
+            inherited = _all_parameters(flow, owner, constructed(flow, owner, name))
         bound = entry.assigned.get(name, [])
         made = entry.constructed.get(name, [])
         if inherited or _all_parameters(flow, owner, made):

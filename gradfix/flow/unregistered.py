@@ -153,10 +153,8 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     if not filled:
         return
     flow.complete()
-    for store, facts, node in _single_stores(flow):
+    for store, facts, node in _single_stores(flow, _is_plain):
         value = store.value
-        if not value.is_tensor or value.parameter or value.role & ~Role.UNTRACKED:
-            continue
         uses = set(attribute_nodes(flow, facts, store.name))
         place = next(
             (
@@ -170,6 +168,11 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
             continue
         if next(_operands(flow, facts, store.name), None) is not None:
             yield node, (flow.note(place, "and filled like a weight here"),)
+
+
+def _is_plain(value: Value) -> bool:
+    """Whether a tensor certainly has no history and is no Parameter."""
+    return value.is_tensor and not value.parameter and not value.role & ~Role.UNTRACKED
 
 
 def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:

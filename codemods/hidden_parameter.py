@@ -112,7 +112,7 @@ class HiddenParameter(Codemod):
     """
 
     code = "GF105"
-    trigger = re.compile(r"\bModule\b")
+    trigger = re.compile(r"\bModule\b|\bself\.\w+\s*=\s*(?:[\[({]|list\b|dict\b|tuple\b)")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Everything that a Module holds and does not register."""

@@ -76,7 +76,10 @@ class InplaceOnLeaf(Codemod):
     """
 
     code = "GF203"
-    trigger = re.compile(r"Parameter|requires_grad|\.weight|\.bias")
+    trigger = re.compile(
+        r"Parameter|requires_grad|\.weight|\.bias"
+        r"|\bself\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every recorded in-place write to a leaf."""

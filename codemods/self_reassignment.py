@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.classes import is_module
+from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.queries import (
     CASTS,
     VIEWS,
@@ -21,7 +21,7 @@ from gradfix.flow.queries import (
     uses_of,
 )
 from gradfix.flow.state import AttributeStore, Definition, Scope
-from gradfix.flow.values import Certainty, Role, Value
+from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 
 
@@ -75,7 +75,7 @@ class SelfReassignment(Codemod):
     """
 
     code = "GF101"
-    trigger = re.compile(r"Parameter|requires_grad")
+    trigger = re.compile(r"Parameter|requires_grad|\bself\.(\w+)\s*=(?!=)[^\n]*\bself\.\1\b")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every rebinding of a leaf whose name is later used as the leaf."""
@@ -97,7 +97,7 @@ class SelfReassignment(Codemod):
             facts = flow.class_facts(store.scope.class_node)
             if facts is None or store.scope.name == "__init__" or not is_module(flow, store.owner):
                 continue
-            bound = facts.constructed.get(store.name, [])
+            bound = constructed(flow, store.owner, store.name)
             value = store.value
             if not bound or value.parameter:
                 continue
@@ -113,7 +113,7 @@ class SelfReassignment(Codemod):
         except NotFixable as reason:
             why_not = str(reason)
         because = [flow.note(store.node, "a plain tensor is assigned here; this raises TypeError")]
-        if isinstance(leaf.node, ast.expr):
+        if isinstance(leaf.node, (ast.expr, Elsewhere)):
             because.insert(0, flow.note(leaf.node, "the attribute is registered as a Parameter"))
         return self.finding(
             flow.span(store.statement),

@@ -70,7 +70,9 @@ class SliceAliasing(Codemod):
     """
 
     code = "GF201"
-    trigger = re.compile(r"Parameter|requires_grad|\.weight|\.bias|\.parameters\(\)")
+    trigger = re.compile(
+        r"Parameter|requires_grad|\.weight|\.bias|\.parameters\(\)|=\s*self\.\w+[\[.]"
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every alias of a leaf's memory that is written in place and then read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import traceback
@@ -14,6 +15,7 @@ from typing import TypeVar
 from gradfix import engine, files
 from gradfix.config import Settings
 from gradfix.errors import SourceError
+from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 
 T = TypeVar("T")
@@ -34,19 +36,27 @@ class Processed:
     crash: str | None = None
 
 
-def run(items: Iterable[files.Found | Failure], *, rewriting: bool) -> Iterator[Processed]:
-    """Process every file, in order; never raises for what is wrong with one of them."""
+def run(
+    items: Iterable[files.Found | Failure], *, rewriting: bool, roots: Iterable[str] = ()
+) -> Iterator[Processed]:
+    """Process every file, in order; never raises for what is wrong with one of them.
+
+    What a file imports is looked up around it and under ``roots``.
+    """
+    project = Project(files.text_of, map(os.path.abspath, roots))
     for item in items:
         if isinstance(item, Failure):
             source = Source(item.filename, "")
             yield Processed(item.filename, Outcome(source, "", failures=(item,)))
             continue
         with _uncollected():
-            done = _process_file(item, rewriting=rewriting)
+            done = _process_file(item, project, rewriting=rewriting)
         yield done
+        if done.before != done.after:
+            project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
 
 
-def _process_file(item: files.Found, *, rewriting: bool) -> Processed:
+def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Processed:
     try:
         raw = files.read_bytes(item.path)
         if not item.named and not engine.concerns(raw):
@@ -55,29 +65,41 @@ def _process_file(item: files.Found, *, rewriting: bool) -> Processed:
         decoded = files.decode(raw)
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
-    return process(item.path, item.filename, decoded, item.settings, rewriting=rewriting)
+    view = project.at(os.path.abspath(item.path))
+    return process(item.path, item.filename, decoded, item.settings, rewriting=rewriting, view=view)
 
 
-def process_bytes(raw: bytes, filename: str, settings: Settings, *, rewriting: bool) -> Processed:
-    """Process source bytes that are in no file."""
+def process_bytes(
+    raw: bytes, filename: str, settings: Settings, *, rewriting: bool, path: str | None = None
+) -> Processed:
+    """Process source bytes that are in no file; ``path`` is where they are taken to lie."""
+    view = None
+    if path is not None:
+        view = Project(files.text_of, [os.getcwd()]).at(os.path.abspath(path))
     try:
         decoded = files.decode(raw)
     except SourceError as error:
         return replace(_unreadable(filename, filename, error), before=raw, after=raw)
-    return process(filename, filename, decoded, settings, rewriting=rewriting)
+    return process(filename, filename, decoded, settings, rewriting=rewriting, view=view)
 
 
 def process(
-    path: str, filename: str, decoded: files.Decoded, settings: Settings, *, rewriting: bool
+    path: str,
+    filename: str,
+    decoded: files.Decoded,
+    settings: Settings,
+    *,
+    rewriting: bool,
+    view: View | None = None,
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
     source = Source(filename, decoded.text)
     work = engine.fix if rewriting else engine.check
     try:
-        outcome = _with_room(lambda: work(source, settings))
+        outcome = _with_room(lambda: work(source, settings, None, view))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
     except SourceError as error:
-        outcome = engine.without_fixes(source, settings, str(error))
+        outcome = engine.without_fixes(source, settings, str(error), view=view)
         return Processed(path, outcome, decoded.raw, decoded.raw)
     except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
         summary = str(error).partition("\n")[0]

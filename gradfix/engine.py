@@ -1,6 +1,7 @@
 """One source in, one outcome out: find, rewrite, look again, until nothing changes any more.
 
-Everything here is a pure function of the text and the settings; nothing is read, written or shown.
+Everything here is a pure function of the text, the settings and the view, which gives the texts of
+other files that facts are asked about; nothing is read, written or shown.
 
 NOTE: how a rewrite settles. Each round analyses the text, chooses fixes whose reaches do not touch,
 and applies them; those left out have their turn in the next round, on fresh facts. A fix that
@@ -29,7 +30,7 @@ from gradfix.suppress import comments, suppressions
 if TYPE_CHECKING:
     import libcst
 
-    from gradfix.flow import ModuleFlow
+    from gradfix.flow import ModuleFlow, View
 
 _PATIENCE = 10
 #: A text without findings has comments worth reading only where they speak of gradfix.
@@ -38,13 +39,19 @@ _MENTIONED_BYTES = re.compile(rb"gradfix:|noqa.*GF")
 _Reasons = dict[tuple[str, ...], str]
 
 
-def check(source: Source, settings: Settings, codemods: Sequence[Codemod] | None = None) -> Outcome:
+def check(
+    source: Source,
+    settings: Settings,
+    codemods: Sequence[Codemod] | None = None,
+    view: View | None = None,
+) -> Outcome:
     """Everything that is wrong with one source; text that cannot be analysed is a Failure."""
     try:
-        findings = _find(source.text, settings, _chosen(codemods, settings), {})
+        findings = _find(source.text, settings, _chosen(codemods, settings), {}, view)
     except SourceError as error:
         return _failed(source, error)
-    return Outcome(source, source.text, _identified(findings, source.text, source.filename))
+    named = _identified(findings, source.text, source.filename)
+    return Outcome(source, source.text, named, consulted=_consulted(view))
 
 
 def concerns(raw: bytes) -> bool:
@@ -56,11 +63,16 @@ def concerns(raw: bytes) -> bool:
     return any(word in raw for word in words) or _MENTIONED_BYTES.search(raw) is not None
 
 
-def fix(source: Source, settings: Settings, codemods: Sequence[Codemod] | None = None) -> Outcome:
+def fix(
+    source: Source,
+    settings: Settings,
+    codemods: Sequence[Codemod] | None = None,
+    view: View | None = None,
+) -> Outcome:
     """The rewritten source and what is left; on trouble, the unchanged source and a Failure."""
     chosen = _chosen(codemods, settings)
     try:
-        settled = _settle(source.text, settings, chosen)
+        settled = _settle(source.text, settings, chosen, view)
         text, findings = settled.text, settled.findings
         if text != source.text:
             from gradfix import formatting
@@ -68,17 +80,22 @@ def fix(source: Source, settings: Settings, codemods: Sequence[Codemod] | None =
             formatted = formatting.as_before(source.text, text, settings.black)
             if formatted != text:
                 text = formatted
-                findings = _find(text, settings, chosen, settled.reasons)
+                findings = _find(text, settings, chosen, settled.reasons, view)
     except _Unsettled as trouble:
-        return without_fixes(source, settings, str(trouble), codemods)
+        return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
     name = source.filename
-    return Outcome(source, text, _identified(findings, text, name), settled.named(name))
+    left, consulted = _identified(findings, text, name), _consulted(view)
+    return Outcome(source, text, left, settled.named(name), consulted=consulted)
 
 
 def without_fixes(
-    source: Source, settings: Settings, trouble: str, codemods: Sequence[Codemod] | None = None
+    source: Source,
+    settings: Settings,
+    trouble: str,
+    codemods: Sequence[Codemod] | None = None,
+    view: View | None = None,
 ) -> Outcome:
     """The unchanged source, where ``trouble`` keeps every fix from being made, and a Failure."""
     findings = [
@@ -87,11 +104,17 @@ def without_fixes(
             if applicable(finding, settings)
             else finding
         )
-        for finding in _find(source.text, settings, _chosen(codemods, settings), {})
+        for finding in _find(source.text, settings, _chosen(codemods, settings), {}, view)
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
     named = _identified(findings, source.text, source.filename)
-    return Outcome(source, source.text, named, failures=(failure,))
+    consulted = _consulted(view)
+    return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
+
+
+def _consulted(view: View | None) -> tuple[str, ...]:
+    """The other files that the outcome depends on."""
+    return view.consulted() if view is not None else ()
 
 
 def rewrite_tree(
@@ -103,7 +126,7 @@ def rewrite_tree(
     """
     settings = Settings(frozenset(c.code for c in codemods), unsafe_fixes=unsafe_fixes)
     try:
-        text = _settle(tree.code, settings, codemods).text
+        text = _settle(tree.code, settings, codemods, None).text
     except _Unsettled as trouble:
         raise RewriteError(str(trouble)) from trouble
     if text == tree.code:
@@ -135,13 +158,14 @@ def _find(
     settings: Settings,
     codemods: Sequence[Codemod],
     reasons: Mapping[tuple[str, ...], str],
+    view: View | None,
 ) -> list[Finding]:
     from gradfix import flow
 
     triggered = _triggered(codemods, text)
     findings: list[Finding] = []
     if triggered:
-        facts = flow.analyse(text)
+        facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
@@ -272,12 +296,14 @@ class _Settled:
         )
 
 
-def _settle(text: str, settings: Settings, codemods: Sequence[Codemod]) -> _Settled:
+def _settle(
+    text: str, settings: Settings, codemods: Sequence[Codemod], view: View | None
+) -> _Settled:
     reasons: _Reasons = {}
     fixed: list[tuple[str, list[Finding]]] = []
     seen = {text}
     fewest, rounds_since = -1, 0
-    findings = _find(text, settings, codemods, reasons)
+    findings = _find(text, settings, codemods, reasons, view)
     while candidates := [f for f in findings if applicable(f, settings)]:
         rounds_since += 1
         if fewest < 0 or len(candidates) < fewest:
@@ -292,7 +318,7 @@ def _settle(text: str, settings: Settings, codemods: Sequence[Codemod]) -> _Sett
             fixed.append((text, [replace(finding, applied=True) for finding in applied]))
             text = new_text
         try:
-            findings = _find(text, settings, codemods, reasons)
+            findings = _find(text, settings, codemods, reasons, view)
         except SourceError as error:
             raise _Unsettled(_blame(f"the rewrite left bad code: {error}", applied)) from error
     return _Settled(text, findings, fixed, reasons)

@@ -120,6 +120,14 @@ def read_bytes(path: str) -> bytes:
         raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
 
+def text_of(path: str) -> str | None:
+    """The text of a file that something imports; None where there is none that can be read."""
+    try:
+        return read(path).text if os.path.isfile(path) else None
+    except SourceError:
+        return None
+
+
 def write(path: str, data: bytes, *, expected: bytes) -> None:
     """Replace a file's content as one step, through links, keeping its mode.
 

@@ -107,7 +107,8 @@ class Outcome:
 
     ``text`` is the new text (equal to the source's when nothing changed). ``findings`` holds what
     is left, with positions in ``text`` before the rewrite for ``check`` and after it for ``apply``;
-    ``fixed`` holds what was rewritten, with positions in the text it was found in.
+    ``fixed`` holds what was rewritten, with positions in the text it was found in. ``consulted``
+    are the paths of other files of the project that the outcome depends on.
     """
 
     source: Source
@@ -115,6 +116,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     fixed: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
+    consulted: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:

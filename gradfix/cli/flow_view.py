@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from gradfix import files, flow
 from gradfix.errors import GradfixError, SourceError
 from gradfix.flow.explain import explain
@@ -17,7 +19,9 @@ def explain_line(place: str) -> str:
     if not path or not digits.isascii() or not digits.isdigit():
         raise GradfixError(f"--explain-flow takes FILE:LINE, not {place!r}")
     try:
-        facts = flow.analyse(files.read(path).text)
+        text = files.read(path).text
+        project = flow.Project(files.text_of, [os.getcwd()])
+        facts = flow.analyse(text, project.at(os.path.abspath(path)))
     except SourceError as error:
         at = f"{path}:{error.row}" if error.row else path
         raise GradfixError(f"{at}: {error}") from None

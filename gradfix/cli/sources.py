@@ -85,7 +85,8 @@ class _Command:
         found = list(files.discover(self.paths, self.finder.settings))
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
-        for done in batch.run(found, rewriting=self.run.rewriting):
+        roots = [os.curdir, *filter(os.path.isdir, self.paths)]
+        for done in batch.run(found, rewriting=self.run.rewriting, roots=roots):
             if writing and done.before != done.after:
                 yield batch.write_back(done, settings[done.path])
             else:
@@ -101,7 +102,9 @@ class _Command:
         else:
             settings = settings.for_file(path)
             shown = files.reported_name(name) if name else "-"
-            done = batch.process_bytes(raw, shown, settings, rewriting=self.run.rewriting)
+            done = batch.process_bytes(
+                raw, shown, settings, rewriting=self.run.rewriting, path=name
+            )
         if self._writes_source:  # whatever went wrong, a filter must not swallow its input
             sys.stdout.buffer.write(done.after if done else raw)
             sys.stdout.buffer.flush()

@@ -10,8 +10,11 @@ import warnings
 
 from gradfix.errors import SourceError
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.project import Project, View
+from gradfix.flow.session import Session
+from gradfix.flow.top_level import Opened
 
-__all__ = ["ModuleFlow", "analyse", "parse"]
+__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse"]
 
 
 def parse(text: str) -> ast.Module:
@@ -32,14 +35,27 @@ def parse(text: str) -> ast.Module:
         raise SourceError("the code is nested too deeply to be parsed") from None
 
 
-def analyse(text: str) -> ModuleFlow:
-    """All facts about one source text.
+def analyse(text: str, view: View | None = None) -> ModuleFlow:
+    """All facts about one source text; what it imports is looked up in the project, if any.
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
     """
-    tree = parse(text)
+    tree = parse(text) if view is None else view.project.tree_of(view.path, text)
     try:
-        return ModuleFlow(text, tree)
+        if view is None:
+            return ModuleFlow(text, tree)
+        return ModuleFlow(text, tree, _session(view.project), view.path)
     except RecursionError:
         raise SourceError("the code is nested too deeply to be analysed") from None
+
+
+def _session(project: Project) -> Session:
+    project.make_room()
+    if not isinstance(project.facts, Session):
+        project.facts = Session(project, _source)
+    return project.facts
+
+
+def _source(opened: Opened, session: Session) -> ModuleFlow:
+    return ModuleFlow(opened.text, opened.tree, session, opened.path, source=True)

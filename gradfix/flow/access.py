@@ -38,7 +38,7 @@ class Access(Calls):
         """The value of ``base.attr``."""
         name = node.attr
         if base.kind is Kind.REFERENCE:
-            return self.flow.imported(f"{base.name}.{name}")
+            return self.flow.followed(self.flow.imported(f"{base.name}.{name}"))
         path = dotted(node)
         if path is not None and path in self.state.env:
             binding = self.state.env[path]

@@ -13,6 +13,7 @@ from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode
 from gradfix.flow.tensors import Argument, may_need_grad
 from gradfix.flow.values import (
+    Elsewhere,
     Kind,
     Role,
     Value,
@@ -135,6 +136,8 @@ class Calls(PythonCalls):
         if function.kind is Kind.MODULE:
             return layers.apply(self, node, function, arguments)
         if function.kind is Kind.CLASS:
+            if not self.flow.is_own(function.definition):
+                self._invalidate(arguments)
             return classes.instantiate(self.flow, function, node, inputs)
         if function.kind is Kind.INSTANCE:
             method = classes.method(
@@ -146,6 +149,9 @@ class Calls(PythonCalls):
                 function = method
         if function.kind is Kind.FUNCTION:
             result = self.flow.summary(function)
+            if isinstance(function.definition, Elsewhere):
+                # What another file does with what it is given is not looked at.
+                self.flow.made.append(unknown(node, inputs))
             self._invalidate(arguments, changed=True)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))

@@ -48,6 +48,7 @@ class ClassFacts:
     written: dict[str, int] = field(default_factory=dict)
     instance: Value | None = None
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
+    path: str | None = None  # the file of a class that is defined in another one
 
 
 def collect(node: ast.ClassDef) -> ClassFacts:
@@ -147,14 +148,14 @@ def is_initialiser(name: str) -> bool:
 
 
 def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
-    """The facts of a class or instance value defined in this file."""
+    """The facts of a class or instance value defined in the project."""
     return (
         flow.class_facts(value.definition) if isinstance(value.definition, ast.ClassDef) else None
     )
 
 
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
-    """The class and those of its bases that are defined in this file, nearest first."""
+    """The class and those of its bases that are defined in the project, nearest first."""
     found = [facts]
     for base in facts.bases:
         inner = facts_of(flow, base)
@@ -177,9 +178,9 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
 
 
 def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
-    """Whether every base class is in this file, ``object`` or PyTorch's."""
+    """Whether every base class is in the project, ``object`` or PyTorch's."""
     return all(
-        base.kind is Kind.CLASS
+        facts_of(flow, base) is not None
         or (base.kind is Kind.REFERENCE and base.name.startswith(("torch.", "builtins.")))
         for entry in lineage(flow, facts)
         for base in entry.bases
@@ -191,8 +192,69 @@ def method(flow: ModuleFlow, owner: Value, name: str) -> Value | None:
     facts = facts_of(flow, owner)
     for entry in lineage(flow, facts) if facts is not None else ():
         if name in entry.methods:
-            return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
+            return _function(flow, entry, name, owner)
     return None
+
+
+def _function(flow: ModuleFlow, facts: ClassFacts, name: str, owner: Value) -> Value:
+    """A method of a class as it is found on ``owner``."""
+    definition: ast.AST = facts.methods[name]
+    if facts.path is not None and flow.others is not None:
+        definition = flow.others.method(facts, name)
+    return Value(Kind.FUNCTION, Role.UNTRACKED, definition=definition, owner=owner)
+
+
+def may_be_overridden(flow: ModuleFlow, owner: Value, base: ast.AST, name: str) -> bool:
+    """Whether a method of a base class may meet other methods and attributes than its own.
+
+    Classes of other files are interpreted by themselves, as if nothing were derived from them.
+    """
+    facts = facts_of(flow, owner)
+    entries = lineage(flow, facts) if facts is not None else []
+    at = next((i for i, entry in enumerate(entries) if entry.node is base), None)
+    if at is None:
+        return True
+    nearer = {n for entry in entries[:at] for n in (*entry.methods, *entry.written)}
+    nearer |= {n for entry in entries[:at] for n in entry.assigned}
+    methods: dict[str, Method] = {}
+    for entry in entries[at:]:
+        methods = {**entry.methods, **methods}
+    return bool(nearer) and not nearer.isdisjoint(_looked_up(methods, name))
+
+
+def _looked_up(methods: dict[str, Method], start: str) -> set[str]:
+    """The attributes of ``self`` that a method uses, and those that the used methods use.
+
+    A method that is only told to do something gives nothing that could be different.
+    """
+    found: set[str] = set()
+    queue = [start]
+    while queue:
+        method = methods.get(queue.pop())
+        if method is None or not method.args.args:
+            continue
+        me = method.args.args[0].arg
+        told = {
+            statement.value.func
+            for statement in statements(method.body)
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+        }
+        for node in ast.walk(method):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                if isinstance(node.value, ast.Name) and node.value.id == me and node not in told:
+                    if node.attr not in found:
+                        found.add(node.attr)
+                        queue.append(node.attr)
+    return found
+
+
+def used_elsewhere(flow: ModuleFlow, facts: ClassFacts, name: str) -> bool:
+    """Whether a base class in another file has anything to do with an attribute of this name."""
+    return flow.others is not None and any(
+        name in flow.others.session.attributes_in(entry.node)
+        for entry in lineage(flow, facts)
+        if entry.path is not None
+    )
 
 
 def attribute(
@@ -207,16 +269,23 @@ def attribute(
         return unknown(node, (owner,))
     symbol = f"{owner.symbol}.{name}" if owner.symbol else None
     values: list[Value] = []
+    inherited: bool | None = None
     for entry in lineage(flow, facts):
         if name in entry.properties:
-            result = flow.summary(Value(Kind.FUNCTION, definition=entry.methods[name], owner=owner))
+            result = flow.summary(_function(flow, entry, name, owner))
             return result if result is not None else unknown(node)
         if name in entry.methods:
-            return Value(Kind.FUNCTION, Role.UNTRACKED, definition=entry.methods[name], owner=owner)
+            return _function(flow, entry, name, owner)
+        if entry.path is not None and entry is not facts and name in entry.written:
+            if may_be_overridden(flow, owner, entry.node, "__init__"):
+                values.append(unknown(node))
+                continue
         flow.construct(entry.node)
+        if inherited is None:
+            inherited = _all_parameters(flow, owner, constructed(flow, owner, name))
         bound = entry.assigned.get(name, [])
         made = entry.constructed.get(name, [])
-        if made and all(v.is_leaf and v.parameter for v in made) and is_module(flow, owner):
+        if inherited or _all_parameters(flow, owner, made):
             # A registered name takes nothing but Parameters: anything else raises TypeError.
             values += [value for value in bound if value.parameter]
             continue
@@ -224,7 +293,7 @@ def attribute(
         if entry.written.get(name, 0) > len(bound):
             # Some assignment has not been evaluated (yet): what it binds is not known.
             values.append(unknown(node))
-    if facts.dynamic:
+    if any(entry.dynamic for entry in lineage(flow, facts)):
         values.append(unknown(node))
     if called and not values:
         return unknown(node)
@@ -241,10 +310,34 @@ def attribute(
     return value
 
 
+def constructed(flow: ModuleFlow, owner: Value, name: str) -> list[Value]:
+    """What the constructors of a class and of its bases in other files bind to an attribute."""
+    facts = facts_of(flow, owner)
+    found: list[Value] = []
+    for entry in lineage(flow, facts) if facts is not None else ():
+        if entry is facts:
+            flow.construct(entry.node)
+            found += entry.constructed.get(name, [])
+        elif entry.path is not None and name in entry.written:
+            if not may_be_overridden(flow, owner, entry.node, "__init__"):
+                flow.construct(entry.node)
+                found += entry.constructed.get(name, [])
+    return found
+
+
+def _all_parameters(flow: ModuleFlow, owner: Value, values: list[Value]) -> bool:
+    """Whether an attribute of a Module that these values are bound to is a registered name."""
+    if not values or not all(value.is_leaf and value.parameter for value in values):
+        return False
+    return is_module(flow, owner)
+
+
 def instantiate(
     flow: ModuleFlow, function: Value, node: ast.AST, inputs: tuple[Value, ...]
 ) -> Value:
-    """``Class(...)`` for a class of this file."""
+    """``Class(...)`` for a class of the project."""
+    if flow.others is not None and flow.others.may_be_anything(function.definition):
+        return unknown(node, (function, *inputs))
     return Value(
         Kind.INSTANCE,
         Role.UNTRACKED,

@@ -52,6 +52,8 @@ def containers(flow: ModuleFlow) -> Iterator[Container]:
         node = stored(store)
         if facts is None or node is None or store.value.name not in ("list", "tuple", "dict"):
             continue
+        if classes.used_elsewhere(flow, facts, store.name):
+            continue  # what a base class in another file does with it is not looked at
         found = Container(store, facts, node, store.value.kind is Kind.DICT)
         _contents(flow, found, node)
         for use in attribute_nodes(flow, facts, store.name):

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Definition, Saved, Scope, Write
-from gradfix.flow.values import SOMEWHERE, Kind, Leaf, Role, Shape, Storage, Value, element_of
+from gradfix.flow.values import (
+    SOMEWHERE,
+    Elsewhere,
+    Kind,
+    Leaf,
+    Role,
+    Shape,
+    Storage,
+    Value,
+    element_of,
+)
 
 #: Marks that tell apart names of the same spelling; of no use to a reader.
 _MARK = re.compile(r"#[\w.]*#\d+|@\w+:\d+|self:\w+(?=\.)")
@@ -250,4 +260,6 @@ def _plain(dim: int | str | None) -> str:
 
 
 def _line(node: ast.AST | None) -> str:
+    if isinstance(node, Elsewhere):
+        return node.where.removeprefix("in ")
     return f"line {getattr(node, 'lineno', '?')}"

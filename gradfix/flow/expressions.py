@@ -85,8 +85,8 @@ class Expressions(Access):
                 self.scope.uses[node] = reaching if known is None else known | reaching
             if node.id in self.flow.rebound_inside.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
-            return binding.value
-        return self.flow.outer_name(self.scope, node.id)
+            return self.flow.followed(binding.value)
+        return self.flow.followed(self.flow.outer_name(self.scope, node.id))
 
     def _binop(self, node: ast.BinOp) -> Value:
         left, right = self.eval(node.left), self.eval(node.right)

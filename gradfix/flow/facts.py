@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from gradfix.flow.state import Scope
-from gradfix.flow.values import Value, unknown
+from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
 
 N = TypeVar("N", bound=ast.AST)
@@ -99,6 +99,8 @@ class Facts:
 
     def note(self, node: ast.AST, message: str) -> Note:
         """One step of the story behind a finding."""
+        if isinstance(node, Elsewhere):
+            message = f"{message} ({node.where})"
         return Note(self.span(node), message)
 
     def consumers(self, node: ast.AST, follow: Callable[[Value], bool]) -> Iterator[Value]:

@@ -112,19 +112,19 @@ class Interpreter(Bindings):
         for alias in node.names:
             name = alias.asname or alias.name.partition(".")[0]
             target = alias.name if alias.asname else name
+            self.flow.noted_import(target, alias)
             self.bind(name, alias, self.flow.imported(target), "import")
 
     def _import_from(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
+                if self.flow.others is not None and self.loud:
+                    self.flow.others.stars.append("." * node.level + (node.module or ""))
                 continue
-            source = f"{'.' * node.level}{node.module or ''}"
-            self.bind(
-                alias.asname or alias.name,
-                alias,
-                self.flow.imported(f"{source}.{alias.name}"),
-                "import",
-            )
+            source = "." * node.level + (f"{node.module}." if node.module else "")
+            value = self.flow.imported(f"{source}{alias.name}")
+            self.flow.noted_import(value.name, alias)
+            self.bind(alias.asname or alias.name, alias, value, "import")
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         outer = self.state.mode, self.state.switched

@@ -11,11 +11,13 @@ from functools import cached_property
 
 from gradfix.flow import classes, layers
 from gradfix.flow.cut_inside import CutInside
+from gradfix.flow.elsewhere import Others
 from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
+from gradfix.flow.session import Session
 from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
-from gradfix.flow.values import Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 
 #: Where PyTorch's names are defined, and the name everybody uses.
 _CANONICAL = (
@@ -75,9 +77,20 @@ class ModuleFlow(Facts):
 
     ``events`` hold what happened, by type; `all` iterates over one type. ``values`` maps expression
     nodes to what they evaluate to. Positions are converted with `span`, source with `source_of`.
+
+    ``session`` and ``path`` give access to the other files of the project. A file that is only a
+    ``source`` of facts for another one is interpreted at its top level, the rest when asked for.
     """
 
-    def __init__(self, text: str, tree: ast.Module) -> None:
+    def __init__(
+        self,
+        text: str,
+        tree: ast.Module,
+        session: Session | None = None,
+        path: str = "",
+        *,
+        source: bool = False,
+    ) -> None:
         self.text = text
         self.tree = tree
         self.events: dict[type, list[object]] = {}
@@ -104,20 +117,18 @@ class ModuleFlow(Facts):
         self._untold: list[tuple[classes.Method, Scope]] = []
         self._constructors: dict[ast.ClassDef, tuple[classes.Method, Scope]] = {}
         self._budget = _SUMMARY_BUDGET
-        self._interpret()
+        self.others = None if session is None else Others(self, session, path)
+        self._run_body(Scope(tree, "", None), State(), tree.body)
+        if not source:
+            # Constructors first: they say what the other methods find in ``self``. Then methods
+            # that fill containers, since their elements are what other methods read.
+            self._run_queue(everything=False)
 
     def all(self, kind: type[E]) -> list[E]:
         """Every event of one type, in the order of interpretation."""
         return self.events.get(kind, [])  # type: ignore[return-value]
 
     # -- running ------------------------------------------------------------------------------
-
-    def _interpret(self) -> None:
-        module = Scope(self.tree, "", None)
-        self._run_body(module, State(), self.tree.body)
-        # Constructors first: they say what the other methods find in ``self``. Then methods that
-        # fill containers, since their elements are what other methods read.
-        self._run_queue(everything=False)
 
     def _run_queue(self, *, everything: bool) -> None:
         while self._queue:
@@ -146,6 +157,9 @@ class ModuleFlow(Facts):
 
     def construct(self, node: ast.ClassDef) -> None:
         """Interpret the constructor of a class, now that somebody asks for an attribute."""
+        if self.others is not None and not self.is_own(node):
+            self.others.construct(node)
+            return
         found = self._constructors.pop(node, None)
         if found is not None:
             if found in self._untold:
@@ -272,8 +286,31 @@ class ModuleFlow(Facts):
                 facts.written[name] = facts.written.get(name, 0) + 1
 
     def class_facts(self, node: ast.AST | None) -> classes.ClassFacts | None:
-        """The facts about a class of this file."""
-        return self._classes.get(node) if node is not None else None
+        """The facts about a class of this file, or one that it imports from another."""
+        if node is None:
+            return None
+        found = self._classes.get(node)
+        return found if found is not None or self.others is None else self.others.class_facts(node)
+
+    def is_own(self, node: ast.AST | None) -> bool:
+        """Whether a class is defined in this file."""
+        return node in self._classes
+
+    def noted_import(self, name: str, place: ast.alias) -> None:
+        """Remember where a name is imported."""
+        if self.others is not None:
+            self.others.imports.setdefault(name, place)
+
+    def followed(self, value: Value) -> Value:
+        """What an imported name holds, where another file of the project says so."""
+        if self.others is None or value.kind is not Kind.REFERENCE:
+            return value
+        return self.others.follow(value)
+
+    def exported(self, name: str) -> Value | None:
+        """What a name of the module holds once all of it has run; None where that changes."""
+        found = self._name_in(self.scopes[0], name)
+        return self.followed(found) if found is not None else None
 
     def self_of(self, scope: Scope) -> Value:
         """The ``self`` of a method's class; one value for the whole class."""
@@ -314,6 +351,9 @@ class ModuleFlow(Facts):
                 if found is not None:
                     return found
             outer = outer.parent
+        starred = self.others.from_star(name) if self.others is not None else None
+        if starred is not None:
+            return starred
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
@@ -329,8 +369,10 @@ class ModuleFlow(Facts):
         return join_all(values)
 
     def summary(self, function: Value) -> Value | None:
-        """What a function of this file returns, whatever it is given; None for nothing."""
+        """What a function of the project returns, whatever it is given; None for nothing."""
         node = function.definition
+        if isinstance(node, Elsewhere):
+            return unknown() if self.others is None else self.others.summary(function)
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return unknown()
         if node in self._summaries:
@@ -360,6 +402,10 @@ class ModuleFlow(Facts):
     def switches_mode(self, context: ast.expr) -> bool:
         """Whether a context manager of this file may switch the grad mode."""
         called = context.func if isinstance(context, ast.Call) else context
+        if self.others is not None:
+            text = self.others.text_of(self.value(called))
+            if text is not None:
+                return bool(_SWITCHES.search(text))
         return _name_of(called) in self._switching
 
     @cached_property

@@ -100,11 +100,18 @@ def is_weighted(flow: ModuleFlow, value: Value, depth: int = 0) -> bool:
     facts = classes.facts_of(flow, value) if value.kind is Kind.INSTANCE else None
     if facts is None or depth > 5 or not classes.is_module(flow, value):
         return False  # a class is only the plan of a Module
-    for entry in classes.lineage(flow, facts):
+    entries = [
+        entry
+        for entry in classes.lineage(flow, facts)
+        if entry is facts
+        or entry.path is None
+        or not classes.may_be_overridden(flow, value, entry.node, "__init__")
+    ]
+    for entry in entries:
         flow.construct(entry.node)
     return any(
         is_weighted(flow, own, depth + 1)
-        for entry in classes.lineage(flow, facts)
+        for entry in entries
         for found in entry.assigned.values()
         for own in found
         if own.kind is not Kind.INSTANCE or own.definition is not value.definition

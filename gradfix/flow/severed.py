@@ -261,7 +261,8 @@ def _belongs_to_model(flow: ModuleFlow, leaf: Leaf, trained: set[ast.AST]) -> bo
     for store in flow.all(AttributeStore):
         value = store.value
         if value.node is leaf.node and classes.is_module(flow, store.owner):
-            return True
+            facts = classes.facts_of(flow, store.owner)
+            return facts is None or not classes.used_elsewhere(flow, facts, store.name)
     return False
 
 

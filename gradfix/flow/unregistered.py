@@ -53,6 +53,8 @@ def _single_stores(
         node = stored(store)
         if facts is None or node is None or registers_by_hand(flow, facts):
             continue
+        if classes.used_elsewhere(flow, facts, store.name):
+            continue
         nodes = attribute_nodes(flow, facts, store.name)
         if all(isinstance(use.ctx, ast.Load) for use in nodes if use is not store.node):
             yield store, facts, node

@@ -67,6 +67,23 @@ class Kind(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class Elsewhere(ast.AST):
+    """Stands in this file for a node of another one.
+
+    It lies where the other file is imported, so that it can be pointed at; it is no expression and
+    no statement, so that nothing is rewritten there. ``where`` says in words what it stands for.
+    """
+
+    def __init__(self, origin: ast.AST, path: str, where: str, place: ast.AST) -> None:
+        super().__init__()
+        self.origin = origin
+        self.path = path
+        self.where = where
+        self.owner: ast.ClassDef | None = None  # the class that a method belongs to
+        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            setattr(self, name, getattr(place, name))
+
+
 @dataclass(eq=False, slots=True)
 class Storage:
     """One piece of memory, named by the place that allocates it."""

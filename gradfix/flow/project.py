@@ -1,0 +1,327 @@
+"""The files of a project: which of them an import means.
+
+Nothing is imported or executed. Files come through a function that reads them, so that everything
+here is a pure function of what that function returns.
+
+Terms: a *base* is a folder that absolute imports start from, as an entry of ``sys.path`` is.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from gradfix.errors import SourceError
+from gradfix.flow.top_level import Opened
+
+#: Packages that are never part of a project, besides the standard library.
+OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | frozenset(
+    sys.stdlib_module_names
+)
+#: Characters of source text whose syntax trees may be kept in memory from source to source.
+_KEPT = 4_000_000
+#: Longer files are tables, not code.
+_LONGEST = 1_000_000
+#: How many folders above a file imports may start from.
+_ABOVE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """A class, function or value, and the file that defines it."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A name that no file of the project defines."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A package, or a folder that Python takes for one."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A module."""
+
+    path: str
+
+
+_Place = Defined | Outside | Folder | File | None
+
+
+class Project:
+    """The files of one run and what has been found out about them; each is read and parsed once.
+
+    ``read`` gives a file's text, None where there is none; ``roots`` are folders that imports may
+    start from besides those around a file.
+    """
+
+    def __init__(self, read: Callable[[str], str | None], roots: Iterable[str] = ()) -> None:
+        self._read = read
+        self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
+        self._texts: dict[str, str | None] = {}
+        self._opened: dict[str, Opened | None] = {}
+        self._held = 0
+        self._asked: list[set[str]] = []
+        self._places: dict[tuple[str, str], tuple[_Place, frozenset[str]]] = {}
+        self._base_of: dict[str, tuple[str, ...]] = {}
+        self.facts: object | None = None  # what the analysis keeps about the opened files
+        self.consulted_by: dict[str, set[str]] = {}
+
+    def text(self, path: str) -> str | None:
+        """The text of a file, None where it cannot be read."""
+        if path not in self._texts:
+            self._texts[path] = self._read(path)
+        text = self._texts[path]
+        if text is not None:
+            for asked in self._asked:
+                asked.add(path)
+        return text
+
+    def forget(self, path: str) -> None:
+        """A file has been written: nothing that depends on it is known any more."""
+        self._texts.pop(os.path.normpath(path), None)
+        self._places.clear()
+        self._let_go()
+
+    def make_room(self) -> None:
+        """Let syntax trees go where there are many; those of a large project fill the memory."""
+        if self._held > _KEPT:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._opened.clear()
+        self.consulted_by.clear()
+        self.facts, self._held = None, 0
+
+    def opened(self, path: str) -> Opened | None:
+        """A parsed file; None for what is missing, too long, or does not parse."""
+        text = self.text(path)
+        if path not in self._opened:
+            long = text is None or len(text) > _LONGEST
+            found = None if long or text is None else _parsed(path, text)
+            self._opened[path] = found
+            self._held += len(found.text) if found is not None else 0
+        return self._opened[path]
+
+    def tree_of(self, path: str, text: str) -> ast.Module:
+        """The syntax tree of a source, parsed only once where it is the text of its file.
+
+        Raises SourceError when the text is not valid Python.
+        """
+        from gradfix.flow import parse
+
+        if self._texts.setdefault(path, text) != text:
+            return parse(text)
+        known = self._opened.get(path)
+        if known is None:
+            known = Opened(path, text, parse(text))
+            self._opened[path] = known
+            self._held += len(text)
+        return known.tree
+
+    def at(self, path: str) -> View:
+        """The project as the file at ``path`` sees it."""
+        return View(self, os.path.normpath(path))
+
+    def consulted(self, path: str) -> tuple[str, ...]:
+        """The files that what was found out about one file depends on, through others as well."""
+        found: set[str] = set()
+        queue = [path]
+        while queue:
+            for other in self.consulted_by.get(queue.pop(), ()):
+                if other not in found:
+                    found.add(other)
+                    queue.append(other)
+        return tuple(sorted(found - {path}))
+
+    def shown(self, path: str) -> str:
+        """A path as messages name it: from the root that it lies under."""
+        under = [root for root in self.roots if path.startswith(root.rstrip(os.sep) + os.sep)]
+        start = max(under, key=len) if under else os.path.dirname(path)
+        return os.path.relpath(path, start).replace(os.sep, "/")
+
+    # -- from names to places -----------------------------------------------------------------
+
+    def resolve(self, name: str, importer: str) -> _Place:
+        """What a dotted name means in a file; leading dots make it relative.
+
+        None where that is not certain.
+        """
+        key = (os.path.dirname(importer), name)
+        if key not in self._places:
+            self._asked.append(set())
+            found = self._resolve(name, importer, frozenset())
+            self._places[key] = found, frozenset(self._asked.pop())
+        place, consulted = self._places[key]
+        self.consulted_by.setdefault(importer, set()).update(consulted)
+        return place
+
+    def _resolve(self, name: str, importer: str, seen: frozenset[tuple[str, str]]) -> _Place:
+        if (importer, name) in seen:
+            return None  # modules that import each other
+        seen = seen | {(importer, name)}
+        level = len(name) - len(name.lstrip("."))
+        parts = [part for part in name[level:].split(".") if part]
+        if level:
+            folder = os.path.dirname(importer)
+            for _ in range(level - 1):
+                folder = os.path.dirname(folder)
+            return self._walk(Folder(folder), parts, seen)
+        if not parts or parts[0] in OUTSIDE:
+            return Outside(name)
+        starts = [self._inside(base, parts[0]) for base in self._bases(importer)]
+        found = list(dict.fromkeys(start for start in starts if start is not None))
+        if len(found) == 1:
+            return self._walk(found[0], parts[1:], seen)
+        if not found and len(parts) > 1:
+            # A folder without ``__init__.py`` is a package only if something is in it.
+            whole = [
+                self._walk(Folder(os.path.join(base, parts[0])), parts[1:], seen)
+                for base in self._bases(importer)
+            ]
+            there = list(dict.fromkeys(end for end in whole if end is not None))
+            return there[0] if len(there) == 1 else Outside(name) if not there else None
+        return None if found else Outside(name)
+
+    def _walk(
+        self, start: Folder | File, parts: list[str], seen: frozenset[tuple[str, str]]
+    ) -> _Place:
+        at: _Place = start
+        for place, part in enumerate(parts):
+            if isinstance(at, Outside):
+                return Outside(".".join([at.name, *parts[place:]]))
+            if not isinstance(at, (Folder, File)):
+                return None
+            last = place == len(parts) - 1
+            at = self._member(at, part, seen) or (
+                Folder(os.path.join(at.path, part)) if isinstance(at, Folder) and not last else None
+            )
+        return at
+
+    def _member(self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
+        """What a module binds a name to, or the module below it of that name."""
+        file = module.path
+        if isinstance(module, Folder):
+            file = os.path.join(module.path, "__init__.py")
+        text = self.text(file)
+        opened = self.opened(file) if text is not None and (name in text or "*" in text) else None
+        if opened is not None and opened.mentions(name):
+            return self._bound(opened, name, seen)
+        if isinstance(module, Folder):
+            below = self._inside(module.path, name)
+            if below is not None:
+                return below
+        star = (file, f"{name} of *")
+        if opened is not None and opened.star is not None and star not in seen:
+            source = self._resolve(opened.star, file, seen)
+            if isinstance(source, (Folder, File)) and self._exported(source, name):
+                return self._member(source, name, seen | {star})
+        return None
+
+    def _has_no(
+        self, star: str, name: str, importer: str, seen: frozenset[tuple[str, str]]
+    ) -> bool:
+        """Whether a module certainly does not bring ``name`` with ``import *``."""
+        module = self._resolve(star, importer, seen)
+        if not isinstance(module, (Folder, File)):
+            return False
+        folder = isinstance(module, Folder)
+        opened = self.opened(os.path.join(module.path, "__init__.py") if folder else module.path)
+        return opened is not None and not opened.mentions(name) and not opened.stars_after("")
+
+    def starred(self, module: str, name: str, importer: str) -> bool:
+        """Whether ``from module import *`` in a file brings ``name``."""
+        found = self.resolve(module, importer)
+        return isinstance(found, (Folder, File)) and self._exported(found, name)
+
+    def _exported(self, module: Folder | File, name: str) -> bool:
+        file = module.path
+        if isinstance(module, Folder):
+            file = os.path.join(module.path, "__init__.py")
+        opened = self.opened(file)
+        return opened is not None and opened.exports(name)
+
+    def _bound(self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
+        bound = opened.bound(name)
+        if bound is None or not all(
+            self._has_no(star, name, opened.path, seen) for star in opened.stars_after(name)
+        ):
+            return None
+        if bound.kind == "import":
+            return self._resolve(bound.target, opened.path, seen)
+        return Defined(opened.path, name)
+
+    def _inside(self, folder: str, name: str) -> Folder | File | None:
+        """The package or module of a name in a folder."""
+        package = os.path.join(folder, name)
+        if self.text(os.path.join(package, "__init__.py")) is not None:
+            return Folder(package)
+        file = f"{package}.py"
+        return File(file) if self.text(file) is not None else None
+
+    def _bases(self, importer: str) -> tuple[str, ...]:
+        """The folders that absolute imports of a file may start from.
+
+        These are its own folder and those above it, up to the root that it lies under, and that
+        root's ``src``; folders inside a package are none.
+        """
+        here = os.path.dirname(importer)
+        if here not in self._base_of:
+            self._base_of[here] = tuple(self._bases_from(here))
+        return self._base_of[here]
+
+    def _bases_from(self, here: str) -> Iterator[str]:
+        folder = here
+        while self.text(os.path.join(folder, "__init__.py")) is not None:
+            above = os.path.dirname(folder)
+            if above == folder:
+                break
+            folder = above
+        outermost = [root for root in self.roots if _lies_in(folder, root)]
+        limit = min(outermost, key=len) if outermost else folder
+        found = [here]  # scripts run in their own folder, also inside a package
+        for _ in range(_ABOVE):
+            found.append(folder)
+            if folder == limit:
+                break
+            folder = os.path.dirname(folder)
+        roots = [limit, *self.roots]
+        yield from dict.fromkeys((*found, *roots, *(os.path.join(r, "src") for r in roots)))
+
+
+def _parsed(path: str, text: str) -> Opened | None:
+    from gradfix.flow import parse
+
+    try:
+        return Opened(path, text, parse(text))
+    except SourceError:
+        return None
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A project, and the place of one file in it."""
+
+    project: Project
+    path: str
+
+    def consulted(self) -> tuple[str, ...]:
+        """The other files that the facts about this one depend on."""
+        return self.project.consulted(self.path)

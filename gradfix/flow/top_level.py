@@ -1,0 +1,138 @@
+"""What the top-level code of a module binds, as far as its text alone says so.
+
+A module *binds* a name where its top-level code does so once, and on every path.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+_CHANGES_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bsys\.modules\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one top-level statement binds a name to; ``target`` is where an import leads."""
+
+    kind: str  # "class", "def", "import" or "value"
+    statement: ast.stmt | None = None
+    target: str = ""
+
+
+@dataclass(eq=False)
+class Opened:
+    """One parsed module, and the names that its top-level code binds."""
+
+    path: str
+    text: str
+    tree: ast.Module
+    _unsure: set[str] = field(default_factory=set)
+    _stars: list[tuple[int, str]] = field(default_factory=list)
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[int, Bound]]:
+        found: dict[str, tuple[int, Bound]] = {}
+        certain = set(_certain(self.tree.body))
+        for at, statement in enumerate(_top_level(self.tree.body)):
+            if isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*":
+                self._stars.append((at, "." * statement.level + (statement.module or "")))
+                continue
+            for name, bound in _bindings(statement):
+                if name in found or statement not in certain:
+                    self._unsure.add(name)
+                found[name] = (at, bound)
+        if "global " in self.text:
+            for node in ast.walk(self.tree):
+                if isinstance(node, ast.Global):
+                    self._unsure.update(node.names)
+        return found
+
+    def bound(self, name: str) -> Bound | None:
+        """What the module binds ``name`` to, where that is certain."""
+        _, bound = self._names.get(name, (-1, None))
+        if bound is None or name in self._unsure:
+            return None
+        if bound.kind == "value" and _CHANGES_NAMES.search(self.text):
+            return None
+        return bound
+
+    def mentions(self, name: str) -> bool:
+        """Whether the module may bind ``name`` itself."""
+        return name in self._names
+
+    @property
+    def star(self) -> str | None:
+        """The one module whose names ``from module import *`` brings, else None."""
+        known = self._names is not None and len(self._stars) == 1
+        return self._stars[0][1] if known else None
+
+    def stars_after(self, name: str) -> list[str]:
+        """The modules whose names come in by ``import *`` after ``name`` is bound."""
+        at, _ = self._names.get(name, (-1, None))
+        return [module for place, module in self._stars if place > at]
+
+    def exports(self, name: str) -> bool:
+        """Whether ``from module import *`` takes ``name`` along; no where that is not certain."""
+        if "__all__" not in self._names:
+            return not name.startswith("_")
+        bound = self.bound("__all__")
+        value = bound.statement.value if bound and isinstance(bound.statement, ast.Assign) else None
+        return isinstance(value, (ast.List, ast.Tuple)) and any(
+            isinstance(item, ast.Constant) and item.value == name for item in value.elts
+        )
+
+
+def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module in order, those inside ``if``, ``try`` and loops included."""
+    for statement in body:
+        yield statement
+        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _top_level(getattr(statement, name, []))
+            for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+                yield from _top_level(part.body)
+
+
+def _certain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run whenever the module can be imported."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, ast.Try):
+            yield from _certain(statement.body)
+
+
+def _bindings(statement: ast.stmt) -> Iterator[tuple[str, Bound]]:
+    if isinstance(statement, ast.ClassDef):
+        yield statement.name, Bound("class", statement)
+    elif isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield statement.name, Bound("def", statement)
+    elif isinstance(statement, ast.Import):
+        for alias in statement.names:
+            first = alias.name.partition(".")[0]
+            yield alias.asname or first, Bound(
+                "import", None, alias.name if alias.asname else first
+            )
+    elif isinstance(statement, ast.ImportFrom):
+        source = "." * statement.level + (f"{statement.module}." if statement.module else "")
+        for alias in statement.names:
+            yield alias.asname or alias.name, Bound("import", None, source + alias.name)
+    else:
+        for node in _own_nodes(statement):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                yield node.id, Bound("value", statement)
+
+
+def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+    """The expressions of a statement, without those of statements inside it."""
+    stack: list[ast.AST] = [statement]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack += [
+            child for child in ast.iter_child_nodes(node)
+            if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Lambda))
+        ]  # fmt: skip

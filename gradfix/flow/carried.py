@@ -264,7 +264,7 @@ def _carried_attributes(
 ) -> Iterator[tuple[str, ast.AST]]:
     """The attributes that ``forward`` computes from what the last call has left in them."""
     node = model.definition
-    if not isinstance(node, ast.ClassDef) or not history.is_plain(node):
+    if not isinstance(node, ast.ClassDef) or not history.is_plain(model):
         return
     running = classes.run_by_forward(flow, node)
     stores = [

@@ -99,8 +99,7 @@ class History:
         if isinstance(node.func, ast.Attribute) and function.kind is Kind.UNKNOWN:
             op = op_facts(node.func.attr, "method")
             return op is not None and not op.inplace and op.returns_tensor
-        definition = function.definition
-        return isinstance(definition, ast.FunctionDef) and self.is_plain(definition)
+        return isinstance(function.definition, ast.FunctionDef) and self.is_plain(function)
 
     def _mode_of(self, node: ast.AST) -> GradMode:
         statement = self.flow.enclosing(node, ast.stmt)
@@ -112,18 +111,17 @@ class History:
         if value.kind is Kind.MODULE:
             return True
         if value.kind is Kind.INSTANCE:
-            definition = value.definition
-            is_module = definition is not None and classes.is_module(self.flow, value)
-            return is_module and definition is not None and self.is_plain(definition)
+            return classes.is_module(self.flow, value) and self.is_plain(value)
         if isinstance(node, ast.Attribute) and node.attr == "forward":
             return self.is_model(node.value)
         if value.kind is not Kind.UNKNOWN or not isinstance(node, (ast.Name, ast.Attribute)):
             return False
         return self.flow.source_of(node) in self._models
 
-    def is_plain(self, definition: ast.AST) -> bool:
-        """Whether nothing in a class or function can cut a history."""
-        return not _CUTS.search(self.flow.source_of(definition))
+    def is_plain(self, value: Value) -> bool:
+        """Whether nothing in the text of a class or function can cut a history."""
+        text = self.flow.definition_text(value)
+        return text is not None and not _CUTS.search(text)
 
     def _is_model_call(self, value: Value) -> bool:
         if value.op == "layer" and value.kind is Kind.TENSOR:

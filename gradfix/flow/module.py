@@ -368,6 +368,15 @@ class ModuleFlow(Facts):
             return end.env[name].value
         return join_all(values)
 
+    def definition_text(self, value: Value) -> str | None:
+        """The source of a class or function of any file; None where it is not known."""
+        elsewhere = self.others.text_of(value) if self.others is not None else None
+        if elsewhere is not None or value.definition is None:
+            return elsewhere
+        if self.others is not None and self.others.home_of(value.definition) is not None:
+            return None
+        return None if isinstance(value.definition, Elsewhere) else self.source_of(value.definition)
+
     def summary(self, function: Value) -> Value | None:
         """What a function of the project returns, whatever it is given; None for nothing."""
         node = function.definition

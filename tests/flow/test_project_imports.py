@@ -582,3 +582,35 @@ def test_without_a_project_nothing_is_followed() -> None:
 def test_a_class_that_is_not_there_is_no_module() -> None:
     facts = analysed("from base import Missing\nclass Net(Missing):\n    pass\nNet()", base=BASE)
     assert not is_module(facts, last(facts))
+
+
+# -- loops that call what another file defines ---------------------------------------------------
+
+CELL = """
+from torch import nn
+
+
+# a Module that is longer than the file which uses it
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(2, 2)
+        self.out = nn.Linear(2, 2)
+
+    def forward(self, x):
+        mixed = self.mix(x)
+        return self.out(mixed)
+"""
+LOOP = """
+from cell import Cell
+
+net = Cell()
+h = torch.ones(1, 2)
+for _ in range(3):
+    h = net(h)
+    h.sum().backward()
+"""
+
+
+def test_loops_over_a_module_of_another_file_are_followed_in_that_file_s_text() -> None:
+    assert findings(LOOP, cell="\n" * 40 + CELL) == []

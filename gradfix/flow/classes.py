@@ -356,6 +356,13 @@ def run_by_forward(flow: ModuleFlow, node: ast.ClassDef | None) -> frozenset[str
 
 def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset[str]:
     """The methods that one method of a class that certainly is an ``nn.Module`` reaches."""
+    known: dict[tuple[ast.AST | None, str], frozenset[str]] = flow.__dict__.setdefault("_runs", {})
+    if (node, start) not in known:
+        known[node, start] = _run_by(flow, node, start)
+    return known[node, start]
+
+
+def _run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset[str]:
     facts = flow.class_facts(node)
     if facts is None or not is_module(flow, Value(Kind.CLASS, definition=node)):
         return frozenset()

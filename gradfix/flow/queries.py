@@ -207,8 +207,14 @@ def occurrences(scope: Scope, name: str) -> list[ast.Name]:
     return [node for node in own_nodes(scope) if isinstance(node, ast.Name) and node.id == name]
 
 
-def own_nodes(scope: Scope) -> Iterator[ast.AST]:
+def own_nodes(scope: Scope) -> tuple[ast.AST, ...]:
     """The nodes of a scope without the bodies of nested functions, lambdas and classes."""
+    if scope.nodes is None:
+        scope.nodes = tuple(_own_nodes(scope))
+    return scope.nodes
+
+
+def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
     body = (
         scope.node.body
         if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))

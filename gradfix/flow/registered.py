@@ -120,6 +120,13 @@ def is_weighted(flow: ModuleFlow, value: Value, depth: int = 0) -> bool:
 
 def registers_by_hand(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
     """Whether a class registers or reports its Parameters in a way that cannot be followed."""
+    known: dict[int, bool] = flow.__dict__.setdefault("_registering", {})
+    if id(facts) not in known:
+        known[id(facts)] = _registers_by_hand(flow, facts)
+    return known[id(facts)]
+
+
+def _registers_by_hand(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
     for entry in classes.lineage(flow, facts):
         if _OVERRIDES & set(entry.methods):
             return True

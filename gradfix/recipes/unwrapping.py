@@ -33,6 +33,8 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
         text, safety = _leaf(flow, data, flag)
         return Fix(safety, "use a tensor that requires grad", (_replacement(flow, node, text),))
     safety = Safety.UNSAFE
+    if flag is not None and flow.value(data).needs_grad is not Certainty.NO:
+        raise NotFixable("`requires_grad=False` is written out: it may be there to cut a history")
     if flow.value(data).needs_grad is Certainty.NO:
         if is_indistinguishable(flow, call.scope, data, node):
             safety = Safety.SAFE
@@ -190,8 +192,15 @@ def _must_not_differentiate(flow: ModuleFlow, call: Call, region: list[ast.stmt]
             raise NotFixable("other code can run before the block ends")
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             raise NotFixable("functions or classes are defined further down in the block")
+        if isinstance(part, ast.Call) and part is not call.node:
+            if _last_name(part.func) == "Variable" and not _is_volatile(part):
+                raise NotFixable("a Variable with a graph of its own is made further down")
         if isinstance(part, ast.Call) and _last_name(part.func) in training:
             raise NotFixable("what is called further down in the block computes gradients")
+
+
+def _is_volatile(node: ast.Call) -> bool:
+    return any(k.arg == "volatile" and _is(k.value, True) for k in node.keywords)
 
 
 def _training_functions(tree: ast.Module) -> set[str]:

@@ -592,6 +592,43 @@ print(type(x) == torch.Tensor, isinstance(x, Variable))
 """)
 
 REPORT = cases("""
+=== a stop-gradient that is written out
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+class Pyramid(nn.Module):
+    def __init__(self, hold):
+        super().__init__()
+        self.hold = hold
+        self.coarse = nn.Linear(3, 3)
+        self.fine = nn.Linear(3, 3)
+
+    def forward(self, x, up):
+        u = up(self.coarse(x))
+        if self.hold:
+            u = Variable(u, requires_grad=False)
+        return self.fine(u)
+
+
+Pyramid(True)(torch.ones(3), torch.sigmoid).sum().backward()
+reason: written out
+=== volatile, and a graph of its own further down
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def pair(net, ids, volatile):
+    ids = Variable(ids, volatile=True)
+    emb = net(ids)
+    mapped = net(Variable(emb.data, volatile=volatile))
+    return mapped
+
+
+pair(nn.Linear(3, 3), torch.ones(3), False).sum().backward()
+reason: further down
 === a history that is cut
 import torch
 from torch.autograd import Variable

@@ -84,6 +84,8 @@ class DiscardedResult(Codemod):
                 continue
             if call.receiver is None or not _is_lost(call.receiver, node.func.attr):
                 continue
+            if any(keyword.arg == "inplace" for keyword in node.keywords):
+                continue  # no method of a tensor
             if not isinstance(node.func.value, (ast.Name, ast.Attribute, ast.Subscript)):
                 continue  # on the result of a call: called for another purpose
             if is_meant_to_raise(flow, node) or _is_watched(flow, statement):

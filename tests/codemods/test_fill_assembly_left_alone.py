@@ -8,6 +8,15 @@ from snippets import Case, cases
 CODE = "GF302"
 
 LEAVE = cases("""
+=== what a test expects
+def test_sums():
+    w = Parameter(torch.tensor([1.0, 2.0]))
+    expected = torch.zeros(2)
+    expected[0] = w[0] * 2
+    expected[1] = w[1] * 2
+    assert torch.equal(w * 2, expected)
+
+test_sums()
 === read in between
 w = Parameter(torch.rand(2))
 full = torch.zeros(2)

@@ -41,8 +41,11 @@ from gradfix.flow.values import (
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-#: What may follow a name, or an attribute of it, that is assigned to; a speed filter.
-_ASSIGNED = re.compile(r"(?:\.\w+)*\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|[:,)\]][^\n]*[^=!<>\n]=(?!=))")
+#: What may follow an attribute that is assigned to; a speed filter.
+_ASSIGNED = re.compile(
+    r"\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|:[^=\n]*=(?!=)|[,)\]][^\n(]*[^=!<>\n(]=(?!=))"
+)
+_ATTRIBUTES = re.compile(r"(?:\.\w+)+")
 #: Special methods that do not make an object behave like a number or a tensor.
 _HARMLESS = frozenset(
     """__init__ __repr__ __str__ __call__ __len__ __enter__ __exit__ __del__ __hash__
@@ -59,6 +62,7 @@ class Others:
         self.path = path
         self.imports: dict[str, ast.alias] = {}
         self.stars: list[str] = []
+        self.overridden: dict[tuple[ast.AST, ast.AST, str], bool] = {}  # see `classes`
         self._import_paths: dict[str, str] = {}
         self._followed: dict[str, Value | None] = {}
         self._homes: dict[ast.AST, str] = {}  # the files of classes
@@ -377,8 +381,11 @@ def _may_be_stored(text: str, word: str) -> bool:
     at = text.find(word)
     while at >= 0:
         end = at + len(word)
-        if not text.startswith("self.", max(at - 5, 0)) and _ASSIGNED.match(text, end):
-            return True
+        further = _ATTRIBUTES.match(text, end)
+        if further is not None or text.startswith(".", max(at - 1, 0)):
+            if not text.startswith("self.", max(at - 5, 0)):
+                if _ASSIGNED.match(text, further.end() if further is not None else end):
+                    return True
         at = text.find(word, end)
     return False
 

@@ -136,7 +136,8 @@ class Others:
             const = statement.value.value
             if isinstance(const, (int, float)):
                 return number(const)
-            return Value(Kind.STRING, Role.UNTRACKED, const=const) if _is_text(const) else None
+            text = isinstance(const, str)
+            return Value(Kind.STRING, Role.UNTRACKED, const=const) if text else None
         if isinstance(statement.value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.Lambda)):
             return None  # anybody may change it
         if self._comes_from_outside(statement.value, opened):
@@ -368,10 +369,6 @@ def _has_metaclass(node: ast.ClassDef) -> bool:
         keyword.arg != "metaclass" or not ast.unparse(keyword.value).endswith("ABCMeta")
         for keyword in node.keywords
     )
-
-
-def _is_text(const: object) -> bool:
-    return isinstance(const, str)
 
 
 def _may_be_stored(text: str, word: str) -> bool:

@@ -177,6 +177,11 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
     )
 
 
+def has_modules(flow: ModuleFlow) -> bool:
+    """Whether some class of this file certainly is an ``nn.Module``."""
+    return any(is_module(flow, Value(Kind.CLASS, definition=node)) for node in flow.own_classes())
+
+
 def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
     """Whether every base class is in the project, ``object`` or PyTorch's."""
     return all(
@@ -210,7 +215,17 @@ def may_be_overridden(flow: ModuleFlow, owner: Value, base: ast.AST, name: str) 
     Classes of other files are interpreted by themselves, as if nothing were derived from them.
     """
     facts = facts_of(flow, owner)
-    entries = lineage(flow, facts) if facts is not None else []
+    if facts is None or flow.others is None:
+        return True
+    known = flow.others.overridden
+    key = (facts.node, base, name)
+    if key not in known:
+        known[key] = _may_be_overridden(flow, facts, base, name)
+    return known[key]
+
+
+def _may_be_overridden(flow: ModuleFlow, facts: ClassFacts, base: ast.AST, name: str) -> bool:
+    entries = lineage(flow, facts)
     at = next((i for i, entry in enumerate(entries) if entry.node is base), None)
     if at is None:
         return True
@@ -219,33 +234,39 @@ def may_be_overridden(flow: ModuleFlow, owner: Value, base: ast.AST, name: str) 
     methods: dict[str, Method] = {}
     for entry in entries[at:]:
         methods = {**entry.methods, **methods}
-    return bool(nearer) and not nearer.isdisjoint(_looked_up(methods, name))
+    return bool(nearer) and not nearer.isdisjoint(_looked_up(flow, methods, name))
 
 
-def _looked_up(methods: dict[str, Method], start: str) -> set[str]:
-    """The attributes of ``self`` that a method uses, and those that the used methods use.
-
-    A method that is only told to do something gives nothing that could be different.
-    """
+def _looked_up(flow: ModuleFlow, methods: dict[str, Method], start: str) -> set[str]:
+    """The attributes of ``self`` that a method uses, and those that the used methods use."""
     found: set[str] = set()
     queue = [start]
     while queue:
         method = methods.get(queue.pop())
-        if method is None or not method.args.args:
-            continue
-        me = method.args.args[0].arg
-        told = {
-            statement.value.func
-            for statement in statements(method.body)
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
-        }
-        for node in ast.walk(method):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                if isinstance(node.value, ast.Name) and node.value.id == me and node not in told:
-                    if node.attr not in found:
-                        found.add(node.attr)
-                        queue.append(node.attr)
+        if method is not None and flow.others is not None:
+            used = flow.others.session.looked_up(method) - found
+            found |= used
+            queue += used
     return found
+
+
+def looked_up(method: Method) -> Iterator[str]:
+    """The attributes of ``self`` that a method itself uses.
+
+    A method that is only told to do something gives nothing that could be different.
+    """
+    if not method.args.args:
+        return
+    me = method.args.args[0].arg
+    told = {
+        statement.value.func
+        for statement in statements(method.body)
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
+    }
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if isinstance(node.value, ast.Name) and node.value.id == me and node not in told:
+                yield node.attr
 
 
 def used_elsewhere(flow: ModuleFlow, facts: ClassFacts, name: str) -> bool:

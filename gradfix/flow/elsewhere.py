@@ -41,8 +41,11 @@ from gradfix.flow.values import (
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-#: What may follow a name, or an attribute of it, that is assigned to; a speed filter.
-_ASSIGNED = re.compile(r"(?:\.\w+)*\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|[:,)\]][^\n]*[^=!<>\n]=(?!=))")
+#: What may follow an attribute that is assigned to; a speed filter.
+_ASSIGNED = re.compile(
+    r"\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|:[^=\n]*=(?!=)|[,)\]][^\n(]*[^=!<>\n(]=(?!=))"
+)
+_ATTRIBUTES = re.compile(r"(?:\.\w+)+")
 #: Special methods that do not make an object behave like a number or a tensor.
 _HARMLESS = frozenset(
     """__init__ __repr__ __str__ __call__ __len__ __enter__ __exit__ __del__ __hash__
@@ -59,6 +62,7 @@ class Others:
         self.path = path
         self.imports: dict[str, ast.alias] = {}
         self.stars: list[str] = []
+        self.overridden: dict[tuple[ast.AST, ast.AST, str], bool] = {}  # see `classes`
         self._import_paths: dict[str, str] = {}
         self._followed: dict[str, Value | None] = {}
         self._homes: dict[ast.AST, str] = {}  # the files of classes
@@ -132,7 +136,8 @@ class Others:
             const = statement.value.value
             if isinstance(const, (int, float)):
                 return number(const)
-            return Value(Kind.STRING, Role.UNTRACKED, const=const) if _is_text(const) else None
+            text = isinstance(const, str)
+            return Value(Kind.STRING, Role.UNTRACKED, const=const) if text else None
         if isinstance(statement.value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.Lambda)):
             return None  # anybody may change it
         if self._comes_from_outside(statement.value, opened):
@@ -366,10 +371,6 @@ def _has_metaclass(node: ast.ClassDef) -> bool:
     )
 
 
-def _is_text(const: object) -> bool:
-    return isinstance(const, str)
-
-
 def _may_be_stored(text: str, word: str) -> bool:
     """Whether a text may assign to a name or to attributes of it; a speed filter."""
     if "setattr(" in text or "delattr(" in text or "\n    del " in text or "\ndel " in text:
@@ -377,8 +378,11 @@ def _may_be_stored(text: str, word: str) -> bool:
     at = text.find(word)
     while at >= 0:
         end = at + len(word)
-        if not text.startswith("self.", max(at - 5, 0)) and _ASSIGNED.match(text, end):
-            return True
+        further = _ATTRIBUTES.match(text, end)
+        if further is not None or text.startswith(".", max(at - 1, 0)):
+            if not text.startswith("self.", max(at - 5, 0)):
+                if _ASSIGNED.match(text, further.end() if further is not None else end):
+                    return True
         at = text.find(word, end)
     return False
 

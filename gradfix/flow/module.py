@@ -292,6 +292,10 @@ class ModuleFlow(Facts):
         found = self._classes.get(node)
         return found if found is not None or self.others is None else self.others.class_facts(node)
 
+    def own_classes(self) -> list[ast.AST]:
+        """The classes of this file."""
+        return list(self._classes)
+
     def is_own(self, node: ast.AST | None) -> bool:
         """Whether a class is defined in this file."""
         return node in self._classes

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gradfix.flow import classes
 from gradfix.flow.project import Project
 from gradfix.flow.top_level import Opened
 
@@ -30,8 +31,15 @@ class Session:
         self._flows: dict[str, ModuleFlow | None] = {}
         self._for_now: dict[str, ModuleFlow | None] = {}
         self._busy: list[str] = []
+        self._looked_up: dict[ast.AST, frozenset[str]] = {}
         self._attributes: dict[ast.AST, frozenset[str]] = {}
         self._lowest = _DEPTH  # the outermost file that was asked while it was not ready
+
+    def looked_up(self, method: classes.Method) -> frozenset[str]:
+        """The attributes of ``self`` that a method uses."""
+        if method not in self._looked_up:
+            self._looked_up[method] = frozenset(classes.looked_up(method))
+        return self._looked_up[method]
 
     def attributes_in(self, node: ast.AST) -> frozenset[str]:
         """The names of all attributes that are used inside a class."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.adversarial import Unjudged, unjudged
 from gradfix.flow.loss_terms import IdleTerm, idle_terms
@@ -72,7 +71,7 @@ class DetachedBranch(Codemod):
     """
 
     code = "GF304"
-    trigger = re.compile(r"\.detach\(|\.data\b|no_grad|inference_mode|Variable\(|autograd\.grad")
+    trigger = Words(".detach(", ".data", "no_grad", "inference_mode", "Variable(", "autograd.grad")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every detached value that is written back, and every cut that severs a Parameter."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.queries import is_meant_to_raise
 from gradfix.flow.state import Call
@@ -68,10 +67,10 @@ class DiscardedResult(Codemod):
     """
 
     code = "GF206"
-    trigger = re.compile(
-        r"^[ \t]*[A-Za-z_][\w.]*(?:\[[^\]\n]*\])?\.(?:masked_|clamp|clip\(|detach|unsqueeze|squeeze"
-        r"|add|sub|mul|div|neg|exp|log|sqrt|abs|pow|relu|sigmoid|tanh|round|scatter|index_|fill)",
-        re.M,
+    trigger = Words(
+        *(f".{name}" for name in "masked_ clamp clip detach unsqueeze squeeze add sub mul".split()),
+        *(f".{name}" for name in "div neg exp log sqrt abs pow relu sigmoid tanh".split()),
+        *(f".{name}" for name in "round scatter index_ fill".split()),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

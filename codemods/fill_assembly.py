@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable, Unsuitable
+from gradfix.codemod import Codemod, NotFixable, Unsuitable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.assembly import Assembly, assemblies, has_history
 from gradfix.flow.registered import is_weighted
@@ -88,7 +87,7 @@ class FillAssembly(Codemod):
 
     code = "GF302"
     modernises = True
-    trigger = re.compile(r"(?:zeros|ones|empty|full)(?:_like)?\s*\(")
+    trigger = Words("zeros", "ones", "empty", "full")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every buffer that is assembled from graph tensors."""

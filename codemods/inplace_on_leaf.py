@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
@@ -76,9 +76,12 @@ class InplaceOnLeaf(Codemod):
     """
 
     code = "GF203"
-    trigger = re.compile(
-        r"Parameter|requires_grad|\.weight|\.bias"
-        r"|\bself\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        ".weight",
+        ".bias",
+        pattern=re.compile(r"self\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies_of_numbers
 from gradfix.flow.constructors import REWRAPS
@@ -86,7 +85,7 @@ class LeftTheGraph(Codemod):
     """
 
     code = "GF305"
-    trigger = re.compile(r"\.item\(|\.tolist\(|\.numpy\(|float\(|numpy|math")
+    trigger = Words(".item(", ".tolist(", ".numpy(", "float(", "numpy", "math")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every escape that severs a Parameter, and every buffer filled with escaped numbers."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, legacy
 from gradfix.flow.queries import (
     bracketed,
@@ -75,7 +74,7 @@ class LegacyVariable(Codemod):
 
     code = "GF401"
     modernises = True
-    trigger = re.compile(r"\bVariable\b|\.(?:data|numpy\(\)|cpu\(\)|detach\(\))\[(?:0|-1)\]")
+    trigger = Words("Variable", ".data[", ".numpy()[", ".cpu()[", ".detach()[")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Everything that is out of date."""

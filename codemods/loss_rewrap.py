@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
@@ -68,7 +67,7 @@ class LossRewrap(Codemod):
     """
 
     code = "GF303"
-    trigger = re.compile(r"requires_grad|Parameter")
+    trigger = Words("requires_grad", "Parameter")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every loss that is made a leaf."""

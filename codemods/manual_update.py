@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
@@ -77,7 +77,7 @@ class ManualUpdate(Codemod):
     """
 
     code = "GF104"
-    trigger = re.compile(r"\.grad\b|optim")
+    trigger = Words("optim", pattern=re.compile(r"\.grad\b"))
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every update that rebinds the leaf it updates."""

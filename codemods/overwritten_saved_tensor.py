@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import other_holders
 from gradfix.flow.chains import Clash, clashes
@@ -82,7 +82,13 @@ class OverwrittenSavedTensor(Codemod):
     """
 
     code = "GF202"
-    trigger = re.compile(r"inplace|True\)|\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|_\(|\.data\b")
+    trigger = Words(
+        "inplace",
+        "True)",
+        "_(",
+        ".data",
+        pattern=re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]="),
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every in-place write that destroys a saved tensor or is refused outright."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.queries import (
     gradient_asked_at,
@@ -92,7 +91,7 @@ class RewrapInForward(Codemod):
     """
 
     code = "GF103"
-    trigger = re.compile(r"Parameter|Variable")
+    trigger = Words("Parameter", "Variable")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every computed tensor that is made a leaf again while its history is needed."""

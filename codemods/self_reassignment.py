@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.queries import (
@@ -75,7 +75,11 @@ class SelfReassignment(Codemod):
     """
 
     code = "GF101"
-    trigger = re.compile(r"Parameter|requires_grad|\bself\.(\w+)\s*=(?!=)[^\n]*\bself\.\1\b")
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        pattern=re.compile(r"self\.(\w+)\s*=(?!=)[^\n]*\bself\.\1\b"),
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every rebinding of a leaf whose name is later used as the leaf."""

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.leaf_aliases import mistaken_copies
 from gradfix.flow.queries import bracketed
@@ -70,8 +70,13 @@ class SliceAliasing(Codemod):
     """
 
     code = "GF201"
-    trigger = re.compile(
-        r"Parameter|requires_grad|\.weight|\.bias|\.parameters\(\)|=\s*self\.\w+[\[.]"
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        ".weight",
+        ".bias",
+        ".parameters()",
+        pattern=re.compile(r"=\s*self\.\w+[\[.]"),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

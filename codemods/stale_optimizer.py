@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
 from gradfix.flow.optimizers import (
@@ -83,7 +82,7 @@ class StaleOptimizer(Codemod):
     """
 
     code = "GF307"
-    trigger = re.compile(r"(?:[oO]ptim|OPTIM)(?:izer|IZER)?\b")
+    trigger = Words("ptim", "OPTIM")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every optimizer over the wrong tensors."""

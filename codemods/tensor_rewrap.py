@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import tensor_root
 from gradfix.flow.classes import is_module
@@ -96,7 +95,7 @@ class TensorRewrap(Codemod):
     """
 
     code = "GF301"
-    trigger = re.compile(r"tensor\s*\(|asarray\s*\(|Tensor\s*\(")
+    trigger = Words("tensor(", "tensor (", "Tensor(", "Tensor (", "asarray(", "asarray (")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every copy of graph tensors that goes on towards the loss."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.queries import (
     CASTS,
@@ -76,7 +75,7 @@ class TransformAfterWrap(Codemod):
     """
 
     code = "GF102"
-    trigger = re.compile(r"Parameter|requires_grad")
+    trigger = Words("Parameter", "requires_grad")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every wrapped tensor whose transformation is kept in its place."""

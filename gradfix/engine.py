@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
 from gradfix.lines import bare, has_lone_cr, split_lines
@@ -184,12 +184,12 @@ def _find(
 
 def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
     """The codemods worth asking; a pattern that several of them share is searched once."""
-    matches: dict[re.Pattern[str], bool] = {}
+    matches: dict[Trigger, bool] = {}
     found = []
     for codemod in codemods:
         if codemod.mentions in text:
             if codemod.trigger not in matches:
-                matches[codemod.trigger] = codemod.trigger.search(text) is not None
+                matches[codemod.trigger] = bool(codemod.trigger.search(text))
             if matches[codemod.trigger]:
                 found.append(codemod)
     return found

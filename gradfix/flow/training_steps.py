@@ -44,10 +44,13 @@ class Unfilled:
 
 def lost_gradients(flow: ModuleFlow) -> Iterator[Lost]:
     """Every ``zero_grad`` that a ``step`` of the same optimizer follows without a backward."""
+    zeroed = [call for call in flow.all(Call) if call.name == ".zero_grad"]
+    if not zeroed:
+        return
     flow.complete()
     backwards = {event.node: event for event in flow.all(Backward)}
-    for call in flow.all(Call):
-        if call.name != ".zero_grad" or not _is_statement(flow, call):
+    for call in zeroed:
+        if not _is_statement(flow, call):
             continue
         names = _optimizers_zeroed(flow, call)
         block = flow.block_of(call.statement)

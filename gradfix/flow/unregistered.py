@@ -126,10 +126,10 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
     if not _MAKES_RANDOM.search(flow.text):
         return
-    flow.complete()
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:
             continue
+        flow.complete()
         for method in sorted(classes.run_by_forward(flow, facts.node)):
             body = facts.methods.get(method)
             for use in ast.walk(body) if body is not None else ():
@@ -154,10 +154,8 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
         for call in flow.all(Call)
         if call.name.startswith("torch.nn.init.") and call.name.rpartition(".")[2] not in _CONSTANT
     }
-    if not filled:
-        return
-    flow.complete()
-    for store, facts, node in _single_stores(flow, _is_plain_tensor):
+    for store, facts, node in _single_stores(flow, _is_plain_tensor) if filled else ():
+        flow.complete()
         uses = set(attribute_nodes(flow, facts, store.name))
         place = next(
             (
@@ -213,7 +211,9 @@ def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
 def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
     if flow.freezes_parameters or not any(
-        isinstance(statement, ast.ClassDef) and not statement.bases
+        isinstance(statement, ast.ClassDef)
+        and not statement.bases
+        and _LAYERS.search(flow.text_of(statement))
         for statement in classes.statements(flow.tree.body)
     ):
         return

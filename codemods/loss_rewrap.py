@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
-from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
+from gradfix.flow.queries import differentiated_at, loss_made_leaf
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety

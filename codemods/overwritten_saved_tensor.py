@@ -11,15 +11,10 @@ from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import other_holders
 from gradfix.flow.chains import Clash, clashes
-from gradfix.flow.queries import (
-    OPERATORS,
-    bracketed,
-    is_differentiated,
-    is_meant_to_raise,
-    is_trained_here,
-    keeps_dtype,
-    spelling,
-)
+from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.names import spelling
+from gradfix.flow.queries import is_differentiated, is_trained_here, keeps_dtype
+from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import Backward, GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Role, Value

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.names import places_of
 from gradfix.flow.queries import (
     gradient_asked_at,
     is_differentiated,
     leaf_use_of,
     origins,
-    places_of,
     writes_to,
 )
 from gradfix.flow.state import AttributeStore, Call, GradMode

@@ -13,16 +13,10 @@ from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.loss_terms import idle_terms
-from gradfix.flow.queries import (
-    bracketed,
-    leaf_use_of,
-    loss_made_leaf,
-    own_nodes,
-    reaches_graph,
-    replaced,
-    spelling,
-)
+from gradfix.flow.names import own_nodes, spelling
+from gradfix.flow.queries import leaf_use_of, loss_made_leaf, reaches_graph
 from gradfix.flow.shapes import numel
+from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, element_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import captured, own_nodes, reaching
+from gradfix.flow.names import captured, own_nodes, reaching
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of

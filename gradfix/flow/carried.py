@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Turn
 from gradfix.flow.training_steps import towards_losses
 from gradfix.flow.values import Kind, Value

@@ -12,8 +12,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import CASTS, VIEWS, is_meant_to_raise
+from gradfix.flow.queries import CASTS, VIEWS
 from gradfix.flow.received import is_recorded, mode_at
 from gradfix.flow.severed import severed
 from gradfix.flow.state import Backward, Call, GradMode

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.loss_terms import differentiated, terms
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
 from gradfix.flow.state import Call, GradMode, Scope
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 

@@ -26,7 +26,7 @@ from gradfix.flow.memories import (
     within,
 )
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes, reaching, uses_of
+from gradfix.flow.names import own_nodes, reaching, uses_of
 from gradfix.flow.state import Definition, Scope
 from gradfix.flow.updates import Update, moves, updates
 

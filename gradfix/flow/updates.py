@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import own_nodes
 from gradfix.flow.optimizers import models_of, parameters_given
-from gradfix.flow.queries import own_nodes
 from gradfix.flow.state import Call, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value

@@ -14,8 +14,9 @@ from gradfix.flow.assembly import (
     resolve,
     tensor_root,
 )
-from gradfix.flow.queries import bracketed, fresh_name, spelling
+from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.shapes import equal
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
 from gradfix.model import Edit, EditKind, Fix, Safety

@@ -18,6 +18,7 @@ from gradfix.flow.queries import (
 )
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
+from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 _WRAPS = {"torch.nn.Parameter": "Parameter", "torch.autograd.Variable": "Variable"}
@@ -229,16 +230,14 @@ def _reaches_backward(flow: ModuleFlow, call: Call) -> bool:
 def _leaves(value: Value) -> list[Value]:
     """The leaf tensors that a value was computed from."""
     found: list[Value] = []
-    queue, seen = [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen or at.needs_grad is Certainty.NO:
+    walk = Walk([value])
+    for at in walk:
+        if at.needs_grad is Certainty.NO:
             continue
-        seen.add(id(at))
         if at.is_leaf:
             found.append(at)
         else:
-            queue += at.inputs
+            walk.further(at.inputs)
     return found
 
 

@@ -23,7 +23,7 @@ from gradfix.flow.state import (
     Scope,
     Write,
 )
-from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
 #: Operations that only change shape, place or element type of what they get.
 VIEWS = frozenset(
@@ -235,11 +235,7 @@ def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     for call in flow.all(Call):
         given = (*call.arguments, *(v for _, v in call.keywords))
         if call.name in ("torch.autograd.grad", "torch.autograd.backward"):
-            parts = [
-                part
-                for v in given
-                for part in (v, *(v.items or ()), *((v.element,) if v.element else ()))
-            ]
+            parts = [part for v in given for part in (v, *parts_of(v))]
             if any(mine & origins(part) for part in parts):
                 return call.node
         if call.name in (".register_hook", ".retain_grad") and call.receiver is not None:

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Unsuitable
-from gradfix.flow import ModuleFlow, classes
+from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies, has_history
 from gradfix.flow.expected import is_only_expected
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.values import Certainty
 from gradfix.model import Finding
@@ -125,6 +126,6 @@ class FillAssembly(Codemod):
 def _is_trained(flow: ModuleFlow, assembly: Assembly) -> bool:
     """Whether the buffer is filled in what ``forward`` of a Module with weights computes."""
     scope = assembly.scope
-    if scope.name not in classes.run_by_forward(flow, scope.class_node):
+    if scope.name not in run_by_forward(flow, scope.class_node):
         return False
     return is_weighted(flow, flow.self_of(scope))

@@ -16,6 +16,7 @@ from gradfix.flow.queries import (
     origins,
     writes_to,
 )
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.walk import Walk
@@ -107,7 +108,7 @@ class RewrapInForward(Codemod):
                 yield from self._tied(flow, call)
             elif _leaf_is_wanted(flow, value):
                 continue
-            elif call.scope.name in classes.run_by_forward(flow, call.scope.class_node):
+            elif call.scope.name in run_by_forward(flow, call.scope.class_node):
                 if not _is_lazy_initialisation(flow, call):
                     yield self._report(flow, call, "on every call of `forward`")
             elif _is_trained_code(flow, call):

@@ -9,9 +9,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradfix.flow import classes, layers
+from gradfix.flow import layers
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import (
     AttributeStore,
     Backward,
@@ -185,7 +186,7 @@ def is_trained_here(flow: ModuleFlow, scope: Scope, saved: Saved) -> str:
         place = flow_sinks(flow).get(at) if at is not None else None
         if place is not None and place in asked:
             return "`backward` is called on what it becomes"
-    forward = "forward" in classes.run_by_forward(flow, scope.class_node)
+    forward = "forward" in run_by_forward(flow, scope.class_node)
     if forward and scope.name == "forward" and layers.is_activation(saved.op):
         return "it is an activation in the `forward` of a Module"
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
+from gradfix.flow.expected import is_meant_to_raise, is_watched
 from gradfix.flow.state import Call
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value
@@ -87,7 +87,7 @@ class DiscardedResult(Codemod):
                 continue  # no method of a tensor
             if not isinstance(node.func.value, (ast.Name, ast.Attribute, ast.Subscript)):
                 continue  # on the result of a call: called for another purpose
-            if is_meant_to_raise(flow, node) or _is_watched(flow, statement):
+            if is_meant_to_raise(flow, node) or is_watched(flow, statement):
                 continue
             yield self._report(flow, call, node, node.func)
 
@@ -118,22 +118,6 @@ def _is_lost(receiver: Value, name: str) -> bool:
     if receiver.kind is Kind.UNKNOWN:
         return name in _ONLY_TENSORS
     return receiver.is_tensor
-
-
-def _is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
-    """Whether the call is made to be timed, profiled or checked: inside ``with``, ``try``, a loop
-    whose counter nobody uses, or a test."""
-    parent: ast.AST | None = flow.parents.get(statement)
-    while parent is not None:
-        if isinstance(parent, (ast.With, ast.AsyncWith, ast.Try)):
-            return True
-        if isinstance(parent, ast.For) and isinstance(parent.target, ast.Name):
-            if parent.target.id.startswith("_"):
-                return True
-        if isinstance(parent, ast.FunctionDef) and parent.name.startswith("test"):
-            return True
-        parent = flow.parents.get(parent)
-    return False
 
 
 def _bound(flow: ModuleFlow, call: Call, node: ast.Call, function: ast.Attribute) -> Fix:

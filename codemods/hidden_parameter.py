@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
 from gradfix.flow.containers import Container, containers
-from gradfix.flow.queries import spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.registered import (
     Held,
     constructed_before,

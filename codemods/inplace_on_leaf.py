@@ -10,17 +10,11 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import mistaken_copies
-from gradfix.flow.queries import (
-    OPERATORS,
-    bracketed,
-    is_meant_to_raise,
-    keeps_dtype,
-    leaf_uses,
-    reaching,
-    spelling,
-    uses_of,
-)
+from gradfix.flow.names import reaching, spelling, uses_of
+from gradfix.flow.queries import keeps_dtype, leaf_uses
+from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import Call, Definition, GradMode, Write
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety

@@ -11,8 +11,8 @@ from gradfix.flow.assembly import Assembly, assemblies_of_numbers
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.loss_terms import IdleTerm, idle_terms, is_only_added
 from gradfix.flow.methods import ESCAPES
+from gradfix.flow.names import spelling
 from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
-from gradfix.flow.queries import spelling
 from gradfix.flow.severed import severed
 from gradfix.model import Edit, EditKind, Finding, Safety
 

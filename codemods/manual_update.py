@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
-from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
+from gradfix.flow.names import captured, reaching, spelling
+from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_elements
 from gradfix.flow.state import (
     AttributeStore,

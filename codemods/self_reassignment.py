@@ -9,17 +9,9 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
-from gradfix.flow.queries import (
-    CASTS,
-    VIEWS,
-    captured,
-    fresh_name,
-    is_meant_to_raise,
-    leaf_uses,
-    occurrences,
-    reaching,
-    uses_of,
-)
+from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
+from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.leaf_aliases import mistaken_copies
-from gradfix.flow.queries import bracketed
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.values import Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.optimizers import (
     builds_optimizer,
     is_used_after,
@@ -18,7 +19,7 @@ from gradfix.flow.optimizers import (
     rebound_parameters,
     resets,
 )
-from gradfix.flow.queries import reaching, replaced, uses_of
+from gradfix.flow.source_text import replaced
 from gradfix.flow.state import Definition, OptimizerMade, Scope
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety

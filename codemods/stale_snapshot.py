@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.kept_states import kept_states
-from gradfix.flow.queries import bracketed, spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Scope
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 

@@ -7,18 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import (
-    CASTS,
-    VIEWS,
-    LeafUse,
-    bracketed,
-    captured,
-    is_written_while_recorded,
-    leaf_use_of,
-    reaching,
-    replaced,
-    uses_of,
-)
+from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
+from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Definition, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety

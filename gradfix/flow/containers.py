@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import captured, reaching, uses_of
+from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind
 

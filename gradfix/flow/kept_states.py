@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.flow.memories import Memories
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes
+from gradfix.flow.names import own_nodes
 from gradfix.flow.snapshots import Snapshot, written
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates

@@ -91,10 +91,10 @@ class ModuleFlow(Facts):
         self._defined_in: dict[ast.AST, Scope] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
+        self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
         self._constructors: dict[ast.ClassDef, tuple[classes.Method, Scope]] = {}
         self._budget = _SUMMARY_BUDGET
-        self._telling = Telling(self.lines)
         self.others = None if session is None else Others(self, session, path)
         self._run_body(Scope(tree, "", None), State(), tree.body)
         if not source:
@@ -109,16 +109,26 @@ class ModuleFlow(Facts):
     # -- running ------------------------------------------------------------------------------
 
     def _run_queue(self, *, everything: bool) -> None:
-        while self._queue:
+        while self._found or self._queue:
+            for node, scope in self._found:
+                if everything or self._telling.function(node):
+                    order = _order(node, scope, self)
+                    heapq.heappush(self._queue, (order, len(self._scope_of), node, scope))
+                else:
+                    self._untold.append((node, scope))
+            self._found.clear()
+            if not self._queue:
+                break
             _, _, node, scope = heapq.heappop(self._queue)
             if node in self._scope_of:
                 continue  # a constructor that was needed before its turn
-            if everything or self._telling.function(node):
-                if node.name == "__init__":
-                    self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
-                self._run_function(node, scope)
-            else:
-                self._untold.append((node, scope))
+            if node.name == "__init__":
+                self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
+            self._run_function(node, scope)
+
+    @cached_property
+    def _telling(self) -> Telling:
+        return Telling(self.text, self.lines)
 
     def construct(self, node: ast.ClassDef) -> None:
         """Interpret the constructor of a class, now that somebody asks for an attribute."""
@@ -234,9 +244,7 @@ class ModuleFlow(Facts):
         self._defined_in[node] = scope
         if node.name == "__init__" and isinstance(scope.node, ast.ClassDef):
             self._constructors[scope.node] = (node, scope)
-        heapq.heappush(
-            self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope)
-        )
+        self._found.append((node, scope))
 
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""
@@ -401,12 +409,12 @@ class ModuleFlow(Facts):
         )
 
 
-def _order(node: classes.Method, scope: Scope, lines: Sequence[str]) -> tuple[int, int]:
+def _order(node: classes.Method, scope: Scope, flow: ModuleFlow) -> tuple[int, int]:
     if isinstance(scope.node, ast.ClassDef):
         if node.name == "__init__":
             return (0, node.lineno)
-        body = lines[node.lineno - 1 : node.end_lineno]
-        fills = any(".append(" in line or ".extend(" in line for line in body)
+        body = flow.text_of(node)
+        fills = ".append(" in body or ".extend(" in body
         return (1 if fills else 2, node.lineno)
     return (3, node.lineno)
 

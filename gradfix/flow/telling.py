@@ -14,30 +14,35 @@ from collections.abc import Iterable, Sequence
 
 from gradfix.flow import classes
 
-#: What has to be in the text of a function that writes, makes or uses a leaf or cuts the graph.
+#: What has to be in the text of a function that makes or uses a leaf, or registers one late.
 _WORDS = tuple(
-    """requires_grad ensor( asarray( optim backward Variable setattr add_module register_ .item(
-    .numpy( .tolist( detach no_grad inference_mode set_grad_enabled state_dict( parameters( .cpu()[
-    """.split()
+    """requires_grad optim backward zero_grad Variable setattr add_module register_ detach no_grad
+    inference_mode set_grad_enabled state_dict( parameters( .cpu()[ .numpy()[""".split()
 )
-#: The same for what is no constructor: other ways out of the graph, and what is bound late.
-_METHOD_WORDS = tuple(
-    """argmax argmin argsort round( .long( .int( .floor( .ceil( .trunc( .sign( one_hot( heaviside(
-    yield numpy np. math. Parameter( ModuleList ModuleDict Sequential(""".split()
+#: The same for ways out of the graph; they matter where leaves are known.
+_LEAVING = tuple(
+    """ensor( asarray( .item( .numpy( .tolist( argmax argmin argsort round( .long( .int( .floor(
+    .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math.""".split()
 )
-#: Constructors fill containers step by step, and build layers that write in place.
-_CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", "inplace", "True)")
+_METHOD_WORDS = ("yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(")
+#: Constructors fill containers step by step, and make random constants.
+_CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", ".rand")
+#: Without one of these a file knows of no leaf, and of nothing that is computed from one.
+_LEAVES = ("Module", "Parameter", "requires_grad", "nn.", "optim", "Variable", "backward(")
 _SHORT = re.compile(r"\.(?:grad|data)\b")
 _PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
 _ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
 #: Methods that write in place, but those of ``torch.nn.init``, which switch grad mode off.
-_IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\(")
+_IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
+_FILLS_ANY = re.compile(r"\w\.(?:append|extend|insert)\(")
 _FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
 _DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
 _DISCARDED_EXACTLY = frozenset("squeeze unsqueeze clip add sub mul div".split())
 _CONTAINERS = frozenset(
     "len int str dict list set tuple range sorted defaultdict OrderedDict Counter deque".split()
 )
+#: Functions whose result is a number or a string.
+_NUMBERS = frozenset("len int str float bool min max sum abs round range isinstance".split())
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _PLAIN = (ast.JoinedStr, *_DISPLAYS, ast.ListComp, ast.SetComp, ast.DictComp)
@@ -46,8 +51,22 @@ _PLAIN = (ast.JoinedStr, *_DISPLAYS, ast.ListComp, ast.SetComp, ast.DictComp)
 class Telling:
     """The filter for one file, by its source lines."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, text: str, lines: Sequence[str]) -> None:
         self._lines = lines
+        leaves = any(word in text for word in _LEAVES)
+        # Most words are nowhere in a file, and need not be looked for in each of its functions.
+        leaving = [word for word in _LEAVING if word in text] if leaves else []
+        common = [word for word in _WORDS if word in text]
+        self._in_methods = [*common, *leaving, *(w for w in _METHOD_WORDS if w in text)]
+        self._in_constructors = [
+            *common,
+            *(word for word in leaving if word in ("ensor(", ".item(")),
+            *(word for word in _CONSTRUCTOR_WORDS if word in text),
+        ]
+        self._short = _SHORT.search(text) is not None
+        self._numbers = leaves and _PYTHON_NUMBER.search(text) is not None
+        self._one_sided = leaves and "where(" in text
+        self._in_place = "_(" in text
 
     def function(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return."""
@@ -60,16 +79,37 @@ class Telling:
             lines = [*self._lines[decorator.lineno - 1 : decorator.end_lineno], *lines]
         text = "\n".join(lines)
         constructor = node.name == "__init__"
-        if _speaks(text, constructor):
+        if self._speaks(text, constructor):
             return True
-        plain = _Plain(node)
-        found = (
-            any(_tells_in_constructor(statement) for statement in classes.statements(body))
-            if constructor
-            else _FILLS.search(text) is not None
-            or any(_binds_late(statement) for statement in classes.statements(body))
+        plain, local = _Plain(node), _Local(node)
+        if not constructor and "self" in text and _FILLS.search(text) is not None:
+            return True
+        for statement in classes.statements(body):
+            if _writes(statement, plain, constructor) or (
+                _tells_in_constructor(statement, local) if constructor else _binds_late(statement)
+            ):
+                return True
+        return False
+
+    def _speaks(self, text: str, constructor: bool) -> bool:
+        """Whether the text of a function has a telling word."""
+        for word in self._in_constructors if constructor else self._in_methods:
+            if word in text:
+                return True
+        if self._short and _SHORT.search(text) is not None:
+            return True
+        if constructor:
+            if "Sequential(" in text and ("inplace" in text or "True)" in text):
+                return True
+        elif self._numbers and "float(" in text and _PYTHON_NUMBER.search(text) is not None:
+            return True
+        elif self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None:
+            return True
+        return (
+            self._in_place
+            and "_(" in text
+            and any(constructor or name != "init" or own for name, own in _IN_PLACE.findall(text))
         )
-        return found or any(_writes(s, plain, constructor) for s in classes.statements(body))
 
     def top_level(self, body: Iterable[ast.stmt]) -> bool:
         """Whether something outside all functions can have a finding."""
@@ -82,7 +122,7 @@ class Telling:
                     return True
             elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 text = "\n".join(self._lines[statement.lineno - 1 : statement.end_lineno])
-                if _speaks(text, False) or "inplace" in text:
+                if self._speaks(text, False) or "inplace" in text or _FILLS_ANY.search(text):
                     return True
                 if any(_writes(part, plain, True) for part in classes.statements([statement])):
                     return True
@@ -96,17 +136,6 @@ def _is_legacy(node: ast.ClassDef) -> bool:
         if name.endswith("Function"):
             return True
     return False
-
-
-def _speaks(text: str, constructor: bool) -> bool:
-    words = _CONSTRUCTOR_WORDS if constructor else _METHOD_WORDS
-    if any(word in text for word in _WORDS) or any(word in text for word in words):
-        return True
-    if _SHORT.search(text):
-        return True
-    if not constructor and (_PYTHON_NUMBER.search(text) or _ONE_SIDED.search(text)):
-        return True
-    return "_(" in text and any(name != "init" for name in _IN_PLACE.findall(text))
 
 
 class _Plain:
@@ -236,20 +265,70 @@ def _is_of_self(target: ast.expr) -> bool:
     )
 
 
-def _tells_in_constructor(statement: ast.stmt) -> bool:
-    """Whether a constructor may hide Modules in a container, or make more than a plain leaf."""
+class _Local:
+    """The names of a constructor that may be Modules: its own, and arguments with a type."""
+
+    def __init__(self, node: classes.Method) -> None:
+        self._node = node
+        self._known: frozenset[str] | None = None
+
+    def __contains__(self, name: str) -> bool:
+        if self._known is None:
+            arguments = (*self._node.args.posonlyargs, *self._node.args.args)
+            arguments = (*arguments, *self._node.args.kwonlyargs)
+            found = {a.arg for a in arguments if a.annotation is not None and not _is_scalar(a)}
+            for statement in classes.statements(self._node.body):
+                if isinstance(statement, ast.Assign):
+                    for target in statement.targets:
+                        found |= _names(target)
+                elif isinstance(statement, (ast.AnnAssign, ast.For)):
+                    found |= _names(statement.target)
+            self._known = frozenset(found)
+        return name in self._known
+
+
+def _is_scalar(argument: ast.arg) -> bool:
+    annotation = argument.annotation
+    return isinstance(annotation, ast.Name) and annotation.id in ("int", "float", "str", "bool")
+
+
+def _may_hold(node: ast.expr, local: _Local) -> bool:
+    """Whether something in an expression may be a Module or a Parameter."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call):
+            func = part.func
+            if not (isinstance(func, ast.Name) and func.id in _NUMBERS):
+                return True
+        elif isinstance(part, ast.Name) and part.id in local:
+            return True
+    return False
+
+
+def _tells_in_constructor(statement: ast.stmt, local: _Local) -> bool:
     if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
         value = statement.value
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        if isinstance(value, (*_DISPLAYS, *_COMPREHENSIONS)):
-            return not _is_constant(value)
-        if isinstance(value, ast.BinOp) and isinstance(value.left, _DISPLAYS):
-            return not _is_constant(value.left)
+        if _contains(value):
+            return _may_hold(value, local)
         plain = _makes_parameter(value) and all(map(_is_of_self, targets))
         return not plain and _uses_parameter(value, targets)
     if isinstance(statement, (ast.Global, ast.Nonlocal)):
         return True
     return any(_uses_parameter(part, ()) for part in _own(statement))
+
+
+def _contains(value: ast.expr) -> bool:
+    """Whether an expression may be a plain container."""
+    if isinstance(value, ast.IfExp):
+        return _contains(value.body) or _contains(value.orelse)
+    if isinstance(value, ast.BoolOp):
+        return any(map(_contains, value.values))
+    if isinstance(value, ast.BinOp):
+        return _contains(value.left) or _contains(value.right)
+    if isinstance(value, ast.Call):
+        name = value.func
+        return isinstance(name, ast.Name) and name.id in _CONTAINERS - _NUMBERS
+    return isinstance(value, (*_DISPLAYS, *_COMPREHENSIONS))
 
 
 def _own(statement: ast.stmt) -> Iterable[ast.expr]:
@@ -279,7 +358,5 @@ def _uses_parameter(node: ast.expr, targets: Sequence[ast.expr]) -> bool:
         if isinstance(part, ast.Call) and _makes_parameter(part):
             return True
         if isinstance(part, ast.Attribute) and part.attr in own and _is_of_self(part):
-            return True
-        if isinstance(part, (*_DISPLAYS, *_COMPREHENSIONS)) and not _is_constant(part):
             return True
     return False

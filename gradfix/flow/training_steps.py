@@ -11,12 +11,13 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import enclosing_loops, is_conditional, trainers
 from gradfix.flow.layers import has_weights
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
-from gradfix.flow.queries import is_meant_to_raise, origins
+from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call, GradMode, GradRead, OptimizerMade
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value

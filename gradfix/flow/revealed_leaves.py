@@ -57,7 +57,7 @@ def _updated_with_own_gradient(flow: ModuleFlow) -> Iterator[tuple[Write, Value]
 
 
 def _parameter_of(loop: ast.For) -> str | None:
-    """The name that a loop over the Parameters of a model binds to each of them, and nothing else."""
+    """The name that a loop over the Parameters of a model binds to each, and to nothing else."""
     call, target = loop.iter, loop.target
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return None
@@ -89,6 +89,8 @@ def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _written(statement: ast.stmt, name: str) -> tuple[ast.AST, ast.expr, str, str] | None:
     """Where a statement writes ``name`` in place, given ``name.grad``."""
+    base: ast.expr
+    found: tuple[ast.AST, ast.expr, str, str]
     if isinstance(statement, ast.AugAssign):
         base, given = statement.target, [statement.value]
         found = (statement, base, "augment", "")

@@ -22,8 +22,8 @@ class IgnoredFlag(Codemod):
 
     Why is this bad?
     ----------------
-    It binds a new attribute that nobody reads. All Parameters of the Module still require grad: what
-    was to stay as it is gets gradients, and an optimizer that holds it trains it.
+    It binds a new attribute that nobody reads. All Parameters of the Module still require grad:
+    what was to stay as it is gets gradients, and an optimizer that holds it trains it.
 
     Example
     -------

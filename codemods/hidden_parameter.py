@@ -162,10 +162,13 @@ class HiddenParameter(Codemod):
         except NotFixable as reason:
             why_not = str(reason)
         what = "dict" if found.mapping else "tuple" if isinstance(found.node, ast.Tuple) else "list"
+        because = [flow.note(weighted[0], "this has weights, and no Module finds it")]
+        if found.handed is not None:
+            because.append(flow.note(found.handed, "the Module gets the list here"))
         yield self.finding(
-            flow.span(found.store.statement),
+            flow.span(found.store.statement if found.handed is None else found.node),
             f"what is in `self.{found.name}` is not registered: it is a plain {what}",
-            because=(flow.note(weighted[0], "this has weights, and no Module finds it"),),
+            because=tuple(because),
             help="use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict",
             fix=fix,
             why_not=why_not,
@@ -251,6 +254,8 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)
+        if call is not None and read in set(ast.walk(call.func)):
+            continue  # one of the elements is called
         name = flow.value(call.func).name if call is not None else ""
         if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
             outer = flow.parents.get(call)

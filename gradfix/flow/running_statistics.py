@@ -119,15 +119,13 @@ def _in_training_only(flow: ModuleFlow, statement: ast.stmt, scope: Scope) -> bo
     while inner is not scope.node:
         outer = flow.parents[inner]
         if isinstance(outer, ast.If) and inner in outer.body:
-            tests = outer.test.values if _is_and(outer.test) else [outer.test]
+            test = outer.test
+            both = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
+            tests = test.values if both and isinstance(test, ast.BoolOp) else [test]
             if any(isinstance(t, ast.Attribute) and t.attr == "training" for t in tests):
                 return True
         inner = outer
     return False
-
-
-def _is_and(test: ast.expr) -> bool:
-    return isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And)
 
 
 def _is_let_go(flow: ModuleFlow, name: str) -> bool:
@@ -157,7 +155,8 @@ def _leads_to(flow: ModuleFlow, value: Value, argument: Value, called: bool = Fa
     ``called`` asks for a function of the argument among them: a number is not given to any. A value
     that one path makes otherwise is enough: that path is not taken in every turn.
     """
-    queue, seen = [(value, not called)], set()
+    queue = [(value, not called)]
+    seen: set[tuple[int, bool]] = set()
     while queue and len(seen) < 500:
         at, enough = queue.pop()
         if at is argument or (at.node is argument.node and at.needs_grad is not Certainty.NO):

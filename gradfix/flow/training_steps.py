@@ -191,7 +191,7 @@ def zeroed_collections(flow: ModuleFlow) -> Iterator[Lost]:
             continue
         backward: ast.AST | None = None
         for later in loops[0].body[loops[0].body.index(guard) + 1 :]:
-            if _is_same_guard(guard, later):
+            if _is_same_guard(later, guard):
                 steps = (_step_of(flow, statement, names) for statement in later.body)
                 step = next(filter(None, steps), None)
                 if step is not None and backward is not None:
@@ -228,7 +228,7 @@ def _steps_alone(flow: ModuleFlow, loop: ast.AST, names: frozenset[str]) -> bool
     return len(calls) == len(own) == 2
 
 
-def _is_same_guard(guard: ast.If, statement: ast.stmt) -> TypeGuard[ast.If]:
+def _is_same_guard(statement: ast.stmt, guard: ast.If) -> TypeGuard[ast.If]:
     return isinstance(statement, ast.If) and ast.dump(statement.test) == ast.dump(guard.test)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.adversarial import Unjudged, unjudged
 from gradfix.flow.loss_terms import IdleTerm, idle_terms
 from gradfix.flow.severed import Severed, severed
 from gradfix.flow.state import GradMode, Write
 from gradfix.flow.values import Value
+from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Safety
 
 _STOPS = frozenset({"detach", "data", "no_grad", "Variable", "autograd.grad"})
@@ -72,7 +72,7 @@ class DetachedBranch(Codemod):
     """
 
     code = "GF304"
-    trigger = re.compile(r"\.detach\(|\.data\b|no_grad|inference_mode|Variable\(|autograd\.grad")
+    trigger = Words(".detach(", ".data", "no_grad", "inference_mode", "Variable(", "autograd.grad")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every detached value that is written back, and every cut that severs a Parameter."""
@@ -156,13 +156,9 @@ class DetachedBranch(Codemod):
 
 def _computed_from(value: Value, target: Value) -> bool:
     """Whether ``value`` was computed from the memory of ``target``."""
-    queue, seen = list(value.inputs), set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk(value.inputs)
+    for at in walk:
         if at.is_tensor and at.storages == target.storages:
             return True
-        queue += at.inputs
+        walk.further(at.inputs)
     return False

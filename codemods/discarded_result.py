@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
+from gradfix.flow.expected import is_meant_to_raise, is_watched
 from gradfix.flow.state import Call
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value
@@ -68,10 +67,10 @@ class DiscardedResult(Codemod):
     """
 
     code = "GF206"
-    trigger = re.compile(
-        r"^[ \t]*[A-Za-z_][\w.]*(?:\[[^\]\n]*\])?\.(?:masked_|clamp|clip\(|detach|unsqueeze|squeeze"
-        r"|add|sub|mul|div|neg|exp|log|sqrt|abs|pow|relu|sigmoid|tanh|round|scatter|index_|fill)",
-        re.M,
+    trigger = Words(
+        *(f".{name}" for name in "masked_ clamp clip detach unsqueeze squeeze add sub mul".split()),
+        *(f".{name}" for name in "div neg exp log sqrt abs pow relu sigmoid tanh".split()),
+        *(f".{name}" for name in "round scatter index_ fill".split()),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
@@ -88,7 +87,7 @@ class DiscardedResult(Codemod):
                 continue  # no method of a tensor
             if not isinstance(node.func.value, (ast.Name, ast.Attribute, ast.Subscript)):
                 continue  # on the result of a call: called for another purpose
-            if is_meant_to_raise(flow, node) or _is_watched(flow, statement):
+            if is_meant_to_raise(flow, node) or is_watched(flow, statement):
                 continue
             yield self._report(flow, call, node, node.func)
 
@@ -119,22 +118,6 @@ def _is_lost(receiver: Value, name: str) -> bool:
     if receiver.kind is Kind.UNKNOWN:
         return name in _ONLY_TENSORS
     return receiver.is_tensor
-
-
-def _is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
-    """Whether the call is made to be timed, profiled or checked: inside ``with``, ``try``, a loop
-    whose counter nobody uses, or a test."""
-    parent: ast.AST | None = flow.parents.get(statement)
-    while parent is not None:
-        if isinstance(parent, (ast.With, ast.AsyncWith, ast.Try)):
-            return True
-        if isinstance(parent, ast.For) and isinstance(parent.target, ast.Name):
-            if parent.target.id.startswith("_"):
-                return True
-        if isinstance(parent, ast.FunctionDef) and parent.name.startswith("test"):
-            return True
-        parent = flow.parents.get(parent)
-    return False
 
 
 def _bound(flow: ModuleFlow, call: Call, node: ast.Call, function: ast.Attribute) -> Fix:

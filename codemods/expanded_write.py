@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.expanded import repeated_writes
 from gradfix.model import Finding
@@ -63,7 +62,7 @@ class ExpandedWrite(Codemod):
     """
 
     code = "GF205"
-    trigger = re.compile(r"\bexpand(?:_as)?\(|broadcast_to\(")
+    trigger = Words("expand(", "expand_as(", "broadcast_to(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """The first write to each expanded tensor that lands in more places than it names."""

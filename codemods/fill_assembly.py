@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable, Unsuitable
-from gradfix.flow import ModuleFlow, classes
+from gradfix.codemod import Codemod, NotFixable, Unsuitable, Words
+from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies, has_history
+from gradfix.flow.expected import is_only_expected
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.registered import is_weighted
-from gradfix.flow.state import Backward, Scope
 from gradfix.flow.values import Certainty
 from gradfix.model import Finding
 from gradfix.recipes.joining import join_parts
@@ -88,12 +88,12 @@ class FillAssembly(Codemod):
 
     code = "GF302"
     modernises = True
-    trigger = re.compile(r"(?:zeros|ones|empty|full)(?:_like)?\s*\(")
+    trigger = Words("zeros", "ones", "empty", "full")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every buffer that is assembled from graph tensors."""
         for assembly in assemblies(flow):
-            if _is_only_expected(flow, assembly.scope):
+            if is_only_expected(flow, assembly.scope):
                 continue
             history = has_history(flow, assembly)
             looped = any(fill.loop is not None for fill in assembly.fills)
@@ -125,13 +125,6 @@ class FillAssembly(Codemod):
 def _is_trained(flow: ModuleFlow, assembly: Assembly) -> bool:
     """Whether the buffer is filled in what ``forward`` of a Module with weights computes."""
     scope = assembly.scope
-    if scope.name not in classes.run_by_forward(flow, scope.class_node):
+    if scope.name not in run_by_forward(flow, scope.class_node):
         return False
     return is_weighted(flow, flow.self_of(scope))
-
-
-def _is_only_expected(flow: ModuleFlow, scope: Scope) -> bool:
-    """Whether a test fills a buffer with what it expects, and differentiates nothing."""
-    return scope.name.startswith("test") and all(
-        event.scope is not scope for event in flow.all(Backward)
-    )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.grad_switches import leaks
 from gradfix.model import Finding
@@ -73,7 +72,7 @@ class GradModeLeak(Codemod):
     """
 
     code = "GF308"
-    trigger = re.compile(r"set_grad_enabled\(")
+    trigger = Words("set_grad_enabled(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every switch that is still off when training goes on."""

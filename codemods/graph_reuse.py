@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.carried import Reuse, reuses
 from gradfix.model import Finding
@@ -65,7 +64,7 @@ class GraphReuse(Codemod):
     """
 
     code = "GF309"
-    trigger = re.compile(r"\bbackward\(")
+    trigger = Words("backward(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every backward that leads into the graph of an earlier turn."""

@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
 from gradfix.flow.containers import Container, containers
-from gradfix.flow.queries import spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.registered import (
     Held,
     constructed_before,
@@ -112,7 +112,9 @@ class HiddenParameter(Codemod):
     """
 
     code = "GF105"
-    trigger = re.compile(r"\bModule\b|\bself\.\w+\s*=\s*(?:[\[({]|list\b|dict\b|tuple\b)")
+    trigger = Words(
+        "Module", pattern=re.compile(r"self\.\w+\s*=\s*(?:[\[({]|list\b|dict\b|tuple\b)")
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Everything that a Module holds and does not register."""

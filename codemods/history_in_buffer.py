@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.running_statistics import Kept, kept_histories
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 

@@ -6,22 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import mistaken_copies
-from gradfix.flow.queries import (
-    OPERATORS,
-    bracketed,
-    is_meant_to_raise,
-    keeps_dtype,
-    leaf_uses,
-    reaching,
-    spelling,
-    uses_of,
-)
+from gradfix.flow.names import reaching, spelling, uses_of
+from gradfix.flow.queries import keeps_dtype, leaf_uses
 from gradfix.flow.revealed_leaves import revealed_writes
+from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import Call, Definition, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
@@ -80,9 +74,13 @@ class InplaceOnLeaf(Codemod):
     """
 
     code = "GF203"
-    trigger = re.compile(
-        r"Parameter|requires_grad|\.weight|\.bias|parameters\(\)"
-        r"|\bself\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        ".weight",
+        ".bias",
+        "parameters()",
+        pattern=re.compile(r"self\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies_of_numbers
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.loss_terms import IdleTerm, idle_terms, is_only_added
 from gradfix.flow.methods import ESCAPES
+from gradfix.flow.names import spelling
 from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
-from gradfix.flow.queries import spelling
 from gradfix.flow.severed import severed
 from gradfix.model import Edit, EditKind, Finding, Safety
 
@@ -86,7 +85,7 @@ class LeftTheGraph(Codemod):
     """
 
     code = "GF305"
-    trigger = re.compile(r"\.item\(|\.tolist\(|\.numpy\(|float\(|numpy|math")
+    trigger = Words(".item(", ".tolist(", ".numpy(", "float(", "numpy", "math")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every escape that severs a Parameter, and every buffer filled with escaped numbers."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, legacy
-from gradfix.flow.queries import (
-    bracketed,
-    differentiated_at,
-    gradient_asked_at,
-    leaf_use_of,
-    loss_made_leaf,
-)
+from gradfix.flow.queries import differentiated_at, gradient_asked_at, leaf_use_of, loss_made_leaf
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Call
 from gradfix.model import Edit, EditKind, Finding, Note, Safety
 from gradfix.recipes.unwrapping import unwrap
@@ -75,7 +69,7 @@ class LegacyVariable(Codemod):
 
     code = "GF401"
     modernises = True
-    trigger = re.compile(r"\bVariable\b|\.(?:data|numpy\(\)|cpu\(\)|detach\(\))\[(?:0|-1)\]")
+    trigger = Words("Variable", ".data[", ".numpy()[", ".cpu()[", ".detach()[")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Everything that is out of date."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
-from gradfix.flow.queries import bracketed, differentiated_at, loss_made_leaf
+from gradfix.flow.queries import differentiated_at, loss_made_leaf
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of
+from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 
@@ -68,7 +69,7 @@ class LossRewrap(Codemod):
     """
 
     code = "GF303"
-    trigger = re.compile(r"requires_grad|Parameter")
+    trigger = Words("requires_grad", "Parameter")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every loss that is made a leaf."""
@@ -205,13 +206,10 @@ def _may_hold_history(value: Value) -> bool:
 
 def _history(value: Value) -> list[Value]:
     found: list[Value] = []
-    queue, seen = [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) not in seen:
-            seen.add(id(at))
-            found.append(at)
-            queue += at.inputs
+    walk = Walk([value])
+    for at in walk:
+        found.append(at)
+        walk.further(at.inputs)
     return found
 
 

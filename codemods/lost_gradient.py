@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.training_steps import (
     lost_gradients,
@@ -68,7 +68,13 @@ class LostGradient(Codemod):
     """
 
     code = "GF310"
-    trigger = re.compile(r"\.grad\b|zero_grad|no_grad|inference_mode|set_grad_enabled")
+    trigger = Words(
+        "zero_grad",
+        "no_grad",
+        "inference_mode",
+        "set_grad_enabled",
+        pattern=re.compile(r"\.grad\b"),
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every gradient that is missing where it is used."""

@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
-from gradfix.flow.queries import captured, leaf_uses, reaching, spelling
+from gradfix.flow.names import captured, reaching, spelling
+from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_elements
 from gradfix.flow.state import (
     AttributeStore,
@@ -77,7 +78,7 @@ class ManualUpdate(Codemod):
     """
 
     code = "GF104"
-    trigger = re.compile(r"\.grad\b|optim")
+    trigger = Words("optim", pattern=re.compile(r"\.grad\b"))
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every update that rebinds the leaf it updates."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.loss_terms import idle_terms
@@ -78,7 +77,7 @@ class NotDifferentiable(Codemod):
     """
 
     code = "GF306"
-    trigger = re.compile(r"Parameter|nn\.|optim")
+    trigger = Words("Parameter", "nn.", "optim")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every such operation that severs a Parameter."""

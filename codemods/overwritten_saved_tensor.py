@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.aliases import other_holders
 from gradfix.flow.chains import Clash, clashes
-from gradfix.flow.queries import (
-    OPERATORS,
-    bracketed,
-    is_differentiated,
-    is_meant_to_raise,
-    is_trained_here,
-    keeps_dtype,
-    spelling,
-)
+from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.queries import is_differentiated, is_trained_here
 from gradfix.flow.state import Backward, GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Role, Value
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
-
-#: Up to this length a vector with one new element is written out with ``stack``.
-_SHORT = 4
+from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.recipes.out_of_place import out_of_place, without_flag, without_overwriting
 
 
 class OverwrittenSavedTensor(Codemod):
@@ -82,7 +71,13 @@ class OverwrittenSavedTensor(Codemod):
     """
 
     code = "GF202"
-    trigger = re.compile(r"inplace|True\)|\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]=|_\(|\.data\b")
+    trigger = Words(
+        "inplace",
+        "True)",
+        "_(",
+        ".data",
+        pattern=re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]="),
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every in-place write that destroys a saved tensor or is refused outright."""
@@ -113,9 +108,7 @@ class OverwrittenSavedTensor(Codemod):
     def _clashes(self, flow: ModuleFlow, clash: Clash) -> Finding:
         fix, why_not = None, None
         try:
-            edit = Edit(
-                EditKind.REPLACE, flow.span(clash.writer), _without_flag(flow, clash.writer)
-            )
+            edit = Edit(EditKind.REPLACE, flow.span(clash.writer), without_flag(flow, clash.writer))
             fix = self.fix(Safety.SAFE, "work out of place", edit)
         except NotFixable as reason:
             why_not = str(reason)
@@ -137,7 +130,7 @@ class OverwrittenSavedTensor(Codemod):
         kept = "its result" if first.operand is None else f"`{flow.source_of(first.operand)}`"
         fix, why_not = None, None
         try:
-            fix = _mend(flow, write, saved)
+            fix = without_overwriting(flow, write, saved)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -176,7 +169,7 @@ class OverwrittenSavedTensor(Codemod):
     def _refused(self, flow: ModuleFlow, write: Write) -> Finding:
         fix, why_not = None, None
         try:
-            fix = _out_of_place(flow, write)
+            fix = out_of_place(flow, write)
         except NotFixable as reason:
             why_not = str(reason)
         origin = _multi_view(write.target)
@@ -207,22 +200,6 @@ def _if_needed(flow: ModuleFlow, write: Write) -> list[Saved]:
         and is_trained_here(flow, write.scope, saved)
         and is_differentiated(flow, saved.node)
     ]
-
-
-def _without_flag(flow: ModuleFlow, call: ast.Call) -> str:
-    """The constructor's call without ``inplace=True``, which is its last positional argument."""
-    given = [keyword for keyword in call.keywords if keyword.arg != "inplace"]
-    plain = list(call.args)
-    if len(given) == len(call.keywords):
-        plain.pop()
-    if any(keyword.arg is None for keyword in given) or any(
-        isinstance(argument, ast.Starred) for argument in plain
-    ):
-        raise NotFixable("not all of its arguments are visible")
-    if "\n" in flow.source_of(call):
-        raise NotFixable("the call spans several lines")
-    arguments = ", ".join(flow.source_of(argument) for argument in [*plain, *given])
-    return f"{flow.source_of(call.func)}({arguments})"
 
 
 def _backward_is_meant_to_raise(flow: ModuleFlow, write: Write) -> bool:
@@ -279,132 +256,3 @@ def _writes_multi_view(write: Write) -> bool:
         and write.how in ("augment", "method")
         and _multi_view(write.target) is not None
     )
-
-
-def _mend(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
-    """The smallest change that keeps the forward values and lets backward pass."""
-    if write.mode is GradMode.ON:  # elsewhere the new tensor would have no history
-        for form in (_out_of_place, _one_slot):
-            try:
-                return form(flow, write)
-            except NotFixable:
-                continue
-    return _clone_saved(flow, write, saved)
-
-
-def _out_of_place(flow: ModuleFlow, write: Write) -> Fix:
-    """``x += y`` becomes ``x = x + y``; ``x.relu_()`` becomes ``x = x.relu()``."""
-    name = _only_holder(flow, write)
-    if write.value is not None and not keeps_dtype(write.target, write.value):
-        raise NotFixable("out of place the element type could change")
-    if isinstance(write.statement, ast.AugAssign) and write.how == "augment":
-        operator = OPERATORS[type(write.statement.op)]
-        right = bracketed(flow.source_of(write.statement.value), write.statement.value)
-        simple = isinstance(write.statement.value, (ast.Constant, ast.UnaryOp))
-        right = flow.source_of(write.statement.value) if simple else right
-        text = f"{name} = {name} {operator} {right}"
-        return Fix(
-            Safety.SAFE,
-            "write out of place",
-            (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
-        )
-    if isinstance(write.statement, ast.Expr) and write.node is write.statement.value:
-        call = write.statement.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-            plain = call.func.attr.rstrip("_")
-            if call.func.value is write.base and op_facts(plain, "method") is not None:
-                arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
-                text = f"{name} = {name}.{plain}({arguments})"
-                return Fix(
-                    Safety.SAFE,
-                    "write out of place",
-                    (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
-                )
-    raise NotFixable("the write has no out-of-place form here")
-
-
-def _only_holder(flow: ModuleFlow, write: Write) -> str:
-    """The plain name that alone holds the written memory; rebinding it cannot be noticed."""
-    if not isinstance(write.base, ast.Name):
-        raise NotFixable("the written tensor is not held by a plain name")
-    if write.scope.escapes is not None:
-        raise NotFixable("the tensor can be looked up by its name")
-    holder = other_holders(flow, write)
-    if holder is not None:
-        raise NotFixable(f"{holder} may share the memory and would no longer see the write")
-    return write.base.id
-
-
-def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
-    """``x[k] = v`` on a vector of known length: the same vector with one new element."""
-    statement = write.statement
-    name = _only_holder(flow, write)
-    value, shape = write.value, write.target.shape
-    if (
-        not isinstance(statement, ast.Assign)
-        or write.how != "setitem"
-        or len(statement.targets) != 1
-    ):
-        raise NotFixable("not a plain write to one slot")
-    assert write.index is not None
-    at = flow.value(write.index).const
-    if shape is None or len(shape) != 1 or not isinstance(shape[0], int) or not isinstance(at, int):
-        raise NotFixable("the length of the tensor is not known")
-    if (
-        value is None
-        or not value.is_tensor
-        or value.shape != ()
-        or value.dtype != write.target.dtype
-    ):
-        raise NotFixable("the written value is not certainly one element of the same type")
-    length = shape[0]
-    at = at + length if at < 0 else at
-    text = flow.source_of(statement.value)
-    if length <= _SHORT:
-        stack = spelling(flow, write.scope, "torch.stack")
-        items = [text if i == at else f"{name}[{i}]" for i in range(length)]
-        content = f"{name} = {stack}([{', '.join(items)}])"
-    else:
-        stack = spelling(flow, write.scope, "torch.cat")
-        one = f"{bracketed(text, statement.value)}.reshape(1)"
-        content = f"{name} = {stack}([{name}[:{at}], {one}, {name}[{at + 1}:]])"
-    if stack is None:
-        raise NotFixable("the file has no name for torch.stack")
-    return Fix(
-        Safety.SAFE,
-        "join the elements out of place",
-        (Edit(EditKind.STATEMENT, flow.span(statement), content),),
-    )
-
-
-def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
-    """Let every operation keep a copy of the value that is overwritten later."""
-    if any(_is_in_place_call(node) for node in (write.base, _called_on(flow, write.node))):
-        raise NotFixable("the write is one of several in-place calls in a chain")
-    edits: dict[ast.AST, Edit] = {}
-    for entry in saved:
-        node = entry.operand if entry.operand is not None else entry.node
-        if not isinstance(node, ast.expr) or isinstance(node, ast.Starred):
-            raise NotFixable("the operation that saved the value cannot be changed here")
-        if entry.operand is None and entry.op.endswith("_"):
-            raise NotFixable("an in-place operation saved its result, which is overwritten")
-        inner = flow.source_of(node)
-        if isinstance(flow.parents.get(node), ast.AugAssign):
-            raise NotFixable("the value is saved by an in-place operation")
-        edits[node] = Edit(EditKind.REPLACE, flow.span(node), f"{bracketed(inner, node)}.clone()")
-    return Fix(Safety.SAFE, "keep a copy of the saved value", tuple(edits.values()))
-
-
-def _is_in_place_call(node: ast.AST | None) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr.endswith("_")
-        and not node.func.attr.endswith("__")
-    )
-
-
-def _called_on(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
-    """The call ``node.method(...)`` around a node, or None."""
-    parent = flow.parents.get(node)
-    return flow.parents.get(parent) if isinstance(parent, ast.Attribute) else None

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.names import places_of
 from gradfix.flow.queries import (
     gradient_asked_at,
     is_differentiated,
     leaf_use_of,
     origins,
-    places_of,
     writes_to,
 )
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
+from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 _WRAPS = {"torch.nn.Parameter": "Parameter", "torch.autograd.Variable": "Variable"}
@@ -92,7 +93,7 @@ class RewrapInForward(Codemod):
     """
 
     code = "GF103"
-    trigger = re.compile(r"Parameter|Variable")
+    trigger = Words("Parameter", "Variable")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every computed tensor that is made a leaf again while its history is needed."""
@@ -106,7 +107,7 @@ class RewrapInForward(Codemod):
                 yield from self._tied(flow, call)
             elif _leaf_is_wanted(flow, value):
                 continue
-            elif call.scope.name in classes.run_by_forward(flow, call.scope.class_node):
+            elif call.scope.name in run_by_forward(flow, call.scope.class_node):
                 if not _is_lazy_initialisation(flow, call):
                     yield self._report(flow, call, "on every call of `forward`")
             elif _is_trained_code(flow, call):
@@ -229,16 +230,14 @@ def _reaches_backward(flow: ModuleFlow, call: Call) -> bool:
 def _leaves(value: Value) -> list[Value]:
     """The leaf tensors that a value was computed from."""
     found: list[Value] = []
-    queue, seen = [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen or at.needs_grad is Certainty.NO:
+    walk = Walk([value])
+    for at in walk:
+        if at.needs_grad is Certainty.NO:
             continue
-        seen.add(id(at))
         if at.is_leaf:
             found.append(at)
         else:
-            queue += at.inputs
+            walk.further(at.inputs)
     return found
 
 

@@ -6,20 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
-from gradfix.flow.queries import (
-    CASTS,
-    VIEWS,
-    captured,
-    fresh_name,
-    is_meant_to_raise,
-    leaf_uses,
-    occurrences,
-    reaching,
-    uses_of,
-)
+from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
+from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
@@ -75,7 +67,11 @@ class SelfReassignment(Codemod):
     """
 
     code = "GF101"
-    trigger = re.compile(r"Parameter|requires_grad|\bself\.(\w+)\s*=(?!=)[^\n]*\bself\.\1\b")
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        pattern=re.compile(r"self\.(\w+)\s*=(?!=)[^\n]*\bself\.\1\b"),
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every rebinding of a leaf whose name is later used as the leaf."""

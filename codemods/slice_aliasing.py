@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.leaf_aliases import mistaken_copies
-from gradfix.flow.queries import bracketed
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.values import Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -70,8 +70,13 @@ class SliceAliasing(Codemod):
     """
 
     code = "GF201"
-    trigger = re.compile(
-        r"Parameter|requires_grad|\.weight|\.bias|\.parameters\(\)|=\s*self\.\w+[\[.]"
+    trigger = Words(
+        "Parameter",
+        "requires_grad",
+        ".weight",
+        ".bias",
+        ".parameters()",
+        pattern=re.compile(r"=\s*self\.\w+[\[.]"),
     )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

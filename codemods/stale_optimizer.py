@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.optimizers import (
     builds_optimizer,
     is_used_after,
@@ -19,7 +19,7 @@ from gradfix.flow.optimizers import (
     rebound_parameters,
     resets,
 )
-from gradfix.flow.queries import reaching, replaced, uses_of
+from gradfix.flow.source_text import replaced
 from gradfix.flow.state import Definition, OptimizerMade, Scope
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
@@ -83,7 +83,7 @@ class StaleOptimizer(Codemod):
     """
 
     code = "GF307"
-    trigger = re.compile(r"(?:[oO]ptim|OPTIM)(?:izer|IZER)?\b")
+    trigger = Words("ptim", "OPTIM")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every optimizer over the wrong tensors."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.kept_states import kept_states
-from gradfix.flow.queries import bracketed, spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Scope
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -73,7 +73,7 @@ class StaleSnapshot(Codemod):
     """
 
     code = "GF204"
-    trigger = re.compile(r"state_dict\(|parameters\(|\.weight|\.bias|requires_grad|Parameter\(")
+    trigger = Words("state_dict(", "parameters(", ".weight", ".bias", "requires_grad", "Parameter(")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every snapshot that an update changes."""

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.assembly import tensor_root
 from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
-from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
+from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
-from gradfix.flow.queries import (
-    bracketed,
-    leaf_use_of,
-    loss_made_leaf,
-    own_nodes,
-    reaches_graph,
-    replaced,
-    spelling,
-)
-from gradfix.flow.shapes import numel
+from gradfix.flow.queries import leaf_use_of, loss_made_leaf, reaches_graph
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
-from gradfix.flow.values import Certainty, Kind, Value, element_of
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
-from gradfix.recipes.layer_input import copied_with_history
+from gradfix.flow.values import Certainty, Kind, Value, parts_of
+from gradfix.model import Finding
+from gradfix.recipes.stacking import flags_set_later, keep_graph
 
 
 class TensorRewrap(Codemod):
@@ -96,7 +85,7 @@ class TensorRewrap(Codemod):
     """
 
     code = "GF301"
-    trigger = re.compile(r"tensor\s*\(|asarray\s*\(|Tensor\s*\(")
+    trigger = Words("tensor(", "tensor (", "Tensor(", "Tensor (", "asarray(", "asarray (")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every copy of graph tensors that goes on towards the loss."""
@@ -129,7 +118,7 @@ class TensorRewrap(Codemod):
             because.append(flow.note(place, "and the copy goes on from here, without history"))
         fix, why_not = None, None
         try:
-            fix = _rewrite(flow, call, data)
+            fix = keep_graph(flow, call, data)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -160,7 +149,7 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True  # nobody can train this leaf: the gradient was meant for the elements
     if _inside(value) is None:
         return False
-    return bool(_flags_set_later(flow, call)) or _is_forward(flow, call)
+    return bool(flags_set_later(flow, call)) or _is_forward(flow, call)
 
 
 def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
@@ -199,21 +188,17 @@ def history_in(value: Value) -> Certainty:
     """Whether a tensor, or anything in a container, requires grad."""
     if value.kind is not Kind.SEQUENCE:
         return value.needs_grad
-    found = {history_in(part) for part in _parts(value)}
+    found = {history_in(part) for part in parts_of(value)}
     if Certainty.YES in found:
         return Certainty.YES
     return Certainty.NO if found == {Certainty.NO} else Certainty.MAYBE
-
-
-def _parts(value: Value) -> tuple[Value, ...]:
-    return (*(value.items or ()), *((value.element,) if value.element is not None else ()))
 
 
 def _inside(value: Value) -> Value | None:
     """A tensor inside the data that may require grad."""
     if value.is_tensor:
         return value if value.needs_grad is not Certainty.NO else None
-    for part in _parts(value):
+    for part in parts_of(value):
         found = _inside(part)
         if found is not None:
             return found
@@ -241,187 +226,3 @@ def _is_only_a_report(flow: ModuleFlow, call: Call) -> bool:
             if any(other.needs_grad is Certainty.YES for other in others):
                 return True
     return False
-
-
-def _rewrite(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
-    """The edits that keep the graph."""
-    assert isinstance(call.node, ast.Call)
-    known = {"dtype", "device", "requires_grad", "data"}
-    if any(k.arg not in known for k in call.node.keywords):
-        raise NotFixable("the arguments of the call are not understood")
-    for array in flow.consumers(call.node, _stays_attached):
-        if array.op == "numpy" or array.name.startswith("numpy."):
-            raise NotFixable(
-                "the result is converted to NumPy, which needs a tensor without history"
-            )
-    value = flow.value(data)
-    if input_of_forward(flow, call.scope, value):
-        text, safety = copied_with_history(flow, call, data), Safety.SAFE
-    elif value.is_tensor:
-        text, safety = _single(flow, call, data, value)
-    elif isinstance(data, (ast.List, ast.Tuple)):
-        text, safety = _literal(flow, call, data)
-    else:
-        text, safety = _container(flow, call, data, value)
-    later = [Edit(EditKind.STATEMENT, flow.span(s), "") for s in _flags_set_later(flow, call)]
-    return Fix(
-        safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
-    )
-
-
-def _stays_attached(value: Value) -> bool:
-    """Whether a value would have the history that the rewrite gives to what it is made from."""
-    return value.op not in ("detach", "data", "item", "tolist", "format")
-
-
-def _flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
-    """Statements that set ``requires_grad`` on the copy; with a history they would raise."""
-    reached = {call.node} | {
-        v.node for v in flow.consumers(call.node, lambda v: v.is_tensor) if v.node is not None
-    }
-    found: list[ast.stmt] = []
-    for node in own_nodes(call.scope):
-        target: ast.expr | None = None
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-            if node.targets[0].attr == "requires_grad":
-                target = node.targets[0].value
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            func = node.value.func
-            if isinstance(func, ast.Attribute) and func.attr == "requires_grad_":
-                target = func.value
-        if target is not None and isinstance(node, ast.stmt) and flow.value(target).node in reached:
-            found.append(node)
-    return found
-
-
-def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
-    """``torch.tensor(x)`` of one tensor."""
-    assert isinstance(call.node, ast.Call)
-    options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    if any(k.arg == "requires_grad" for k in call.node.keywords):
-        raise NotFixable("a tensor is wrapped again as a leaf (see loss-rewrap)")
-    text = bracketed(flow.source_of(data), data)
-    if options:
-        text = f"{text}.to({', '.join(options)})"
-    else:
-        text = f"{text}.clone()"
-    return text, Safety.SAFE if value.needs_grad is Certainty.YES else Safety.UNSAFE
-
-
-def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[str, Safety]:
-    """A list or tuple written out."""
-    stack = spelling(flow, call.scope, "torch.stack")
-    if stack is None:
-        raise NotFixable("the file has no name for torch.stack")
-    items = [flow.value(item) for item in data.elts]
-    if any(isinstance(item, ast.Starred) for item in data.elts):
-        raise NotFixable("the list unpacks another one")
-    if all(isinstance(item, (ast.List, ast.Tuple)) for item in data.elts):
-        rows = []
-        safety = Safety.SAFE
-        for item in data.elts:
-            row = _joined(flow, item, stack, call)
-            rows.append((item, row[0]))
-            safety = max(safety, row[1], key=_RANK.__getitem__)
-        inner = replaced(flow, data, dict(rows))
-        return _with_options(flow, call, f"{stack}({inner})", safety, items)
-    row = _joined(flow, data, stack, call)
-    return _with_options(flow, call, row[0], row[1], items)
-
-
-_RANK = {Safety.SAFE: 0, Safety.UNSAFE: 1, Safety.MANUAL: 2}
-
-
-def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[str, Safety]:
-    """``stack([...])`` of one row whose elements are one number each."""
-    if not isinstance(data, (ast.List, ast.Tuple)):
-        raise NotFixable("the rows are of different kinds")
-    items = [flow.value(item) for item in data.elts]
-    tensors = [item for item in items if item.is_tensor]
-    if not tensors or any(item.kind not in (Kind.TENSOR, Kind.NUMBER) for item in items):
-        raise NotFixable("it is not known what some of the elements are")
-    if any(item.cut for item in items if item.kind is Kind.NUMBER):
-        raise NotFixable("one element was taken out of the graph before")
-    if any((numel(item.shape) or 1) != 1 for item in tensors):
-        raise NotFixable("an element holds more than one number, so the call raises")
-    numbers = {
-        node: _number(flow, call, data, node)
-        for node, item in zip(data.elts, items, strict=True)
-        if item.kind is Kind.NUMBER
-    }
-    shapes = {item.shape for item in tensors}
-    if shapes == {(1,)} and not numbers:
-        cat = spelling(flow, call.scope, "torch.cat")
-        if cat is not None:
-            return f"{cat}({flow.source_of(data)})", Safety.SAFE
-    if shapes == {()}:
-        return f"{stack}({replaced(flow, data, numbers)})", Safety.SAFE
-    if None in shapes and not numbers:
-        # One-element tensors of any shape count as numbers in torch.tensor.
-        return f"{stack}({flow.source_of(data)}).reshape({len(items)})", Safety.UNSAFE
-    scalars = {
-        node: f"{bracketed(flow.source_of(node), node)}.reshape(())"
-        for node, item in zip(data.elts, items, strict=True)
-        if item.is_tensor and item.shape != ()
-    }
-    safety = Safety.UNSAFE if None in shapes else Safety.SAFE
-    return f"{stack}({replaced(flow, data, {**numbers, **scalars})})", safety
-
-
-def _number(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple, node: ast.expr) -> str:
-    """A Python number as a tensor on the device of its neighbours.
-
-    ``torch.stack`` promotes element types as ``torch.tensor`` does, so its type needs no care.
-    """
-    for other in data.elts:
-        root = tensor_root(flow, other, flow.value(other).dtype)
-        if root is not None:
-            return f"{flow.source_of(root)}.new_tensor({flow.source_of(node)})"
-    raise NotFixable("on which device its numbers are to be made is not known")
-
-
-def _with_options(
-    flow: ModuleFlow, call: Call, text: str, safety: Safety, items: list[Value]
-) -> tuple[str, Safety]:
-    """Add a conversion where element type or device would differ without it."""
-    assert isinstance(call.node, ast.Call)
-    if is_integer(call.result.dtype):
-        raise NotFixable("a tensor of an integer type cannot carry a gradient")
-    legacy = LEGACY_TYPES.get(call.name)
-    same = {"default", legacy} if legacy in ("default", "float32") else {legacy}
-    if legacy is not None and _dtypes_of(items) - same:
-        convert = {"float32": "float", "float64": "double", "float16": "half"}.get(legacy)
-        if convert is None:
-            raise NotFixable("the element type of the parts is not known")
-        return f"{text}.{convert}()", safety
-    options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    return (f"{text}.to({', '.join(options)})" if options else text), safety
-
-
-def _dtypes_of(items: list[Value]) -> set[str | None]:
-    found: set[str | None] = set()
-    for item in items:
-        if item.is_tensor:
-            found.add(item.dtype)
-        elif item.kind is Kind.SEQUENCE:
-            found |= _dtypes_of(list(_parts(item)))
-    return found
-
-
-def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
-    """A named list or a comprehension: its length and elements are known only as a whole."""
-    element = element_of(value)
-    if element is None or not (element.is_tensor or element.kind is Kind.UNKNOWN):
-        raise NotFixable("it is not known what the list holds")
-    if value.name == "filtered":
-        raise NotFixable("the list may be empty, and nothing cannot be stacked")
-    stack = spelling(flow, call.scope, "torch.stack")
-    if stack is None:
-        raise NotFixable("the file has no name for torch.stack")
-    if isinstance(data, ast.GeneratorExp):
-        raise NotFixable("the data is a generator")
-    text = f"{stack}({flow.source_of(data)})"
-    safety = Safety.SAFE if isinstance(value.length, int) and value.length > 0 else Safety.UNSAFE
-    if not element.is_tensor or element.shape != ():
-        text, safety = f"{text}.reshape(-1)", Safety.UNSAFE
-    return _with_options(flow, call, text, safety, [element])

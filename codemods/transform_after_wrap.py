@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import (
-    CASTS,
-    VIEWS,
-    LeafUse,
-    bracketed,
-    captured,
-    is_written_while_recorded,
-    leaf_use_of,
-    reaching,
-    replaced,
-    uses_of,
-)
+from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
+from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Definition, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
@@ -76,7 +66,7 @@ class TransformAfterWrap(Codemod):
     """
 
     code = "GF102"
-    trigger = re.compile(r"Parameter|requires_grad")
+    trigger = Words("Parameter", "requires_grad")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every wrapped tensor whose transformation is kept in its place."""

@@ -140,7 +140,7 @@ def _uncollected() -> Iterator[None]:
     finally:
         gc.enable()
         if gc.get_count()[0] > _GARBAGE:
-            gc.collect()
+            gc.collect(0)  # the youngest generation: what is kept from file to file has left it
 
 
 def _with_room(work: Callable[[], T]) -> T:

@@ -13,7 +13,7 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from gradfix.model import Edit, Finding, Fix, Note, Safety, Span
 
@@ -22,6 +22,30 @@ if TYPE_CHECKING:
     from libcst.codemod import CodemodContext
 
     from gradfix.flow import ModuleFlow
+
+
+class Trigger(Protocol):
+    """Says whether a text can have a fault at all; compiled patterns can, and `Words`."""
+
+    def search(self, text: str, /) -> object:
+        """Something true where it can."""
+
+
+class Words:
+    """A trigger for texts with one of some literal words, or with a match of ``pattern``.
+
+    Looking for a word is many times faster than looking for a pattern with alternatives.
+    """
+
+    def __init__(self, *words: str, pattern: re.Pattern[str] | None = None) -> None:
+        self._words = words
+        self._pattern = pattern
+
+    def search(self, text: str, /) -> bool:
+        """Whether one of them is in the text."""
+        if any(word in text for word in self._words):
+            return True
+        return self._pattern is not None and self._pattern.search(text) is not None
 
 
 class NotFixable(Exception):
@@ -37,7 +61,7 @@ class Codemod(ABC):
 
     code: ClassVar[str]
     #: Only files whose text matches can have this fault; a speed filter, never a rule.
-    trigger: ClassVar[re.Pattern[str]]
+    trigger: ClassVar[Trigger]
     #: A word without which no file can have this fault; checked before the trigger.
     mentions: ClassVar[str] = "torch"
     #: Whether it rewrites code that works; held back where a real fault nearby is not fixed.

@@ -12,7 +12,6 @@ other: then nothing of the rewriting is kept.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
-from gradfix.codemod import Codemod
+from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
-from gradfix.lines import bare, has_lone_cr, split_lines
+from gradfix.fingerprints import identified, identity
+from gradfix.lines import has_lone_cr, split_lines
 from gradfix.model import Failure, Finding, Fix, Outcome, Safety, Source
 from gradfix.suppress import comments, suppressions
 
@@ -50,7 +50,7 @@ def check(
         findings = _find(source.text, settings, _chosen(codemods, settings), {}, view)
     except SourceError as error:
         return _failed(source, error)
-    named = _identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source.filename)
     return Outcome(source, source.text, named, consulted=_consulted(view))
 
 
@@ -86,7 +86,7 @@ def fix(
     except SourceError as error:
         return _failed(source, error)
     name = source.filename
-    left, consulted = _identified(findings, text, name), _consulted(view)
+    left, consulted = identified(findings, text, name), _consulted(view)
     return Outcome(source, text, left, settled.named(name), consulted=consulted)
 
 
@@ -107,7 +107,7 @@ def without_fixes(
         for finding in _find(source.text, settings, _chosen(codemods, settings), {}, view)
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
-    named = _identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source.filename)
     consulted = _consulted(view)
     return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
 
@@ -184,12 +184,12 @@ def _find(
 
 def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
     """The codemods worth asking; a pattern that several of them share is searched once."""
-    matches: dict[re.Pattern[str], bool] = {}
+    matches: dict[Trigger, bool] = {}
     found = []
     for codemod in codemods:
         if codemod.mentions in text:
             if codemod.trigger not in matches:
-                matches[codemod.trigger] = codemod.trigger.search(text) is not None
+                matches[codemod.trigger] = bool(codemod.trigger.search(text))
             if matches[codemod.trigger]:
                 found.append(codemod)
     return found
@@ -227,7 +227,7 @@ def _judged(
     """The finding with its fix's safety as configured, or without the fix where it cannot be."""
     if finding.fix is None:
         return finding
-    reason = refusal or reasons.get(_identity(finding, lines))
+    reason = refusal or reasons.get(identity(finding, lines))
     if reason is not None:
         return replace(finding, fix=None, not_fixed_reason=reason)
     safety = finding.fix.safety
@@ -244,31 +244,6 @@ def _refusal(text: str) -> str | None:
     if has_lone_cr(text):
         return "the file has lines that end with a lone carriage return, which a rewrite would lose"
     return None
-
-
-def _identity(finding: Finding, lines: Sequence[str]) -> tuple[str, ...]:
-    """What stays the same about a finding while other lines move."""
-    edits = finding.fix.edits if finding.fix else ()
-    line = _normal_line(lines, finding.span.row)
-    return (finding.code, finding.message, line, *(edit.content for edit in edits))
-
-
-def _normal_line(lines: Sequence[str], row: int) -> str:
-    return " ".join(bare(lines[row - 1]).split()) if 0 < row <= len(lines) else ""
-
-
-def _identified(findings: Sequence[Finding], text: str, filename: str) -> tuple[Finding, ...]:
-    """The findings with their file's name and a fingerprint that survives moved lines."""
-    lines = split_lines(text) if findings else []
-    seen: Counter[tuple[str, str]] = Counter()
-    named = []
-    for finding in findings:
-        key = (finding.code, _normal_line(lines, finding.span.row))
-        parts = (finding.code, filename, key[1], str(seen[key]))
-        seen[key] += 1
-        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace"))
-        named.append(replace(finding, filename=filename, fingerprint=digest.hexdigest()[:16]))
-    return tuple(named)
 
 
 # -- rewriting ----------------------------------------------------------------------------------
@@ -292,7 +267,7 @@ class _Settled:
         return tuple(
             finding
             for text, applied in self.fixed
-            for finding in _identified(applied, text, filename)
+            for finding in identified(applied, text, filename)
         )
 
 
@@ -359,13 +334,11 @@ def _apply(
         try:
             _rewritten(text, [_fix_of(finding)])
         except RewriteError as error:
-            reasons[_identity(finding, lines)] = f"cannot be rewritten faithfully: {error}"
+            reasons[identity(finding, lines)] = f"cannot be rewritten faithfully: {error}"
         else:
             sound.append(finding)
     if not sound:
-        reasons.setdefault(
-            _identity(chosen[0], lines), f"cannot be rewritten faithfully: {failure}"
-        )
+        reasons.setdefault(identity(chosen[0], lines), f"cannot be rewritten faithfully: {failure}")
         return text, ()
     # The fixes that failed may have been all that was wrong; if not, the first can still be made.
     for group in (sound, sound[:1]):

@@ -60,6 +60,11 @@ class Rule:
         """The first line of the manual."""
         return self.manual.partition("\n")[0]
 
+    @property
+    def page(self) -> str:
+        """Where the manual stands in gradfix's own source, to be read in a browser or linked to."""
+        return f"docs/rules/{self.code}.md"
+
 
 @cache
 def rules() -> tuple[Rule, ...]:

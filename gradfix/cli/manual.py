@@ -23,7 +23,7 @@ def explain(code: str, output_format: str) -> None:
     if output_format == "json":
         click.echo(json.dumps([_object(rule, whole=True) for rule in pages], indent=2))
         return
-    click.echo("\n\n".join(f"{r.code} {r.name}\n\n{r.manual.rstrip()}" for r in pages))
+    click.echo("\n\n".join(map(_text, pages)))
 
 
 @click.command()
@@ -39,6 +39,10 @@ def rules(output_format: str) -> None:
         click.echo(f"{rule.code}  {rule.name:<{width}}  {rule.summary}")
 
 
+def _text(rule: all_rules.Rule) -> str:
+    return f"{rule.code} {rule.name}\n\n{rule.manual.rstrip()}\n\nPage: {rule.page}"
+
+
 def _object(rule: all_rules.Rule, *, whole: bool) -> dict[str, str]:
-    result = {"code": rule.code, "name": rule.name, "summary": rule.summary}
+    result = {"code": rule.code, "name": rule.name, "summary": rule.summary, "page": rule.page}
     return {**result, "manual": rule.manual} if whole else result

@@ -8,8 +8,8 @@ from dataclasses import replace
 from gradfix.flow import classes, layers, shapes
 from gradfix.flow.calls import Calls
 from gradfix.flow.methods import revealed, size_number
+from gradfix.flow.operands import Argument
 from gradfix.flow.state import GradMode, GradRead
-from gradfix.flow.tensors import Argument
 from gradfix.flow.values import (
     Certainty,
     Kind,

@@ -9,12 +9,13 @@ which the sample keeps its history, and the judge's judges something else as wel
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow.loss_terms import differentiated, returned, terms
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.walk import Walk
 
 #: How many values back the calls in a loss are looked for.
 _REACH = 600
@@ -84,17 +85,12 @@ def _unjudged(
 def _alternatives(flow: ModuleFlow) -> list[Value]:
     """The losses of the file, each branch and each ``return`` on its own."""
     found: list[Value] = []
-    queue = [loss for _, loss in differentiated(flow)]
-    seen: set[int] = set()
-    while queue and len(seen) < _REACH:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk([loss for _, loss in differentiated(flow)], _REACH)
+    for at in walk:
         if (result := returned(at)) is not None:
-            queue.append(result)
+            walk.further([result])
         elif at.op == "join":
-            queue += at.inputs
+            walk.further(at.inputs)
         else:
             found.append(at)
     return found
@@ -102,15 +98,16 @@ def _alternatives(flow: ModuleFlow) -> list[Value]:
 
 def _history(value: Value) -> Iterator[Value]:
     """The values a history may go through, this one included."""
-    queue, seen = [value], set[int]()
-    while queue and len(seen) < _REACH:
-        at = queue.pop()
-        if id(at) in seen or at.kind not in (Kind.TENSOR, Kind.UNKNOWN, Kind.SEQUENCE):
-            continue
-        seen.add(id(at))
+    walk = Walk(_carriers((value,)), _REACH)
+    for at in walk:
         if at.kind is Kind.SEQUENCE or at.needs_grad is not Certainty.NO:
             yield at
-            queue += at.inputs
+            walk.further(_carriers(at.inputs))
+
+
+def _carriers(values: Iterable[Value]) -> Iterator[Value]:
+    """Those of the values that may carry a history."""
+    return (one for one in values if one.kind in (Kind.TENSOR, Kind.UNKNOWN, Kind.SEQUENCE))
 
 
 def _nodes(value: Value) -> set[ast.AST]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import captured, own_nodes, reaching
+from gradfix.flow.names import captured, own_nodes, reaching
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
+from gradfix.flow.walk import Walk
 
 
 def other_holders(flow: ModuleFlow, write: Write) -> str | None:
@@ -82,15 +83,12 @@ def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, wr
 
 
 def _ancestry(value: Value) -> list[Value]:
-    found, queue, seen = [], [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    found: list[Value] = []
+    walk = Walk([value])
+    for at in walk:
         found.append(at)
         if at.view or at.op in ("join", "write"):
-            queue += at.inputs
+            walk.further(at.inputs)
     return found
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from gradfix.flow import classes
 from gradfix.flow.access import dotted
 from gradfix.flow.expressions import Expressions, operator_name
+from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import (
     AttributeStore,
     Binding,
     Definition,
     GradRead,
 )
-from gradfix.flow.tensors import Argument, requires_grad_role
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, unknown
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import with_cuts
+from gradfix.flow.operands import Argument
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode
-from gradfix.flow.tensors import Argument, may_need_grad
+from gradfix.flow.tensors import may_need_grad
 from gradfix.flow.values import (
     Elsewhere,
     Kind,

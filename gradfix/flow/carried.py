@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Turn
 from gradfix.flow.training_steps import towards_losses
 from gradfix.flow.values import Kind, Value
@@ -266,7 +267,7 @@ def _carried_attributes(
     node = model.definition
     if not isinstance(node, ast.ClassDef) or not history.is_plain(model):
         return
-    running = classes.run_by_forward(flow, node)
+    running = run_by_forward(flow, node)
     stores = [
         store
         for store in flow.all(AttributeStore)

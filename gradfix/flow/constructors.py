@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from gradfix.flow import dtypes, shapes
 from gradfix.flow.methods import Methods, retains_graph
+from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
-from gradfix.flow.tensors import Argument, requires_grad_role
 from gradfix.flow.values import (
     Certainty,
     Kind,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gradfix.flow import classes
 from gradfix.flow.arguments import calls_of
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import captured, reaching, uses_of
+from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.returned_lists import hands_out_lists, returned_list
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.values import Kind

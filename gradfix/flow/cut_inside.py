@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind, Role, Value
+from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +68,7 @@ def some_function_cuts(flow: ModuleFlow) -> bool:
         result = scope.result if scope.returns else None
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
-        inner = [result.element] if result.element is not None else []
-        for part in (result, *(result.items or ()), *inner):
+        for part in (result, *parts_of(result)):
             if part.kind in _RESULTS and where_cut(part, scope.node) is not None:
                 return True
     return False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Write
 from gradfix.flow.values import Kind, Shape, Value
+from gradfix.flow.walk import Walk
 
 _EXPANDS = frozenset({"expand", "expand_as", "broadcast_to"})
 
@@ -35,16 +36,13 @@ def repeated_writes(flow: ModuleFlow) -> Iterator[tuple[Write, Value, int]]:
 
 def expansion(value: Value) -> Value | None:
     """The call of ``expand`` that certainly gave this tensor, through writes and joins."""
-    queue, seen, found = [value], set(), set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    found: set[Value] = set()
+    walk = Walk([value])
+    for at in walk:
         if at.op == "join":
-            queue += at.inputs
+            walk.further(at.inputs)
         elif at.op == "write" and at.inputs:
-            queue.append(at.inputs[0])
+            walk.further([at.inputs[0]])
         elif at.is_tensor and at.op in _EXPANDS and len(at.inputs) > 1:
             found.add(at)
         else:

@@ -10,8 +10,8 @@ from typing import Any
 from gradfix.flow import layers
 from gradfix.flow.access import Access
 from gradfix.flow.calls import Calls
+from gradfix.flow.operands import Argument
 from gradfix.flow.state import Binding
-from gradfix.flow.tensors import Argument
 from gradfix.flow.values import (
     UNKNOWN,
     Kind,

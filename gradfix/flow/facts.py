@@ -72,6 +72,8 @@ class Facts:
     @cached_property
     def lines(self) -> list[str]:
         """The source lines as Python counts them, without line ends."""
+        if "\r" not in self.text:
+            return self.text.split("\n")
         return re.split(r"\r\n|\r|\n", self.text)
 
     def span(self, node: ast.AST) -> Span:
@@ -85,6 +87,12 @@ class Facts:
     def _characters(self, row: int, column: int) -> int:
         line = self.lines[row - 1]
         return column if line.isascii() else len(line.encode()[:column].decode(errors="ignore"))
+
+    def text_of(self, node: ast.AST) -> str:
+        """All source lines of a node, as they are; for a look before closer questions."""
+        if node is self.tree:
+            return self.text
+        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno])  # type: ignore[attr-defined]
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""

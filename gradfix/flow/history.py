@@ -15,7 +15,7 @@ from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
 _CUTS = re.compile(r"detach|\.data\b|no_grad|inference_mode|\.item\(|numpy|Variable\(")
 
@@ -60,10 +60,8 @@ class History:
 
     def _parts(self, value: Value) -> list[Value]:
         """What a value was made from; what was called to make it is none of that."""
-        inner = [value.element] if value.element is not None else []
         called = self.flow.value(value.node.func) if isinstance(value.node, ast.Call) else None
-        parts = [*value.inputs, *(value.items or ()), *inner]
-        return [part for part in parts if part is not called]
+        return [part for part in (*value.inputs, *parts_of(value)) if part is not called]
 
     def saves(self, value: Value) -> bool:
         """Whether the history of ``value`` certainly holds something that backward frees."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.flow.memories import Memories
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes
+from gradfix.flow.names import own_nodes
 from gradfix.flow.snapshots import Snapshot, written
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
@@ -15,6 +15,8 @@ from gradfix.flow.updates import Update, moves, updates
 
 def kept_states(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
     """``self.best = self.net.state_dict()`` that ``self.net.load_state_dict(self.best)`` undoes."""
+    if "state_dict" not in flow.text:
+        return
     for store in flow.all(AttributeStore):
         node, statement = store.scope.class_node, store.statement
         if node is None or store.owner is not flow.self_of(store.scope):

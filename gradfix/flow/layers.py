@@ -28,7 +28,7 @@ from gradfix.flow.values import (
 
 if TYPE_CHECKING:
     from gradfix.flow.calls import Calls
-    from gradfix.flow.tensors import Argument
+    from gradfix.flow.operands import Argument
 
 #: Layers with trainable weights that map one tensor to one tensor.
 _WEIGHTED = frozenset(

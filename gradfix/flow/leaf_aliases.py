@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import captured, reaching, uses_of
+from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.state import Definition, GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
 

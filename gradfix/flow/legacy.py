@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import CASTS, captured, places_of, reaching, uses_of
+from gradfix.flow.names import captured, places_of, reaching, uses_of
+from gradfix.flow.queries import CASTS
 from gradfix.flow.state import Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Value

@@ -12,13 +12,15 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import CASTS, VIEWS, is_meant_to_raise
+from gradfix.flow.queries import CASTS, VIEWS
 from gradfix.flow.received import is_recorded, mode_at
 from gradfix.flow.severed import severed
 from gradfix.flow.state import Backward, Call, GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Role, Value, element_of
+from gradfix.flow.walk import Walk
 
 #: How many values back the cut of one term is looked for.
 _REACH = 400
@@ -97,23 +99,18 @@ def differentiated(flow: ModuleFlow) -> Iterator[tuple[ast.AST, Value]]:
 def terms(loss: Value) -> list[Value]:
     """What is added up to a loss; a factor that is a plain number is left out."""
     found: list[Value] = []
-    queue: list[Value] = [loss]
-    seen: set[int] = set()
-    while queue and len(seen) < _REACH:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk([loss], _REACH)
+    for at in walk:
         if (result := returned(at)) is not None:
-            queue.append(result)
+            walk.further([result])
         elif at.op in _ADDS:
-            queue += at.inputs
+            walk.further(at.inputs)
         elif at.op in _SCALES or _is_binary(at, (ast.Mult, ast.Div)):
             scaled = [one for one in at.inputs if not _is_plain(one)]
-            queue += scaled if len(scaled) == 1 else []
+            walk.further(scaled if len(scaled) == 1 else ())
             found += [] if len(scaled) == 1 else [at]
         elif _is_binary(at, (ast.Add, ast.Sub)):
-            queue += at.inputs
+            walk.further(at.inputs)
         else:
             found.append(at)
     return found
@@ -160,13 +157,8 @@ def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | Non
     """
     found: dict[ast.AST, Value] = {}
     away = False
-    queue: list[Value] = [term]
-    seen: set[int] = set()
-    while queue and len(seen) < _REACH:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk([term], _REACH)
+    for at in walk:
         sources = _sources(at)
         away = away or (at.kind in _NUMBERS and bool(sources))
         if at.node is not None and any(is_recorded(flow, one) for one in sources):
@@ -174,7 +166,7 @@ def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | Non
                 return None
             found.setdefault(at.node, at)
         else:
-            queue += sources
+            walk.further(sources)
     return (tuple(found.values()), away) if found else None
 
 

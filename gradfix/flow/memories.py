@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes, reaching, uses_of
+from gradfix.flow.names import own_nodes, reaching, uses_of
 from gradfix.flow.state import Definition, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind

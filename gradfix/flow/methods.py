@@ -7,8 +7,9 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from gradfix.flow import classes, dtypes, layers, shapes
+from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, result_role
-from gradfix.flow.tensors import Argument, TensorOps, requires_grad_role
+from gradfix.flow.tensors import TensorOps
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,

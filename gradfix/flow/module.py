@@ -17,6 +17,7 @@ from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
 from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
+from gradfix.flow.telling import Telling
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 
 #: Where PyTorch's names are defined, and the name everybody uses.
@@ -35,30 +36,6 @@ _DTYPES = re.compile(
     r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
 )
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
-#: What a function has in its text if it writes, makes or uses a leaf, cuts the graph or fills a
-#: container; a speed filter, never a rule.
-_TELLING = tuple(
-    """.grad requires_grad Parameter( ensor( asarray( optim backward .data Variable .append(
-    .extend( .insert( setattr add_module register_ .item( .numpy( .tolist( detach no_grad
-    inference_mode set_grad_enabled state_dict( parameters(""".split()
-)
-#: The same for what is no constructor: attributes bound late, and other ways out of the graph.
-_TELLING_METHOD = tuple(
-    """argmax argmin argsort round( .long( .int( .floor( .ceil( .trunc( .sign( where( one_hot(
-    heaviside( yield numpy np. math. float(
-    ModuleList ModuleDict Sequential(""".split()
-)
-_WRITES = re.compile(r"[a-zA-Z0-9]_\(|\]\s*[-+*/@%&|^<>]*=(?!=)|[-+*/@%&|^]=")
-_BINDS_ATTRIBUTE = re.compile(
-    r"^\s*(?:self\.\w+\s*(?:,|=(?!=)|:)|.*,\s*self\.\w+\s*=(?!=)|global |nonlocal )", re.M
-)
-#: A statement that is nothing but a call of a method with an in-place twin.
-_DISCARDS = re.compile(
-    r"^[ \t]*[A-Za-z_][\w.]*(?:\[[^\]\n]*\])?\.(?:masked_|clamp|clip\(|detach|(?:un)?squeeze"
-    r"|add\(|sub\(|mul\(|div\(|scatter|index_)",
-    re.M,
-)
-_HOLDS_MODULES = re.compile(r"=\s*[\[{(]|Sequential\([^#]*(?:inplace\s*=|True\))", re.S)
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
 _SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
@@ -114,6 +91,7 @@ class ModuleFlow(Facts):
         self._defined_in: dict[ast.AST, Scope] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
+        self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
         self._constructors: dict[ast.ClassDef, tuple[classes.Method, Scope]] = {}
         self._budget = _SUMMARY_BUDGET
@@ -131,29 +109,26 @@ class ModuleFlow(Facts):
     # -- running ------------------------------------------------------------------------------
 
     def _run_queue(self, *, everything: bool) -> None:
-        while self._queue:
+        while self._found or self._queue:
+            for node, scope in self._found:
+                if everything or self._telling.function(node):
+                    order = _order(node, scope, self)
+                    heapq.heappush(self._queue, (order, len(self._scope_of), node, scope))
+                else:
+                    self._untold.append((node, scope))
+            self._found.clear()
+            if not self._queue:
+                break
             _, _, node, scope = heapq.heappop(self._queue)
             if node in self._scope_of:
                 continue  # a constructor that was needed before its turn
-            if everything or self._tells(node):
-                if node.name == "__init__":
-                    self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
-                self._run_function(node, scope)
-            else:
-                self._untold.append((node, scope))
+            if node.name == "__init__":
+                self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
+            self._run_function(node, scope)
 
-    def _tells(self, node: classes.Method) -> bool:
-        """Whether a function can do more than compute and return; see `complete`."""
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            first = node.body[min(1, len(node.body) - 1)]
-        lines = self.lines[first.lineno - 1 : node.end_lineno]
-        text = "\n".join([*map(self.source_of, node.decorator_list), *lines])
-        if any(word in text for word in _TELLING) or _WRITES.search(text) or _DISCARDS.search(text):
-            return True
-        if node.name == "__init__":
-            return bool(_HOLDS_MODULES.search(text))
-        return any(word in text for word in _TELLING_METHOD) or bool(_BINDS_ATTRIBUTE.search(text))
+    @cached_property
+    def _telling(self) -> Telling:
+        return Telling(self.text, self.lines)
 
     def construct(self, node: ast.ClassDef) -> None:
         """Interpret the constructor of a class, now that somebody asks for an attribute."""
@@ -269,9 +244,7 @@ class ModuleFlow(Facts):
         self._defined_in[node] = scope
         if node.name == "__init__" and isinstance(scope.node, ast.ClassDef):
             self._constructors[scope.node] = (node, scope)
-        heapq.heappush(
-            self._queue, (_order(node, scope, self.lines), len(self._scope_of), node, scope)
-        )
+        self._found.append((node, scope))
 
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""
@@ -436,12 +409,12 @@ class ModuleFlow(Facts):
         )
 
 
-def _order(node: classes.Method, scope: Scope, lines: Sequence[str]) -> tuple[int, int]:
+def _order(node: classes.Method, scope: Scope, flow: ModuleFlow) -> tuple[int, int]:
     if isinstance(scope.node, ast.ClassDef):
         if node.name == "__init__":
             return (0, node.lineno)
-        body = lines[node.lineno - 1 : node.end_lineno]
-        fills = any(".append(" in line or ".extend(" in line for line in body)
+        body = flow.text_of(node)
+        fills = ".append(" in body or ".extend(" in body
         return (1 if fills else 2, node.lineno)
     return (3, node.lineno)
 

@@ -6,11 +6,12 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.loss_terms import differentiated, terms
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import is_meant_to_raise
 from gradfix.flow.state import Call, GradMode, Scope
-from gradfix.flow.values import Certainty, Kind, Value, element_of
+from gradfix.flow.values import Certainty, Kind, element_of
+from gradfix.flow.walk import Walk
 
 #: What is done to the stacked tensors in place of a NumPy function on their list.
 _METHODS = {"numpy.sum": ".sum()", "numpy.mean": ".mean()", "numpy.array": "", "numpy.stack": ""}
@@ -75,14 +76,11 @@ def _differentiated_arrays(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
     """The expressions that make arrays on which, computed on, ``backward`` is called, and where."""
     found: dict[ast.AST, ast.AST] = {}
     for place, loss in list(differentiated(flow)):
-        queue: list[Value] = terms(loss)
-        seen: set[int] = set()
-        while queue:
-            at = queue.pop()
-            if id(at) in seen or at.kind is not Kind.FOREIGN:
+        walk = Walk(terms(loss))
+        for at in walk:
+            if at.kind is not Kind.FOREIGN:
                 continue
-            seen.add(id(at))
-            queue += at.inputs
+            walk.further(at.inputs)
             if at.node is not None:
                 found.setdefault(at.node, place)
     return found

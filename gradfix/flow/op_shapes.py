@@ -10,7 +10,7 @@ from gradfix.flow import shapes
 from gradfix.flow.values import Dim, Kind, Shape, Value, dim_of
 
 if TYPE_CHECKING:
-    from gradfix.flow.tensors import Argument
+    from gradfix.flow.operands import Argument
     from gradfix.flow.torch_ops import Op
 
 Bound = Mapping[str, list[tuple[ast.AST, Value]]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradfix.flow import classes
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import uses_of
+from gradfix.flow.names import uses_of
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
 

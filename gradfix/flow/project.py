@@ -74,6 +74,7 @@ class Project:
         self._texts: dict[str, str | None] = {}
         self._opened: dict[str, Opened | None] = {}
         self._held = 0
+        self._current: Opened | None = None  # what is being checked; kept if others ask for it
         self._asked: list[set[str]] = []
         self._places: dict[tuple[str, str], tuple[_Place, frozenset[str]]] = {}
         self._base_of: dict[str, tuple[str, ...]] = {}
@@ -109,11 +110,14 @@ class Project:
     def opened(self, path: str) -> Opened | None:
         """A parsed file; None for what is missing, too long, or does not parse."""
         text = self.text(path)
+        if path not in self._opened and self._current is not None and self._current.path == path:
+            self._keep(self._current)
         if path not in self._opened:
             long = text is None or len(text) > _LONGEST
             found = None if long or text is None else _parsed(path, text)
-            self._opened[path] = found
-            self._held += len(found.text) if found is not None else 0
+            self._opened[path] = None
+            if found is not None:
+                self._keep(found)
         return self._opened[path]
 
     def tree_of(self, path: str, text: str) -> ast.Module:
@@ -127,10 +131,12 @@ class Project:
             return parse(text)
         known = self._opened.get(path)
         if known is None:
-            known = Opened(path, text, parse(text))
-            self._opened[path] = known
-            self._held += len(text)
+            known = self._current = Opened(path, text, parse(text))
         return known.tree
+
+    def _keep(self, opened: Opened) -> None:
+        self._opened[opened.path] = opened
+        self._held += len(opened.text)
 
     def at(self, path: str) -> View:
         """The project as the file at ``path`` sees it."""

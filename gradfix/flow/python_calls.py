@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from gradfix.flow.constructors import Constructors
 from gradfix.flow.methods import size_number
-from gradfix.flow.tensors import Argument, may_need_grad
+from gradfix.flow.operands import Argument
+from gradfix.flow.tensors import may_need_grad
 from gradfix.flow.values import (
     Counter,
     Dim,

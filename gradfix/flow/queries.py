@@ -6,18 +6,17 @@ Each answer is derived from recorded facts; none looks at how names are spelled.
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gradfix.flow import classes, layers
+from gradfix.flow import layers
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import (
     AttributeStore,
     Backward,
     Call,
-    Definition,
     GradMode,
     GradRead,
     OptimizerMade,
@@ -25,8 +24,7 @@ from gradfix.flow.state import (
     Scope,
     Write,
 )
-from gradfix.flow.values import Certainty, Kind, Value
-from gradfix.model import Span
+from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
 #: Operations that only change shape, place or element type of what they get.
 VIEWS = frozenset(
@@ -34,19 +32,6 @@ VIEWS = frozenset(
     swapaxes movedim unflatten""".split()
 )
 CASTS = frozenset("to float double half bfloat16 cuda cpu type type_as contiguous".split())
-
-
-#: Python's spelling of the operators that tensors implement.
-OPERATORS: dict[type[ast.operator], str] = {
-    ast.Add: "+",
-    ast.Sub: "-",
-    ast.Mult: "*",
-    ast.Div: "/",
-    ast.FloorDiv: "//",
-    ast.Mod: "%",
-    ast.Pow: "**",
-    ast.MatMult: "@",
-}
 
 
 def origins(value: Value) -> frozenset[ast.AST]:
@@ -161,156 +146,11 @@ def _writers(value: Value) -> frozenset[ast.AST]:
     return frozenset(found)
 
 
-_EXPECTS_ERRORS = re.compile(r"raises|assertRaises|RuntimeError")
-
-
-def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
-    """Whether the code around a place expects an error there (a test of PyTorch's own checks)."""
-    if not _EXPECTS_ERRORS.search(flow.text):
-        return False
-    around: ast.AST | None = node
-    while around is not None:
-        inner, around = around, flow.parents.get(around)
-        if isinstance(around, (ast.With, ast.AsyncWith)):
-            for item in around.items:
-                call = item.context_expr
-                name = getattr(call.func, "attr", "") if isinstance(call, ast.Call) else ""
-                if name in ("raises", "assertRaises", "assertRaisesRegex"):
-                    return True
-        elif isinstance(around, ast.Try) and inner in around.body:
-            caught = [handler.type for handler in around.handlers]
-            names = {
-                n.id
-                for t in caught
-                if t is not None
-                for n in ast.walk(t)
-                if isinstance(n, ast.Name)
-            }
-            if "RuntimeError" in names:
-                return True
-    return False
-
-
 def is_written_while_recorded(flow: ModuleFlow, value: Value) -> Write | None:
     """An in-place write to this tensor with grad mode on: it would raise if this were a leaf."""
     for write in writes_to(flow, value):
         if write.mode is not GradMode.OFF and write.target.op not in ("data", "detach"):
             return write
-    return None
-
-
-# -- names --------------------------------------------------------------------------------------
-
-
-def occurrences(scope: Scope, name: str) -> list[ast.Name]:
-    """Every ``Name`` node spelled ``name`` in the scope, nested functions not included."""
-    return [node for node in own_nodes(scope) if isinstance(node, ast.Name) and node.id == name]
-
-
-def own_nodes(scope: Scope) -> tuple[ast.AST, ...]:
-    """The nodes of a scope without the bodies of nested functions, lambdas and classes."""
-    if scope.nodes is None:
-        scope.nodes = tuple(_own_nodes(scope))
-    return scope.nodes
-
-
-def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
-    body = (
-        scope.node.body
-        if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        else []
-    )
-    stack: list[ast.AST] = list(reversed(body))
-    while stack:
-        node = stack.pop()
-        yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            # Decorators and defaults are evaluated outside of the function.
-            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
-            stack += getattr(node, "decorator_list", [])
-        elif isinstance(node, ast.ClassDef):
-            stack += [*node.decorator_list, *node.bases]
-        else:
-            stack += reversed(list(ast.iter_child_nodes(node)))
-
-
-def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
-    """A nested function, lambda or class that uses the scope's variable ``name``, or None."""
-    for node in own_nodes(scope):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            bound = {
-                n.id
-                for n in ast.walk(node)
-                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            } | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
-            shared = {
-                n
-                for g in ast.walk(node)
-                if isinstance(g, (ast.Global, ast.Nonlocal))
-                for n in g.names
-            }
-            if name in shared or (name not in bound and _mentions(node, name)):
-                return node
-    return None
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(child, ast.Name) and child.id == name for child in ast.walk(node))
-
-
-def fresh_name(flow: ModuleFlow, wanted: str) -> str:
-    """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use."""
-    used = {n.id for n in ast.walk(flow.tree) if isinstance(n, ast.Name)}
-    used |= {n.arg for n in ast.walk(flow.tree) if isinstance(n, ast.arg)}
-    used |= {n.attr for n in ast.walk(flow.tree) if isinstance(n, ast.Attribute)}
-    used |= {
-        (a.asname or a.name).partition(".")[0]
-        for n in ast.walk(flow.tree)
-        if isinstance(n, (ast.Import, ast.ImportFrom))
-        for a in n.names
-    }
-    name, at = wanted, 2
-    while name in used:
-        name, at = f"{wanted}{at}", at + 1
-    return name
-
-
-def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
-    """The definitions that can reach a use of a name."""
-    return scope.uses.get(node, frozenset())
-
-
-def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
-    """Every use that a definition can reach."""
-    return [node for node, definitions in scope.uses.items() if definition in definitions]
-
-
-def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
-    """How the file itself spells ``torch.stack`` (``t.stack``, ``stack``, ...); None if it cannot.
-
-    Only names bound by imports at module level that nothing else in the file rebinds count.
-    """
-    module, _, last = qualified.rpartition(".")
-    imports: dict[str, str] = {}
-    for definition in flow.scopes[0].definitions:
-        if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
-            imports[definition.name] = definition.value.name
-    rebound = {
-        d.name
-        for s in flow.scopes
-        for d in s.definitions
-        if d.how != "import" or s is not flow.scopes[0]
-    }
-    for name, target in imports.items():
-        if name not in rebound and target == qualified:
-            return name
-    for name, target in imports.items():
-        if name not in rebound and target == module:
-            return f"{name}.{last}"
-    outer, _, inner = module.rpartition(".")
-    for name, target in imports.items():
-        if name not in rebound and outer and target == outer:
-            return f"{name}.{inner}.{last}"
     return None
 
 
@@ -330,38 +170,6 @@ def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:
     return [write for write in flow.all(Write) if mine & origins(write.target)]
 
 
-def bracketed(text: str, node: ast.expr) -> str:
-    """The source of an expression, bracketed unless ``.method()`` can follow it as it is."""
-    plain = (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.List, ast.ListComp, ast.Tuple)
-    return text if isinstance(node, plain) else f"({text})"
-
-
-def replaced(flow: ModuleFlow, node: ast.AST, parts: Mapping[ast.expr, str]) -> str:
-    """The source of ``node`` with some of the nodes inside it replaced by other text."""
-    span = flow.span(node)
-    offsets = [0]
-    for line in flow.source_of(node).split("\n")[:-1]:
-        offsets.append(offsets[-1] + len(line) + 1)
-    text = flow.source_of(node)
-    edits = []
-    for inner, content in parts.items():
-        place = flow.span(inner)
-        edits.append(
-            (
-                _offset(span, offsets, place.row, place.column),
-                _offset(span, offsets, place.end_row, place.end_column),
-                content,
-            )
-        )
-    for start, end, content in sorted(edits, reverse=True):
-        text = text[:start] + content + text[end:]
-    return text
-
-
-def _offset(span: Span, offsets: list[int], row: int, column: int) -> int:
-    return offsets[row - span.row] + column - (span.column if row == span.row else 1)
-
-
 #: Constructors that make a new leaf of what they are given.
 WRAPPERS = frozenset({"torch.tensor", "torch.nn.Parameter", "torch.autograd.Variable"})
 
@@ -378,7 +186,7 @@ def is_trained_here(flow: ModuleFlow, scope: Scope, saved: Saved) -> str:
         place = flow_sinks(flow).get(at) if at is not None else None
         if place is not None and place in asked:
             return "`backward` is called on what it becomes"
-    forward = "forward" in classes.run_by_forward(flow, scope.class_node)
+    forward = "forward" in run_by_forward(flow, scope.class_node)
     if forward and scope.name == "forward" and layers.is_activation(saved.op):
         return "it is an activation in the `forward` of a Module"
     return ""
@@ -428,11 +236,7 @@ def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     for call in flow.all(Call):
         given = (*call.arguments, *(v for _, v in call.keywords))
         if call.name in ("torch.autograd.grad", "torch.autograd.backward"):
-            parts = [
-                part
-                for v in given
-                for part in (v, *(v.items or ()), *((v.element,) if v.element else ()))
-            ]
+            parts = [part for v in given for part in (v, *parts_of(v))]
             if any(mine & origins(part) for part in parts):
                 return call.node
         if call.name in (".register_hook", ".retain_grad") and call.receiver is not None:
@@ -441,25 +245,28 @@ def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     return None
 
 
-def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:
-    """The expressions that stand for the value of ``node``: itself, or the uses of its one name.
+# -- by scope -----------------------------------------------------------------------------------
 
-    None where it is bound to anything but one plain local name that nothing else shares.
-    """
-    parent = flow.parents.get(node)
-    if isinstance(parent, ast.AnnAssign) and parent.value is node:
-        targets: list[ast.expr] = [parent.target]
-    elif isinstance(parent, ast.Assign) and parent.value is node:
-        targets = parent.targets
-    else:
-        return [node]
-    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
-        return None
-    name = targets[0].id
-    if name in flow.shared_names or captured(flow, scope, name) is not None:
-        return None
-    return [
-        use
-        for use, definitions in scope.uses.items()
-        if any(d.node is targets[0] for d in definitions)
-    ]
+
+def calls_in(flow: ModuleFlow, scope: Scope) -> list[Call]:
+    """The calls that are made in one scope."""
+    known: tuple[int, dict[Scope, list[Call]]] = flow.__dict__.get("_calls_in", (-1, {}))
+    calls = flow.all(Call)
+    if known[0] != len(calls):
+        known = len(calls), {}
+        for call in calls:
+            known[1].setdefault(call.scope, []).append(call)
+        flow.__dict__["_calls_in"] = known
+    return known[1].get(scope, [])
+
+
+def scopes_of(flow: ModuleFlow, function: ast.AST | None) -> list[Scope]:
+    """The scopes in which the body of a function has been interpreted."""
+    known: tuple[int, dict[ast.AST, list[Scope]]] = flow.__dict__.get("_scopes_of", (-1, {}))
+    if known[0] != len(flow.scopes):
+        known = len(flow.scopes), {}
+        for scope in flow.scopes:
+            if scope.is_function:
+                known[1].setdefault(scope.node, []).append(scope)
+        flow.__dict__["_scopes_of"] = known
+    return known[1].get(function, []) if function is not None else []

@@ -16,6 +16,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, element_of
+from gradfix.flow.walk import Walk
 
 #: How many values back the origin of one is looked for.
 _REACH = 60
@@ -26,17 +27,12 @@ Parameters = dict[ast.AST, list[Value]]
 def received(flow: ModuleFlow, value: Value) -> tuple[Value, ...]:
     """What stands behind a value: itself, or what the calls of the file give for an argument."""
     found: list[Value] = []
-    queue: list[Value] = [value]
-    seen: set[int] = set()
-    while queue and len(seen) < _REACH:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk([value], _REACH)
+    for at in walk:
         if at.kind is Kind.UNKNOWN and at.op == "join":
-            queue += at.inputs
+            walk.further(at.inputs)
         elif isinstance(at.node, ast.arg) and at.kind in (Kind.UNKNOWN, Kind.TENSOR):
-            queue += _given(flow).get(at.node, ())
+            walk.further(_given(flow).get(at.node, ()))
         else:
             found.append(at)
     return tuple(found)

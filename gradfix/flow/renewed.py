@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import reaching, uses_of
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.state import AttributeStore, Backward, Call, Definition, GradMode, GradRead, Scope
 from gradfix.flow.values import Certainty, Kind
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes, reaching
+from gradfix.flow.names import own_nodes, reaching
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Kind, element_of

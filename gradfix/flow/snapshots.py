@@ -26,8 +26,8 @@ from gradfix.flow.memories import (
     within,
 )
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import own_nodes, reaching, uses_of
-from gradfix.flow.state import Definition, Scope
+from gradfix.flow.names import own_nodes, reaching, uses_of
+from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.updates import Update, moves, updates
 
 #: Functions and methods whose result says how far two tensors or arrays are apart.
@@ -36,6 +36,8 @@ _COMPARERS = frozenset(
     assert_array_equal assert_array_almost_equal assertEqual mse_loss l1_loss dist sub eq ne
     subtract not_equal copy_""".split()
 )
+#: How weights are spoken of where neither a leaf nor an attribute of one is known by name.
+_WEIGHTS = ("parameters(", "state_dict(", ".weight", ".bias")
 
 
 @dataclass(eq=False, slots=True)
@@ -50,13 +52,26 @@ class Snapshot:
 
 def stale_snapshots(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
     """Every snapshot without a copy that is used after an update of the weights."""
+    leaves = {f".{store.name}" for store in flow.all(AttributeStore) if store.value.is_leaf}
     for scope in flow.scopes:
-        made = list(updates(flow, scope)) if not isinstance(scope.node, ast.ClassDef) else []
+        if isinstance(scope.node, ast.ClassDef) or not _names_weights(flow, scope, leaves):
+            continue
+        made = list(updates(flow, scope))
         if made and not _rebinds_data(scope):
             search = _Search(flow, scope, made)
             search.run()
             for found in search.found.values():
                 yield scope, found
+
+
+def _names_weights(flow: ModuleFlow, scope: Scope, leaves: set[str]) -> bool:
+    """Whether weights can be spoken of in a scope at all; a look at its text."""
+    text = flow.text_of(scope.node)
+    return (
+        any(word in text for word in _WEIGHTS)
+        or any(name in text for name in leaves)
+        or any(definition.value.is_leaf for definition in scope.definitions)
+    )
 
 
 def _rebinds_data(scope: Scope) -> bool:

@@ -15,6 +15,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.received import is_recorded, is_trained, received
 from gradfix.flow.state import Call, GradMode, Scope
 from gradfix.flow.values import Kind, Value, element_of
+from gradfix.flow.walk import Walk
 
 
 def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
@@ -73,15 +74,11 @@ def _runs(flow: ModuleFlow, instance: Value, scope: Scope) -> bool:
 
 def _is_handed_on(given: Value, call: ast.Call) -> bool:
     """``x = layer(x)`` in a loop: what is given may be the result of the turn before."""
-    queue, seen = [given], set[int]()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
+    walk = Walk([given])
+    for at in walk:
         if at.node is call:
             return True
-        queue += at.inputs if at.op == "join" else ()
+        walk.further(at.inputs if at.op == "join" else ())
     return False
 
 

@@ -127,7 +127,7 @@ class Scope:
     exits: list[tuple[ast.AST, frozenset[ast.AST]]] = field(default_factory=list)
 
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
-    nodes: tuple[ast.AST, ...] | None = None  # kept by `queries.own_nodes`
+    nodes: tuple[ast.AST, ...] | None = None  # kept by `names.own_nodes`
 
     def define(self, definition: Definition) -> None:
         """Add a definition."""

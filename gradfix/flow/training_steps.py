@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import enclosing_loops, is_conditional, trainers
 from gradfix.flow.layers import has_weights
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
-from gradfix.flow.queries import is_meant_to_raise, origins
+from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call, GradMode, GradRead, OptimizerMade
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -45,10 +46,13 @@ class Unfilled:
 
 def lost_gradients(flow: ModuleFlow) -> Iterator[Lost]:
     """Every ``zero_grad`` that a ``step`` of the same optimizer follows without a backward."""
+    zeroed = [call for call in flow.all(Call) if call.name == ".zero_grad"]
+    if not zeroed:
+        return
     flow.complete()
     backwards = {event.node: event for event in flow.all(Backward)}
-    for call in flow.all(Call):
-        if call.name != ".zero_grad" or not _is_statement(flow, call):
+    for call in zeroed:
+        if not _is_statement(flow, call):
             continue
         names = _optimizers_zeroed(flow, call)
         block = flow.block_of(call.statement)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gradfix.flow import classes
 from gradfix.flow.containers import attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.reached import run_by, run_by_forward
 from gradfix.flow.registered import is_weighted, registers_by_hand
 from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -20,6 +21,7 @@ _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "one
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
 _MAKES_RANDOM = re.compile(r"self\.\w+\s*=\s*(?:\w+\.)?randn?\(")
+_LAYERS = re.compile(r"\bnn\.|Parameter\(")
 _Story = tuple[ast.AST, tuple[Note, ...]]
 
 
@@ -45,7 +47,7 @@ def _single_stores(
     for store in list(flow.all(AttributeStore)):
         if not wanted(store.value):
             continue
-        if not is_own_store(flow, store) or store.scope.name not in classes.run_by(
+        if not is_own_store(flow, store) or store.scope.name not in run_by(
             flow, store.scope.class_node, "__init__"
         ):
             continue
@@ -90,7 +92,7 @@ def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
 
 def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:
     """The uses of ``self.name`` as an operand in what ``forward`` computes."""
-    for method in sorted(classes.run_by_forward(flow, facts.node)):
+    for method in sorted(run_by_forward(flow, facts.node)):
         body = facts.methods.get(method)
         for node in ast.walk(body) if body is not None else ():
             if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
@@ -126,11 +128,11 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
     if not _MAKES_RANDOM.search(flow.text):
         return
-    flow.complete()
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:
             continue
-        for method in sorted(classes.run_by_forward(flow, facts.node)):
+        flow.complete()
+        for method in sorted(run_by_forward(flow, facts.node)):
             body = facts.methods.get(method)
             for use in ast.walk(body) if body is not None else ():
                 if (
@@ -154,10 +156,8 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
         for call in flow.all(Call)
         if call.name.startswith("torch.nn.init.") and call.name.rpartition(".")[2] not in _CONSTANT
     }
-    if not filled:
-        return
-    flow.complete()
-    for store, facts, node in _single_stores(flow, _is_plain_tensor):
+    for store, facts, node in _single_stores(flow, _is_plain_tensor) if filled else ():
+        flow.complete()
         uses = set(attribute_nodes(flow, facts, store.name))
         place = next(
             (
@@ -213,7 +213,9 @@ def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
 def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
     if flow.freezes_parameters or not any(
-        isinstance(statement, ast.ClassDef) and not statement.bases
+        isinstance(statement, ast.ClassDef)
+        and not statement.bases
+        and _LAYERS.search(flow.text_of(statement))
         for statement in classes.statements(flow.tree.body)
     ):
         return
@@ -231,7 +233,7 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
             continue
         reached = {
             part
-            for name in classes.run_by_forward(flow, facts.node)
+            for name in run_by_forward(flow, facts.node)
             if name in facts.methods
             for part in ast.walk(facts.methods[name])
         }

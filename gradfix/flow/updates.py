@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import own_nodes
 from gradfix.flow.optimizers import models_of, parameters_given
-from gradfix.flow.queries import own_nodes
+from gradfix.flow.queries import calls_in, scopes_of
 from gradfix.flow.state import Call, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value
 
 #: Methods after which the weights of a Module may live in other memory.
 _MOVES = frozenset("to cuda cpu half double float bfloat16 to_empty type share_memory".split())
+#: What is in the text of a function that writes to weights itself; a look before closer ones.
+_BY_HAND = re.compile(r"[a-zA-Z0-9]_\(|[-+*/@%&|^<>]=|load_state_dict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,9 @@ class Update:
 
 def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
     """Every place in a scope that certainly updates weights in place."""
-    zeroed = {
-        ast.unparse(node.func.value)
-        for node in own_nodes(scope)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "zero_grad"
-    }
-    for call in flow.all(Call):
-        if call.scope is not scope or not isinstance(call.node, ast.Call):
+    calls = calls_in(flow, scope)
+    for call in calls:
+        if not isinstance(call.node, ast.Call):
             continue
         if call.name == ".step":
             stepped = [call.receiver, *call.arguments[:1]]
@@ -44,13 +42,25 @@ def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
             if found is not None:
                 yield Update(call.node, _models(flow, scope, found))
             elif isinstance(call.node.func, ast.Attribute):
-                if ast.unparse(call.node.func.value) in zeroed:
+                if ast.unparse(call.node.func.value) in _zeroed(calls):
                     yield Update(call.node)
         elif call.callee is not None and depth < 2:
             yield from _updates_inside(flow, call, call.node, depth)
-    memories = Memories(flow, scope)
-    for node in own_nodes(scope):
-        yield from _by_hand(memories, node)
+    if _BY_HAND.search(flow.text_of(scope.node)):
+        memories = Memories(flow, scope)
+        for node in own_nodes(scope):
+            yield from _by_hand(memories, node)
+
+
+def _zeroed(calls: list[Call]) -> set[str]:
+    """What ``zero_grad`` is called on, by its text."""
+    return {
+        ast.unparse(call.node.func.value)
+        for call in calls
+        if call.name == ".zero_grad"
+        and isinstance(call.node, ast.Call)
+        and isinstance(call.node.func, ast.Attribute)
+    }
 
 
 def is_optimizer(value: Value) -> bool:
@@ -69,9 +79,7 @@ def _models(flow: ModuleFlow, scope: Scope, optimizer: Value) -> tuple[str, ...]
 
 def _updates_inside(flow: ModuleFlow, call: Call, node: ast.Call, depth: int) -> Iterator[Update]:
     """What a function of this file updates, in the words of the code that calls it."""
-    for scope in flow.scopes:
-        if scope.node is not call.callee or not scope.is_function:
-            continue
+    for scope in scopes_of(flow, call.callee):
         for update in updates(flow, scope, depth + 1):
             if not update.paths:
                 yield Update(node)

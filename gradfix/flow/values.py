@@ -312,6 +312,11 @@ def element_of(container: Value) -> Value | None:
     return joined
 
 
+def parts_of(value: Value) -> tuple[Value, ...]:
+    """What a container is known to hold, item by item or as a whole; nothing for other values."""
+    return (*(value.items or ()), *((value.element,) if value.element is not None else ()))
+
+
 def grow(container: Value, added: Value | None) -> None:
     """A list gains an element (or loses one): from now on only the join of its items is known."""
     element = element_of(container)

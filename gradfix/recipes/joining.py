@@ -6,19 +6,20 @@ import ast
 
 from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.assembly import (
-    FILL_VALUES,
-    Assembly,
-    Fill,
-    axis_of,
-    resolve,
-    tensor_root,
-)
-from gradfix.flow.queries import bracketed, fresh_name, spelling
+from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve, tensor_root
+from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.shapes import equal
 from gradfix.flow.state import Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
 from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.recipes.allocations import (
+    comment_after,
+    comments_above,
+    fill_value,
+    options_text,
+    tuple_text,
+)
+from gradfix.recipes.collecting import collect_parts
 
 
 def join_parts(flow: ModuleFlow, assembly: Assembly) -> Fix:
@@ -35,7 +36,7 @@ def join_parts(flow: ModuleFlow, assembly: Assembly) -> Fix:
     if all(fill.loop is None for fill in assembly.fills):
         return _Straight(flow, assembly).plan()
     if len(assembly.fills) == 1:
-        return _looped(flow, assembly, assembly.fills[0])
+        return collect_parts(flow, assembly, assembly.fills[0])
     raise Unsuitable("the buffer is filled partly in a loop")
 
 
@@ -111,7 +112,9 @@ class _Straight:
             raise Unsuitable("the shape of the buffer is not known")
         matrix = self.assembly.fills[0].slot_inner is not None
         text = self._matrix(shape) if matrix else self._line(shape)
-        options = _options(self.flow, self.assembly, [fill.part for fill in self.assembly.fills])
+        options = options_text(
+            self.flow, self.assembly, [fill.part for fill in self.assembly.fills]
+        )
         if self.reshape:
             sizes = ", ".join(str(dim) for dim in shape)
             if any(not isinstance(dim, int) for dim in shape):
@@ -237,7 +240,7 @@ class _Straight:
             if root is None:
                 self.safety = Safety.UNSAFE
                 return f"{self._spelled('torch.tensor')}({text})"
-            return f"{root}.new_full({_tuple(slot_shape)}, {text})"
+            return f"{root}.new_full({tuple_text(slot_shape)}, {text})"
         if (
             not value.is_tensor
             or value.shape is None
@@ -254,7 +257,7 @@ class _Straight:
         kind = FILL_VALUES[buffer.op]
         if any(not isinstance(dim, int) for dim in slot_shape):
             self.safety = Safety.UNSAFE
-        size = _tuple(slot_shape)
+        size = tuple_text(slot_shape)
         root = self._root()
         if root is None:
             self.safety = Safety.UNSAFE
@@ -262,7 +265,7 @@ class _Straight:
                 raise NotFixable("no part is known to be like the value that fills the gaps")
             return f"{self._spelled(f'torch.{kind}')}({size})"
         if kind == "full":
-            return f"{root}.new_full({size}, {_fill_value(self.flow, self.assembly)})"
+            return f"{root}.new_full({size}, {fill_value(self.flow, self.assembly)})"
         return f"{root}.new_{kind}({size})"
 
     def _spelled(self, name: str) -> str:
@@ -298,10 +301,12 @@ class _Straight:
         lines = []
         for text, fill in items:
             comment = (
-                _comment(self.flow, fill.statement) if fill is not None and self._inline else ""
+                comment_after(self.flow, fill.statement)
+                if fill is not None and self._inline
+                else ""
             )
             above = (
-                _comments_above(self.flow, fill.statement)
+                comments_above(self.flow, fill.statement)
                 if fill is not None and self._inline
                 else []
             )
@@ -322,136 +327,3 @@ class _Straight:
         before = "" if self._inline else f"{self._temporary(last)} = {flow.source_of(last.part)}\n"
         edits.append(Edit(EditKind.STATEMENT, flow.span(last.statement), before + joined))
         return edits
-
-
-def _tuple(shape: Shape) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-def _fill_value(flow: ModuleFlow, assembly: Assembly) -> str:
-    call = assembly.allocation
-    assert isinstance(call, ast.Call)
-    for keyword in call.keywords:
-        if keyword.arg == "fill_value":
-            return flow.source_of(keyword.value)
-    return flow.source_of(call.args[-1])
-
-
-def _comment(flow: ModuleFlow, statement: ast.stmt) -> str:
-    """The comment after a statement on its last line."""
-    span = flow.span(statement)
-    rest = flow.lines[span.end_row - 1][span.end_column - 1 :].strip()
-    return rest if rest.startswith("#") else ""
-
-
-def _comments_above(flow: ModuleFlow, statement: ast.stmt) -> list[str]:
-    """The comment lines directly above a statement."""
-    found: list[str] = []
-    for line in reversed(flow.lines[: statement.lineno - 1]):
-        if not line.strip().startswith("#"):
-            break
-        found.append(line.strip())
-    return found[::-1]
-
-
-def _options(flow: ModuleFlow, assembly: Assembly, parts: list[ast.expr]) -> str:
-    """``.to(...)`` where the buffer's element type or device would otherwise change."""
-    call, buffer = assembly.allocation, assembly.buffer
-    assert isinstance(call, ast.Call)
-    given = {keyword.arg: flow.source_of(keyword.value) for keyword in call.keywords}
-    words = []
-    if "device" in given:
-        words.append(f"device={given['device']}")
-    dtypes = {flow.value(part).dtype for part in parts if flow.value(part).kind is not Kind.NUMBER}
-    if dtypes != {buffer.dtype} or buffer.dtype is None:
-        words.append(f"dtype={given.get('dtype') or _buffer_dtype(flow, assembly)}")
-    return f".to({', '.join(words)})" if words else ""
-
-
-def _buffer_dtype(flow: ModuleFlow, assembly: Assembly) -> str:
-    call, buffer = assembly.allocation, assembly.buffer
-    assert isinstance(call, ast.Call)
-    if buffer.op.endswith("_like"):
-        return f"{bracketed(flow.source_of(call.args[0]), call.args[0])}.dtype"
-    if buffer.op.startswith("new_"):
-        assert isinstance(call.func, ast.Attribute)
-        return f"{flow.source_of(call.func.value)}.dtype"
-    spelled = spelling(flow, assembly.scope, "torch.get_default_dtype")
-    if spelled is None:
-        raise NotFixable("the file has no name for torch.get_default_dtype")
-    return f"{spelled}()"
-
-
-def _looped(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
-    """``for i in range(n): buffer[i] = part`` becomes a list that is stacked after the loop."""
-    loop, slot, shape = fill.loop, fill.slot, assembly.shape
-    assert loop is not None and slot is not None
-    if shape is None or not shape:
-        raise Unsuitable("the shape of the buffer is not known")
-    axis = axis_of(slot, len(shape))
-    if slot.counter is None:
-        raise Unsuitable("the loop writes the same slot on every pass")
-    counter = slot.counter
-    if (
-        axis >= len(shape)
-        or (counter.start, counter.step) != (0, 1)
-        or counter.stop is None
-        or (counter.stop != shape[axis])
-    ):
-        raise NotFixable("it is not proven that the loop fills every slot once")
-    if loop.orelse or _jumps(loop):
-        raise Unsuitable("the loop can be left early")
-    block = assembly.block
-    after = block[block.index(loop) + 1 :]
-    if not after:
-        raise NotFixable("nothing follows the loop")
-    if not _counts(flow, loop, counter.loop):
-        raise NotFixable("the loop's counter is not understood")
-    rest = (*shape[:axis], *shape[axis + 1 :])
-    stack = spelling(flow, assembly.scope, "torch.stack")
-    if stack is None:
-        raise NotFixable("the file has no name for torch.stack")
-    value = flow.value(fill.part)
-    parts = fresh_name(flow, f"{assembly.name}_parts")
-    joined = f"{stack}({parts}{'' if axis == 0 else f', dim={axis}'})"
-    safety = Safety.SAFE if isinstance(counter.stop, int) and counter.stop > 0 else Safety.UNSAFE
-    if not value.is_tensor or not equal(value.shape, rest):
-        safety = Safety.UNSAFE
-        sizes = _size_text(flow, assembly)
-        if sizes is None:
-            raise NotFixable("the shapes of the parts are not known")
-        joined = f"{joined}.reshape({sizes})"
-    joined += _options(flow, assembly, [fill.part])
-    assert assembly.definition.statement is not None
-    part = flow.source_of(fill.part)
-    return Fix(safety, "collect the parts and stack them", (
-        Edit(EditKind.STATEMENT, flow.span(assembly.definition.statement), f"{parts} = []"),
-        Edit(EditKind.STATEMENT, flow.span(fill.statement), f"{parts}.append({part})"),
-        Edit(EditKind.BEFORE, flow.span(after[0]), f"{assembly.name} = {joined}"),
-    ))  # fmt: skip
-
-
-def _size_text(flow: ModuleFlow, assembly: Assembly) -> str | None:
-    """The sizes as the allocation spells them."""
-    call, buffer = assembly.allocation, assembly.buffer
-    assert isinstance(call, ast.Call)
-    if buffer.op.endswith("_like"):
-        return f"{bracketed(flow.source_of(call.args[0]), call.args[0])}.shape"
-    if any(isinstance(arg, ast.Starred) for arg in call.args) or not call.args:
-        return None
-    nodes = call.args[:1] if buffer.op.endswith("full") else call.args
-    return ", ".join(flow.source_of(arg) for arg in nodes)
-
-
-def _jumps(loop: ast.For) -> bool:
-    """Whether a pass of the loop can end before its last statement."""
-    return any(
-        isinstance(node, (ast.Break, ast.Continue, ast.Return, ast.Raise, ast.Try))
-        for statement in loop.body
-        for node in ast.walk(statement)
-    )
-
-
-def _counts(flow: ModuleFlow, loop: ast.For, made: ast.AST) -> bool:
-    """Whether the loop's own ``range`` or ``enumerate`` is what the counter counts."""
-    return loop.iter is made

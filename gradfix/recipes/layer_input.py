@@ -6,7 +6,7 @@ import ast
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.queries import spelling
+from gradfix.flow.names import spelling
 from gradfix.flow.state import Call
 
 

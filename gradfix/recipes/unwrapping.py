@@ -8,7 +8,8 @@ import textwrap
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
-from gradfix.flow.queries import bracketed, replaced, spelling, uses_of
+from gradfix.flow.names import spelling, uses_of
+from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind

@@ -258,6 +258,13 @@ def test_explain_and_rules_tell_the_same(gradfix: Gradfix) -> None:
         assert page == gradfix("explain", rule["code"].lower()).out
 
 
+def test_explain_names_the_page_of_the_rule(gradfix: Gradfix) -> None:
+    for rule in json.loads(gradfix("explain", "ALL", "--output-format", "json").out):
+        assert gradfix("explain", rule["code"]).out.endswith(f"\n\nPage: {rule['page']}\n")
+        text = (Path(__file__).parents[2] / rule["page"]).read_text(encoding="utf-8")
+        assert text.startswith(f"# {rule['code']} {rule['name']}\n")
+
+
 def test_the_version_is_the_packages(gradfix: Gradfix) -> None:
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert f'\nversion = "{package.__version__}"\n' in text

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gradfix import flow
-from gradfix.flow.queries import reaching, uses_of
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.state import Binding, Definition, GradMode, Saved, State, join_modes, join_states
 from gradfix.flow.values import (
     NEEDS_GRAD,

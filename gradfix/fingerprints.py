@@ -1,0 +1,36 @@
+"""What stays the same about a finding while the lines around it move."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradfix.lines import bare, split_lines
+from gradfix.model import Finding
+
+
+def identity(finding: Finding, lines: Sequence[str]) -> tuple[str, ...]:
+    """What stays the same about a finding while other lines move."""
+    edits = finding.fix.edits if finding.fix else ()
+    line = _normal_line(lines, finding.span.row)
+    return (finding.code, finding.message, line, *(edit.content for edit in edits))
+
+
+def _normal_line(lines: Sequence[str], row: int) -> str:
+    return " ".join(bare(lines[row - 1]).split()) if 0 < row <= len(lines) else ""
+
+
+def identified(findings: Sequence[Finding], text: str, filename: str) -> tuple[Finding, ...]:
+    """The findings with their file's name and a fingerprint that survives moved lines."""
+    lines = split_lines(text) if findings else []
+    seen: Counter[tuple[str, str]] = Counter()
+    named = []
+    for finding in findings:
+        key = (finding.code, _normal_line(lines, finding.span.row))
+        parts = (finding.code, filename, key[1], str(seen[key]))
+        seen[key] += 1
+        digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace"))
+        named.append(replace(finding, filename=filename, fingerprint=digest.hexdigest()[:16]))
+    return tuple(named)

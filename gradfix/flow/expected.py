@@ -1,0 +1,71 @@
+"""What code is there for: an error that it expects, a test, a call that is only watched.
+
+The spelling of a name counts here: pytest and unittest find tests by it, and a
+counter that starts with an underscore is one that nobody reads. All of it is a reason to be silent.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.state import Backward, Scope
+
+_EXPECTS_ERRORS = re.compile(r"raises|assertRaises|RuntimeError")
+
+
+def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether the code around a place expects an error there (a test of PyTorch's own checks)."""
+    if not _EXPECTS_ERRORS.search(flow.text):
+        return False
+    around: ast.AST | None = node
+    while around is not None:
+        inner, around = around, flow.parents.get(around)
+        if isinstance(around, (ast.With, ast.AsyncWith)):
+            for item in around.items:
+                call = item.context_expr
+                name = getattr(call.func, "attr", "") if isinstance(call, ast.Call) else ""
+                if name in ("raises", "assertRaises", "assertRaisesRegex"):
+                    return True
+        elif isinstance(around, ast.Try) and inner in around.body:
+            caught = [handler.type for handler in around.handlers]
+            names = {
+                n.id
+                for t in caught
+                if t is not None
+                for n in ast.walk(t)
+                if isinstance(n, ast.Name)
+            }
+            if "RuntimeError" in names:
+                return True
+    return False
+
+
+def is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
+    """Whether a statement is there to be timed, profiled or checked, and not for what it gives.
+
+    It stands inside ``with``, ``try``, a loop whose counter nobody uses, or a test.
+    """
+    parent: ast.AST | None = flow.parents.get(statement)
+    while parent is not None:
+        if isinstance(parent, (ast.With, ast.AsyncWith, ast.Try)):
+            return True
+        if isinstance(parent, ast.For) and isinstance(parent.target, ast.Name):
+            if parent.target.id.startswith("_"):
+                return True
+        if isinstance(parent, ast.FunctionDef) and _names_a_test(parent.name):
+            return True
+        parent = flow.parents.get(parent)
+    return False
+
+
+def is_only_expected(flow: ModuleFlow, scope: Scope) -> bool:
+    """Whether a test computes what it expects here, and differentiates nothing."""
+    return _names_a_test(scope.name) and all(
+        event.scope is not scope for event in flow.all(Backward)
+    )
+
+
+def _names_a_test(name: str) -> bool:
+    return name.startswith("test")

@@ -1,0 +1,146 @@
+"""Names in a scope: where they stand, who shares them, how the file spells what it imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.state import Definition, Scope
+from gradfix.flow.values import Kind
+
+
+def occurrences(scope: Scope, name: str) -> list[ast.Name]:
+    """Every ``Name`` node spelled ``name`` in the scope, nested functions not included."""
+    return [node for node in own_nodes(scope) if isinstance(node, ast.Name) and node.id == name]
+
+
+def own_nodes(scope: Scope) -> tuple[ast.AST, ...]:
+    """The nodes of a scope without the bodies of nested functions, lambdas and classes."""
+    if scope.nodes is None:
+        scope.nodes = tuple(_own_nodes(scope))
+    return scope.nodes
+
+
+def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
+    body = (
+        scope.node.body
+        if isinstance(scope.node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        else []
+    )
+    stack: list[ast.AST] = list(reversed(body))
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            # Decorators and defaults are evaluated outside of the function.
+            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            stack += getattr(node, "decorator_list", [])
+        elif isinstance(node, ast.ClassDef):
+            stack += [*node.decorator_list, *node.bases]
+        else:
+            stack += reversed(list(ast.iter_child_nodes(node)))
+
+
+def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
+    """A nested function, lambda or class that uses the scope's variable ``name``, or None."""
+    for node in own_nodes(scope):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            bound = {
+                n.id
+                for n in ast.walk(node)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            } | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+            shared = {
+                n
+                for g in ast.walk(node)
+                if isinstance(g, (ast.Global, ast.Nonlocal))
+                for n in g.names
+            }
+            if name in shared or (name not in bound and _mentions(node, name)):
+                return node
+    return None
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(child, ast.Name) and child.id == name for child in ast.walk(node))
+
+
+def fresh_name(flow: ModuleFlow, wanted: str) -> str:
+    """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use."""
+    used = {n.id for n in ast.walk(flow.tree) if isinstance(n, ast.Name)}
+    used |= {n.arg for n in ast.walk(flow.tree) if isinstance(n, ast.arg)}
+    used |= {n.attr for n in ast.walk(flow.tree) if isinstance(n, ast.Attribute)}
+    used |= {
+        (a.asname or a.name).partition(".")[0]
+        for n in ast.walk(flow.tree)
+        if isinstance(n, (ast.Import, ast.ImportFrom))
+        for a in n.names
+    }
+    name, at = wanted, 2
+    while name in used:
+        name, at = f"{wanted}{at}", at + 1
+    return name
+
+
+def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
+    """The definitions that can reach a use of a name."""
+    return scope.uses.get(node, frozenset())
+
+
+def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
+    """Every use that a definition can reach."""
+    return [node for node, definitions in scope.uses.items() if definition in definitions]
+
+
+def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
+    """How the file itself spells ``torch.stack`` (``t.stack``, ``stack``, ...); None if it cannot.
+
+    Only names bound by imports at module level that nothing else in the file rebinds count.
+    """
+    module, _, last = qualified.rpartition(".")
+    imports: dict[str, str] = {}
+    for definition in flow.scopes[0].definitions:
+        if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
+            imports[definition.name] = definition.value.name
+    rebound = {
+        d.name
+        for s in flow.scopes
+        for d in s.definitions
+        if d.how != "import" or s is not flow.scopes[0]
+    }
+    for name, target in imports.items():
+        if name not in rebound and target == qualified:
+            return name
+    for name, target in imports.items():
+        if name not in rebound and target == module:
+            return f"{name}.{last}"
+    outer, _, inner = module.rpartition(".")
+    for name, target in imports.items():
+        if name not in rebound and outer and target == outer:
+            return f"{name}.{inner}.{last}"
+    return None
+
+
+def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:
+    """The expressions that stand for the value of ``node``: itself, or the uses of its one name.
+
+    None where it is bound to anything but one plain local name that nothing else shares.
+    """
+    parent = flow.parents.get(node)
+    if isinstance(parent, ast.AnnAssign) and parent.value is node:
+        targets: list[ast.expr] = [parent.target]
+    elif isinstance(parent, ast.Assign) and parent.value is node:
+        targets = parent.targets
+    else:
+        return [node]
+    if len(targets) != 1 or not isinstance(targets[0], ast.Name):
+        return None
+    name = targets[0].id
+    if name in flow.shared_names or captured(flow, scope, name) is not None:
+        return None
+    return [
+        use
+        for use, definitions in scope.uses.items()
+        if any(d.node is targets[0] for d in definitions)
+    ]

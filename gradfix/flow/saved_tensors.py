@@ -1,0 +1,203 @@
+"""What autograd saves for backward, and the writes in place that may destroy it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gradfix.flow.operands import Argument, Bound, argument_kind, bind
+from gradfix.flow.recorder import Recorder
+from gradfix.flow.state import Binding, GradMode, Saved, Write, result_role
+from gradfix.flow.torch_ops import Signature, op_facts
+from gradfix.flow.values import (
+    NEEDS_GRAD,
+    SOMEWHERE,
+    Certainty,
+    Kind,
+    Leaf,
+    Role,
+    Value,
+    unknown,
+)
+
+
+class SavedTensors(Recorder):
+    """The part of the interpreter that knows which memory backward needs and who writes to it."""
+
+    def save(
+        self, node: ast.AST, name: str, signature: Signature, bound: Bound, result: Value
+    ) -> None:
+        """Note which inputs or results the backward pass of this operation will need.
+
+        An input is saved only for the sake of another input that requires grad: ``x * 2`` keeps
+        nothing, ``x * w`` keeps ``x`` for ``w`` (the formulas of PyTorch's derivatives.yaml).
+        """
+        if self.state.mode is GradMode.OFF or signature.saves is None:
+            return
+        kept: dict[tuple[str, int], Certainty] = {}
+        tensors: list[str] = []  # what is kept for the sake of something that is a tensor for sure
+        unary = sum(param.tensor for param in signature.params) == 1
+        for target, sources in signature.saves.items():
+            given = [value for _, value in bound.get(target, ())]
+            need = strongest(value.needs_grad for value in given)
+            if need is Certainty.NO:
+                continue
+            sure = unary or any(value.is_tensor for value in given)
+            tensors += sources if sure else ()
+            for source in sources:
+                for at in range(len(bound.get(source, ())) or 1):
+                    if kept.get((source, at)) is not Certainty.YES:
+                        kept[source, at] = need
+        for (source, at), need in kept.items():
+            certain = need is Certainty.YES and self.state.mode is GradMode.ON
+            if_needed = need is Certainty.MAYBE and source in tensors
+            if_needed = if_needed and self.state.mode is GradMode.ON
+            if source in bound:
+                if at >= len(bound[source]):
+                    continue
+                operand, value = bound[source][at]
+                self.remember(Saved(node, name, operand, value, certain, if_needed))
+            elif source in signature.results:
+                at_result = signature.results.index(source)
+                kept_value = result if result.is_tensor else (result.items or ())[at_result:][:1]
+                if isinstance(kept_value, tuple):
+                    kept_value = kept_value[0] if kept_value else result
+                self.remember(Saved(node, name, None, kept_value, certain, if_needed))
+
+    def save_in_place(
+        self, node: ast.AST, name: str, me: tuple[ast.expr, Value], other: tuple[ast.expr, Value]
+    ) -> None:
+        """What ``x[i] *= y`` saves: ``y`` for the sake of ``x``; of ``x`` it keeps a copy."""
+        op = op_facts(name, "method")
+        arguments = [Argument(None, *me), Argument(None, *other)]
+        signature = op.bind([argument_kind(a.value) for a in arguments], []) if op else None
+        if signature is not None:
+            bound = bind(signature, arguments)
+            self.save(node, name, signature, {**bound, "result": []}, unknown())
+
+    def remember(self, saved: Saved) -> None:
+        """Add a saved tensor to every storage it may live in."""
+        if saved.value.kind is not Kind.TENSOR:
+            return
+        for storage in saved.value.storages:
+            if storage is not SOMEWHERE:
+                known = self.state.saved.get(storage, ())
+                if all(
+                    entry.node is not saved.node or entry.operand is not saved.operand
+                    for entry in known
+                ):
+                    self.state.saved[storage] = (*known, saved)
+
+    # -- in-place writes ----------------------------------------------------------------------
+
+    def write(
+        self,
+        node: ast.AST,
+        target: Value,
+        base: ast.expr,
+        how: str,
+        op: str,
+        index: ast.expr | None,
+        values: tuple[Value, ...],
+    ) -> Value:
+        """Record an in-place write and return the tensor as it is afterwards.
+
+        Writing through ``.data`` bumps no version counter, so it overwrites saved tensors without
+        any error; writing through ``.detach()`` does bump it.
+        (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks)
+        """
+        overwritten: tuple[Saved, ...] = ()
+        for storage in target.storages:
+            if storage is SOMEWHERE:
+                continue
+            kept = self.state.saved.pop(storage, ())
+            if kept and len(target.storages) > 1:
+                kept = tuple(replace(entry, certain=False, if_needed=False) for entry in kept)
+            overwritten += kept
+        value = values[0] if values else None
+        self.event(Write, node, target, base, how, op, index, value, overwritten)
+        if target.kind is not Kind.TENSOR:
+            return target
+        return self._after_write(node, target, op, values)
+
+    def _after_write(
+        self, node: ast.AST, target: Value, op: str, values: tuple[Value, ...]
+    ) -> Value:
+        if (
+            self.state.mode is GradMode.OFF
+            or target.role == Role.LEAF
+            or target.op in ("data", "detach")
+        ):
+            role, leaves = target.role, target.leaves
+        else:
+            role = result_role((target, *values), self.state.mode)
+            leaves = target.leaves.union(*(value.leaves for value in values))
+        after = replace(
+            target,
+            role=role,
+            leaves=leaves,
+            inputs=(target, *values),
+            op="write",
+            node=node,
+            symbol=None,
+        )
+        self.flow.made.append(after)
+        for name, binding in self.state.env.items():
+            held = binding.value
+            if held is target:
+                self.state.env[name] = Binding(binding.definitions, after)
+            elif held.is_tensor and target.storage is not None and held.storages == target.storages:
+                changed = replace(
+                    held,
+                    role=held.role | role if held.is_leaf else role,
+                    leaves=leaves,
+                    inputs=(held, *values),
+                    op="write" if held.op == "join" else held.op,  # a join's inputs are all it
+                )
+                if held.op not in ("data", "detach"):
+                    self.flow.made.append(changed)
+                    self.state.env[name] = Binding(binding.definitions, changed)
+        return after
+
+    def forget_saved(self, retained: bool) -> None:
+        """After backward the graph is freed: nothing is saved any more, unless it is retained.
+
+        (https://docs.pytorch.org/docs/stable/generated/torch.Tensor.backward.html)
+        """
+        if not retained:
+            self.state.saved.clear()
+            return
+        for storage, kept in self.state.saved.items():
+            self.state.saved[storage] = tuple(
+                replace(entry, certain=False, if_needed=False) for entry in kept
+            )
+
+    def make_leaf(self, node: ast.AST, target: Value, role: Role) -> Value:
+        """``target.requires_grad_()``: the same tensor with another role, wherever it is held."""
+        if role & Role.LEAF and target.role & NEEDS_GRAD and not target.role & Role.UNTRACKED:
+            return target
+        leaves = frozenset({Leaf(node, target.parameter)}) if role & Role.LEAF else frozenset()
+        if target.role & Role.UNKNOWN and role & Role.LEAF:
+            # The tensor may have had a history already; then it stays a tracked non-leaf.
+            role = NEEDS_GRAD
+        after = replace(
+            target, role=role, leaves=leaves, inputs=(target,), node=node, op="requires_grad_"
+        )
+        self.replace_everywhere(target, after)
+        return after
+
+    def replace_everywhere(self, old: Value, new: Value) -> None:
+        """Let every name that holds ``old`` hold ``new``; the definitions stay."""
+        for name, binding in self.state.env.items():
+            if binding.value is old:
+                self.state.env[name] = Binding(binding.definitions, new)
+
+
+def strongest(answers: Iterable[Certainty]) -> Certainty:
+    """YES if any is, else MAYBE if any is, else NO."""
+    found = set(answers)
+    for certainty in (Certainty.YES, Certainty.MAYBE):
+        if certainty in found:
+            return certainty
+    return Certainty.NO

@@ -1,0 +1,362 @@
+"""Which functions of a file can have a finding at all: a filter for speed, never a rule.
+
+Most functions only compute and return. Telling them apart by their text and the kinds of their
+statements costs a small part of interpreting them. A function that does not *tell* is interpreted
+when somebody asks for what it returns or binds (see `ModuleFlow.complete`), so that a fact never
+depends on this filter; only where findings are looked for does.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+
+from gradfix.flow import classes
+
+#: What has to be in the text of a function that makes or uses a leaf, or registers one late.
+_WORDS = tuple(
+    """requires_grad optim backward zero_grad Variable setattr add_module register_ detach no_grad
+    inference_mode set_grad_enabled state_dict( parameters( .cpu()[ .numpy()[""".split()
+)
+#: The same for ways out of the graph; they matter where leaves are known.
+_LEAVING = tuple(
+    """ensor( asarray( .item( .numpy( .tolist( argmax argmin argsort round( .long( .int( .floor(
+    .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math.""".split()
+)
+_METHOD_WORDS = ("yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(")
+#: Constructors fill containers step by step, and make random constants.
+_CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", ".rand")
+#: Without one of these a file knows of no leaf, and of nothing that is computed from one.
+_LEAVES = ("Module", "Parameter", "requires_grad", "nn.", "optim", "Variable", "backward(")
+_SHORT = re.compile(r"\.(?:grad|data)\b")
+_PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
+_ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
+#: Methods that write in place, but those of ``torch.nn.init``, which switch grad mode off.
+_IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
+_FILLS_ANY = re.compile(r"\w\.(?:append|extend|insert)\(")
+_FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
+_DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
+_DISCARDED_EXACTLY = frozenset("squeeze unsqueeze clip add sub mul div".split())
+_CONTAINERS = frozenset(
+    "len int str dict list set tuple range sorted defaultdict OrderedDict Counter deque".split()
+)
+#: Functions whose result is a number or a string.
+_NUMBERS = frozenset("len int str float bool min max sum abs round range isinstance".split())
+_DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_PLAIN = (ast.JoinedStr, *_DISPLAYS, ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+class Telling:
+    """The filter for one file, by its source lines."""
+
+    def __init__(self, text: str, lines: Sequence[str]) -> None:
+        self._lines = lines
+        leaves = any(word in text for word in _LEAVES)
+        # Most words are nowhere in a file, and need not be looked for in each of its functions.
+        leaving = [word for word in _LEAVING if word in text] if leaves else []
+        common = [word for word in _WORDS if word in text]
+        self._in_methods = [*common, *leaving, *(w for w in _METHOD_WORDS if w in text)]
+        self._in_constructors = [
+            *common,
+            *(word for word in leaving if word in ("ensor(", ".item(")),
+            *(word for word in _CONSTRUCTOR_WORDS if word in text),
+        ]
+        self._short = _SHORT.search(text) is not None
+        self._numbers = leaves and _PYTHON_NUMBER.search(text) is not None
+        self._one_sided = leaves and "where(" in text
+        self._in_place = "_(" in text
+
+    def function(self, node: classes.Method) -> bool:
+        """Whether a function can do more than compute and return."""
+        body = node.body
+        first = body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first = body[min(1, len(body) - 1)]
+        lines = self._lines[first.lineno - 1 : node.end_lineno]
+        for decorator in node.decorator_list:
+            lines = [*self._lines[decorator.lineno - 1 : decorator.end_lineno], *lines]
+        text = "\n".join(lines)
+        constructor = node.name == "__init__"
+        if self._speaks(text, constructor):
+            return True
+        plain, local = _Plain(node), _Local(node)
+        if not constructor and "self" in text and _FILLS.search(text) is not None:
+            return True
+        for statement in classes.statements(body):
+            if _writes(statement, plain, constructor) or (
+                _tells_in_constructor(statement, local) if constructor else _binds_late(statement)
+            ):
+                return True
+        return False
+
+    def _speaks(self, text: str, constructor: bool) -> bool:
+        """Whether the text of a function has a telling word."""
+        for word in self._in_constructors if constructor else self._in_methods:
+            if word in text:
+                return True
+        if self._short and _SHORT.search(text) is not None:
+            return True
+        if constructor:
+            if "Sequential(" in text and ("inplace" in text or "True)" in text):
+                return True
+        elif self._numbers and "float(" in text and _PYTHON_NUMBER.search(text) is not None:
+            return True
+        elif self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None:
+            return True
+        return (
+            self._in_place
+            and "_(" in text
+            and any(constructor or name != "init" or own for name, own in _IN_PLACE.findall(text))
+        )
+
+    def top_level(self, body: Iterable[ast.stmt]) -> bool:
+        """Whether something outside all functions can have a finding."""
+        plain = _Plain(None)
+        for statement in body:
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                continue
+            if isinstance(statement, ast.ClassDef):
+                if _is_legacy(statement) or self.top_level(statement.body):
+                    return True
+            elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                text = "\n".join(self._lines[statement.lineno - 1 : statement.end_lineno])
+                if self._speaks(text, False) or "inplace" in text or _FILLS_ANY.search(text):
+                    return True
+                if any(_writes(part, plain, True) for part in classes.statements([statement])):
+                    return True
+        return False
+
+
+def _is_legacy(node: ast.ClassDef) -> bool:
+    """Whether a class may be an ``autograd.Function``."""
+    for base in node.bases:
+        name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+        if name.endswith("Function"):
+            return True
+    return False
+
+
+class _Plain:
+    """The local names of a function that hold containers, strings or counters, never tensors."""
+
+    def __init__(self, node: classes.Method | None) -> None:
+        self._node = node
+        self._known: frozenset[str] | None = None if node is not None else frozenset()
+
+    def __contains__(self, name: str) -> bool:
+        if self._known is None:
+            assert self._node is not None
+            self._known = _plain_names(self._node)
+        return name in self._known
+
+
+def _plain_names(node: classes.Method) -> frozenset[str]:
+    plain: set[str] = set()
+    other = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+    for statement in classes.statements(node.body):
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    known = statement.value is None or _is_plain(statement.value)
+                    (plain if known else other).add(target.id)
+                elif isinstance(target, (ast.Tuple, ast.List)):
+                    other.update(_names(target))
+        elif isinstance(statement, (ast.For, ast.AsyncFor)):
+            other.update(_names(statement.target))
+        elif isinstance(statement, (ast.With, ast.AsyncWith)):
+            for item in statement.items:
+                if item.optional_vars is not None:
+                    other.update(_names(item.optional_vars))
+        elif isinstance(statement, (ast.Global, ast.Nonlocal)):
+            other.update(statement.names)
+    return frozenset(plain - other)
+
+
+def _names(target: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def _is_plain(node: ast.expr) -> bool:
+    """Whether an expression is certainly a container, a string or a Python number."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in _CONTAINERS
+    return isinstance(node, (ast.Constant, *_PLAIN))
+
+
+def _is_constant(node: ast.expr) -> bool:
+    """Whether a display holds nothing but constants."""
+    if isinstance(node, ast.Dict):
+        return all(_is_constant(part) for part in (*node.keys, *node.values) if part is not None)
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        return all(map(_is_constant, node.elts))
+    return isinstance(node, (ast.Constant, ast.UnaryOp, ast.JoinedStr))
+
+
+def _writes(statement: ast.stmt, plain: _Plain, constructor: bool) -> bool:
+    """Whether a statement may write in place, or throw a result away."""
+    if isinstance(statement, ast.AugAssign):
+        target, value = statement.target, statement.value
+        if isinstance(value, ast.JoinedStr) or (
+            isinstance(value, ast.Constant) and isinstance(value.value, (str, bytes))
+        ):
+            return False
+        if isinstance(target, ast.Name):
+            if constructor and isinstance(value, (*_DISPLAYS, *_COMPREHENSIONS)):
+                return not _is_constant(value)
+            return not isinstance(value, _PLAIN) and target.id not in plain
+        return True
+    if isinstance(statement, (ast.Assign, ast.Delete)):
+        return any(_stores(target, plain, constructor) for target in statement.targets)
+    if isinstance(statement, (ast.For, ast.AsyncFor)):
+        return isinstance(statement.target, (ast.Subscript, ast.Attribute))
+    if isinstance(statement, (ast.With, ast.AsyncWith)):
+        return any(isinstance(item.optional_vars, ast.Subscript) for item in statement.items)
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        name = call.func.attr
+        if name.startswith(_DISCARDED) or name in _DISCARDED_EXACTLY:
+            on = call.func.value
+            return not (isinstance(on, ast.Name) and on.id in plain)
+    return False
+
+
+def _stores(target: ast.expr, plain: _Plain, constructor: bool) -> bool:
+    """Whether a target is an item of what may be a tensor, or of a container of a Module."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return any(_stores(part, plain, constructor) for part in target.elts)
+    if not isinstance(target, ast.Subscript):
+        return False
+    base = target.value
+    if isinstance(base, ast.Name):
+        if base.id in plain:
+            return constructor
+        key = target.slice
+        text = isinstance(key, ast.JoinedStr) or (
+            isinstance(key, ast.Constant) and isinstance(key.value, str)
+        )
+        return constructor or not text
+    return True
+
+
+def _binds_late(statement: ast.stmt) -> bool:
+    """Whether a statement outside the constructor binds an attribute, or a name of outside."""
+    if isinstance(statement, (ast.Global, ast.Nonlocal)):
+        return True
+    if isinstance(statement, ast.Assign):
+        return any(map(_is_of_self, statement.targets))
+    if isinstance(statement, (ast.AnnAssign, ast.For, ast.AsyncFor)):
+        return _is_of_self(statement.target)
+    if isinstance(statement, (ast.With, ast.AsyncWith)):
+        return any(i.optional_vars is not None and _is_of_self(i.optional_vars)
+                   for i in statement.items)  # fmt: skip
+    return False
+
+
+def _is_of_self(target: ast.expr) -> bool:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return any(map(_is_of_self, target.elts))
+    return (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+    )
+
+
+class _Local:
+    """The names of a constructor that may be Modules: its own, and arguments with a type."""
+
+    def __init__(self, node: classes.Method) -> None:
+        self._node = node
+        self._known: frozenset[str] | None = None
+
+    def __contains__(self, name: str) -> bool:
+        if self._known is None:
+            arguments = (*self._node.args.posonlyargs, *self._node.args.args)
+            arguments = (*arguments, *self._node.args.kwonlyargs)
+            found = {a.arg for a in arguments if a.annotation is not None and not _is_scalar(a)}
+            for statement in classes.statements(self._node.body):
+                if isinstance(statement, ast.Assign):
+                    for target in statement.targets:
+                        found |= _names(target)
+                elif isinstance(statement, (ast.AnnAssign, ast.For)):
+                    found |= _names(statement.target)
+            self._known = frozenset(found)
+        return name in self._known
+
+
+def _is_scalar(argument: ast.arg) -> bool:
+    annotation = argument.annotation
+    return isinstance(annotation, ast.Name) and annotation.id in ("int", "float", "str", "bool")
+
+
+def _may_hold(node: ast.expr, local: _Local) -> bool:
+    """Whether something in an expression may be a Module or a Parameter."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call):
+            func = part.func
+            if not (isinstance(func, ast.Name) and func.id in _NUMBERS):
+                return True
+        elif isinstance(part, ast.Name) and part.id in local:
+            return True
+    return False
+
+
+def _tells_in_constructor(statement: ast.stmt, local: _Local) -> bool:
+    if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
+        value = statement.value
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if _contains(value):
+            return _may_hold(value, local)
+        plain = _makes_parameter(value) and all(map(_is_of_self, targets))
+        return not plain and _uses_parameter(value, targets)
+    if isinstance(statement, (ast.Global, ast.Nonlocal)):
+        return True
+    return any(_uses_parameter(part, ()) for part in _own(statement))
+
+
+def _contains(value: ast.expr) -> bool:
+    """Whether an expression may be a plain container."""
+    if isinstance(value, ast.IfExp):
+        return _contains(value.body) or _contains(value.orelse)
+    if isinstance(value, ast.BoolOp):
+        return any(map(_contains, value.values))
+    if isinstance(value, ast.BinOp):
+        return _contains(value.left) or _contains(value.right)
+    if isinstance(value, ast.Call):
+        name = value.func
+        return isinstance(name, ast.Name) and name.id in _CONTAINERS - _NUMBERS
+    return isinstance(value, (*_DISPLAYS, *_COMPREHENSIONS))
+
+
+def _own(statement: ast.stmt) -> Iterable[ast.expr]:
+    """The expressions of a statement itself, without those of statements inside it."""
+    for name in ("value", "test", "iter"):
+        part = getattr(statement, name, None)
+        if isinstance(part, ast.expr):
+            yield part
+
+
+def _makes_parameter(node: ast.expr) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    func = node.func
+    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+    return name.endswith("Parameter") and not any(map(_has_parameter, node.args))
+
+
+def _has_parameter(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Call) and _makes_parameter(part) for part in ast.walk(node))
+
+
+def _uses_parameter(node: ast.expr, targets: Sequence[ast.expr]) -> bool:
+    """Whether a Parameter is made inside an expression, or an attribute bound from itself."""
+    own = {target.attr for target in targets if isinstance(target, ast.Attribute)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call) and _makes_parameter(part):
+            return True
+        if isinstance(part, ast.Attribute) and part.attr in own and _is_of_self(part):
+            return True
+    return False

@@ -331,6 +331,8 @@ class ModuleFlow(Facts):
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
             return starred
+        if name == "torch" and "import *" in self.text:
+            return reference(name)  # the one name that means the same wherever it comes from
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:

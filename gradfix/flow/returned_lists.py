@@ -68,7 +68,7 @@ def _called(store: AttributeStore) -> tuple[ast.Call | None, int | None]:
     if target is store.node:
         return call, None
     if isinstance(target, ast.Tuple) and store.node in target.elts:
-        return call, target.elts.index(store.node)  # type: ignore[arg-type]
+        return call, target.elts.index(store.node)
     return None, None
 
 

@@ -20,7 +20,7 @@ from gradfix.flow.registered import (
 )
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 _BUILTINS = frozenset(
     """len enumerate zip list tuple reversed iter any all sum max min set map filter bool print str
@@ -31,6 +31,7 @@ _DICT_METHODS = frozenset({"items", "keys", "values", "pop", "update"})
 _OPTIMIZED = frozenset({"parameters", "named_parameters", "state_dict", "requires_grad",
                         "requires_grad_"})  # fmt: skip
 
+_LIKE_A_WEIGHT = "filled like a weight here"
 #: Modules that register what they are given.
 _KEEPERS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Sequential")
 
@@ -122,6 +123,9 @@ class HiddenParameter(Codemod):
             return
         for container in list(containers(flow)):
             yield from self._container(flow, container)
+            weight = unregistered.initialised_element(flow, container)
+            if weight is not None and not _is_deliberate(flow, container):
+                yield self._initialised(flow, container.node, flow.note(weight, _LIKE_A_WEIGHT))
         for hidden in unregistered.tensors(flow):
             yield self._tensor(flow, hidden)
         for node, notes in unregistered.random_tensors(flow):
@@ -133,13 +137,7 @@ class HiddenParameter(Codemod):
                 why_not="whether it is to be trained is not known",
             )
         for node, notes in unregistered.initialised_tensors(flow):
-            yield self.finding(
-                flow.span(node),
-                "a tensor that is initialised like a weight is no Parameter; it is never trained",
-                because=notes,
-                help="wrap it in nn.Parameter",
-                why_not="whether it is to be trained is not known",
-            )
+            yield self._initialised(flow, node, *notes)
         for node, notes in unregistered.helpers(flow):
             yield self.finding(
                 flow.span(node),
@@ -148,6 +146,15 @@ class HiddenParameter(Codemod):
                 help="derive the class from nn.Module",
                 why_not="the class has to become a Module by hand",
             )
+
+    def _initialised(self, flow: ModuleFlow, node: ast.expr, *notes: Note) -> Finding:
+        return self.finding(
+            flow.span(node),
+            "a tensor that is initialised like a weight is no Parameter; it is never trained",
+            because=notes,
+            help="wrap it in nn.Parameter",
+            why_not="whether it is to be trained is not known",
+        )
 
     # -- lists and dicts ----------------------------------------------------------------------
 

@@ -113,6 +113,9 @@ class Calls(PythonCalls):
             if plain in ("device", "Size", "Generator", "manual_seed", "finfo", "iinfo"):
                 return foreign(node, plain)
             return self.tensor_op(node, plain, "function", arguments)
+        if name.startswith("torch.nn.init.") and name.endswith("_") and arguments:
+            if arguments[0].value.is_tensor:
+                return arguments[0].value  # filled without grad mode, and given back
         inputs = tuple(argument.value for argument in arguments)
         if name.startswith(("numpy.", "math.")):
             cut = name if may_need_grad(inputs) else ""

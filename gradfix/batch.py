@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
 _RECURSION_LIMIT = 50_000
-_GARBAGE = 300_000  # objects that may wait to be collected; a large file makes as many
+_GARBAGE = 3_000_000  # objects that may wait to be collected, among them trees in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,18 @@ def run(
     What a file imports is looked up around it and under ``roots``.
     """
     project = Project(files.text_of, map(os.path.abspath, roots))
-    for item in items:
-        if isinstance(item, Failure):
-            source = Source(item.filename, "")
-            yield Processed(item.filename, Outcome(source, "", failures=(item,)))
-            continue
-        with _uncollected():
+    with _uncollected():
+        for item in items:
+            if isinstance(item, Failure):
+                source = Source(item.filename, "")
+                yield Processed(item.filename, Outcome(source, "", failures=(item,)))
+                continue
             done = _process_file(item, project, rewriting=rewriting)
-        yield done
-        if done.before != done.after:
-            project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
+            yield done
+            if done.before != done.after:
+                project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
+            if gc.get_count()[0] > _GARBAGE:
+                gc.collect()
 
 
 def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Processed:
@@ -126,21 +128,17 @@ def _unreadable(path: str, filename: str, error: SourceError) -> Processed:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Do without the garbage collector for one file: what is made for it lives as long as it.
+    """Do without the garbage collector: the graphs of values are taken apart when done with.
 
-    The collector would look through the growing graph of values again and again, and find nothing.
-    Instead the graphs of finished files are collected when enough of them have piled up.
+    The collector would look through trees and values that are in use, and find nothing.
     """
-    if not gc.isenabled():
-        yield
-        return
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
-        if gc.get_count()[0] > _GARBAGE:
-            gc.collect(0)  # the youngest generation: what is kept from file to file has left it
+        if enabled:
+            gc.enable()
 
 
 def _with_room(work: Callable[[], T]) -> T:

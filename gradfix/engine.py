@@ -169,6 +169,7 @@ def _find(
         for codemod in triggered:
             findings += codemod.find(facts)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
+        facts.release()
     else:
         flow.parse(text)  # a file that does not parse never looks clean
     if findings or _MENTIONED.search(text):

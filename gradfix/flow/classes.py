@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,13 +42,24 @@ class ClassFacts:
     node: ast.ClassDef
     methods: dict[str, Method] = field(default_factory=dict)
     properties: set[str] = field(default_factory=set)
-    bases: list[Value] = field(default_factory=list)
+    named: list[Value] = field(default_factory=list)  # the bases as the class statement names them
+    follow: Callable[[Value], Value] | None = None
     assigned: dict[str, list[Value]] = field(default_factory=dict)
     constructed: dict[str, list[Value]] = field(default_factory=dict)  # those of __init__
     written: dict[str, int] = field(default_factory=dict)
     instance: Value | None = None
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
     path: str | None = None  # the file of a class that is defined in another one
+    _bases: list[Value] | None = None
+
+    @property
+    def bases(self) -> list[Value]:
+        """The base classes; those of other files are looked up when first asked for."""
+        if self._bases is None:
+            self._bases = self.named
+            if self.follow is not None:
+                self._bases = [self.follow(base) for base in self.named]
+        return self._bases
 
 
 def collect(node: ast.ClassDef) -> ClassFacts:
@@ -89,17 +100,24 @@ def bind_attribute(facts: ClassFacts, scope: str, name: str, value: Value) -> No
 def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:
     """For the module and each function the names that functions inside it rebind."""
     found: dict[ast.AST, set[str]] = {}
-    stack: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, (tree,))]
-    while stack:
-        node, around = stack.pop()
+    _note_rebound(found, tree.body, (tree,))
+    return found
+
+
+def _note_rebound(
+    found: dict[ast.AST, set[str]], body: Iterable[ast.stmt], around: tuple[ast.AST, ...]
+) -> None:
+    for node in body:
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             for outer in around[:-1]:
                 found.setdefault(outer, set()).update(node.names)
-        inner = (
-            (*around, node) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else around
-        )
-        stack += [(child, inner) for child in ast.iter_child_nodes(node)]
-    return found
+            continue
+        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        inner = (*around, node) if function else around
+        for name in ("body", "orelse", "finalbody"):
+            _note_rebound(found, getattr(node, name, ()), inner)
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            _note_rebound(found, part.body, inner)
 
 
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:

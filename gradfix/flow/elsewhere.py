@@ -23,7 +23,7 @@ from gradfix.flow import classes
 from gradfix.flow.described import Description
 from gradfix.flow.project import OUTSIDE, Defined, Outside
 from gradfix.flow.session import Session
-from gradfix.flow.top_level import Bound, Opened
+from gradfix.flow.top_level import Bound, Opened, attributes_of, stored_by
 from gradfix.flow.values import (
     SOMEWHERE,
     UNKNOWN_MEMORY,
@@ -176,14 +176,17 @@ class Others:
         """What this file assigns to of what it imports; False where ``setattr`` is given it."""
         targets: dict[str, str] = {}
         places: list[tuple[ast.expr, bool]] = []
-        for node in ast.walk(self.flow.tree):
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                targets.update(_imports(node))
-            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                places.append((node, True))
-            elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
-                if node.func.id in ("setattr", "delattr"):
-                    places.append((node.args[0], False))
+        for statement in classes.statements(self.flow.tree.body):
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                targets.update(_imports(statement))
+            else:
+                for target in stored_by(statement):
+                    places += [(node, True) for node in attributes_of(target)]
+        if "setattr(" in self.flow.text or "delattr(" in self.flow.text:
+            for node in nodes_with(self.flow, "attr("):
+                if isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
+                    if node.func.id in ("setattr", "delattr"):
+                        places.append((node.args[0], False))
         found: set[tuple[str, bool]] = set()
         for place, exactly in places:
             names: list[str] = []
@@ -215,7 +218,7 @@ class Others:
             known.node,
             dict(known.methods),
             set(known.properties),
-            bases,
+            named=bases,
             written=dict(known.written),
             dynamic=known.dynamic,
             path=path,
@@ -304,7 +307,7 @@ class Others:
             path, node = node.path, node.origin
         if node not in self._stand_ins:
             where = f"in {self.session.project.shown(path)}, line {getattr(node, 'lineno', 1)}"
-            self._stand_ins[node] = Elsewhere(node, path, where, self._import_of(path))
+            self._stand_ins[node] = Elsewhere(node, path, where, lambda: self._import_of(path))
         return self._stand_ins[node]
 
     def _import_of(self, path: str) -> ast.AST:
@@ -350,6 +353,18 @@ class Others:
         if storage not in self._memory:
             self._memory[storage] = Storage(self.stand_in(storage.node, path))
         return self._memory[storage]
+
+
+def nodes_with(flow: ModuleFlow, word: str) -> Iterator[ast.AST]:
+    """The nodes of those functions and other statements whose text has a word."""
+    queue: list[ast.stmt] = list(flow.tree.body)
+    while queue:
+        statement = queue.pop()
+        if word in flow.text_of(statement):
+            if isinstance(statement, ast.ClassDef):
+                queue += statement.body
+            else:
+                yield from ast.walk(statement)
 
 
 def _shared(value: Value, text: str) -> Value | None:

@@ -77,6 +77,13 @@ class Expressions(Access):
         return Value(Kind.FOREIGN, Role.UNTRACKED, node, const=node.value, name="constant")
 
     def _name(self, node: ast.Name) -> Value:
+        return self.flow.followed(self._named(node))
+
+    def unfollowed(self, node: ast.expr) -> Value:
+        """The value of an expression; an imported name stays what it is, until somebody asks."""
+        return self.note(node, self._named(node)) if isinstance(node, ast.Name) else self.eval(node)
+
+    def _named(self, node: ast.Name) -> Value:
         binding = self.state.env.get(node.id)
         if binding is not None:
             if self.loud:
@@ -85,8 +92,8 @@ class Expressions(Access):
                 self.scope.uses[node] = reaching if known is None else known | reaching
             if node.id in self.flow.rebound_inside.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
-            return self.flow.followed(binding.value)
-        return self.flow.followed(self.flow.outer_name(self.scope, node.id))
+            return binding.value
+        return self.flow.outer_name(self.scope, node.id)
 
     def _binop(self, node: ast.BinOp) -> Value:
         left, right = self.eval(node.left), self.eval(node.right)

@@ -39,6 +39,10 @@ class Facts:
                 found.setdefault(node.attr, []).append(node)
         return found
 
+    def release(self) -> None:
+        """Forget everything: the findings are made, and no garbage collector has to look for it."""
+        self.__dict__.clear()
+
     def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
         """The nearest node of a type around ``node``."""
         at: ast.AST | None = self.parents.get(node)

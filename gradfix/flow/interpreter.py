@@ -129,7 +129,7 @@ class Interpreter(Bindings):
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         outer = self.state.mode, self.state.switched
         for decorator in node.decorator_list:
-            self.eval(decorator)
+            self.unfollowed(decorator)
         self.state.mode, self.state.switched = (
             outer  # a decorator switches nothing but its function
         )
@@ -141,7 +141,7 @@ class Interpreter(Bindings):
             self.flow.found_function(node, self.scope)
 
     def _class(self, node: ast.ClassDef) -> None:
-        bases = [self.eval(base) for base in node.bases]
+        bases = [self.unfollowed(base) for base in node.bases]
         value = Value(
             Kind.CLASS, Role.UNTRACKED, node, definition=node, name=node.name, symbol=node.name
         )

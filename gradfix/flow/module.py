@@ -6,7 +6,6 @@ import ast
 import builtins
 import heapq
 import re
-from collections.abc import Sequence
 from functools import cached_property
 
 from gradfix.flow import classes, layers
@@ -249,7 +248,7 @@ class ModuleFlow(Facts):
     def found_class(self, node: ast.ClassDef, scope: Scope, bases: list[Value]) -> None:
         """Interpret a class body; its methods are remembered for later."""
         facts = classes.collect(node)
-        facts.bases = bases
+        facts.named, facts.follow = bases, self.followed
         self._classes[node] = facts
         inner = Scope(node, node.name, scope, node)
         self._run_body(inner, State(), node.body)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from gradfix.errors import SourceError
 from gradfix.flow.top_level import Opened
@@ -61,6 +62,13 @@ class File:
 _Place = Defined | Outside | Folder | File | None
 
 
+class Releasable(Protocol):
+    """What the analysis keeps, as far as this file knows it."""
+
+    def release(self, paths: Iterable[str]) -> None:
+        """Take apart what is known about some files."""
+
+
 class Project:
     """The files of one run and what has been found out about them; each is read and parsed once.
 
@@ -74,11 +82,13 @@ class Project:
         self._texts: dict[str, str | None] = {}
         self._opened: dict[str, Opened | None] = {}
         self._held = 0
+        self._turn = 0  # counts the files that are checked
+        self._used: dict[str, int] = {}
         self._current: Opened | None = None  # what is being checked; kept if others ask for it
         self._asked: list[set[str]] = []
         self._places: dict[tuple[str, str], tuple[_Place, frozenset[str]]] = {}
         self._base_of: dict[str, tuple[str, ...]] = {}
-        self.facts: object | None = None  # what the analysis keeps about the opened files
+        self.facts: Releasable | None = None  # what the analysis keeps about the opened files
         self.consulted_by: dict[str, set[str]] = {}
 
     def text(self, path: str) -> str | None:
@@ -98,18 +108,61 @@ class Project:
         self._let_go()
 
     def make_room(self) -> None:
-        """Let syntax trees go where there are many; those of a large project fill the memory."""
-        if self._held > _KEPT:
-            self._let_go()
+        """Let syntax trees go where there are many; those of a large project fill the memory.
+
+        The files that have not been needed for the longest time go, and with each of them those
+        that depend on it: nothing may refer to a tree that is parsed anew.
+        """
+        self._turn += 1
+        if self._held <= _KEPT:
+            return
+        needed = self._needed_last()
+        by_turn: dict[int, list[str]] = {}
+        for path in self._opened:
+            by_turn.setdefault(needed.get(path, 0), []).append(path)
+        gone: list[str] = []
+        for turn in sorted(by_turn):
+            if self._held <= _KEPT // 2:
+                break
+            gone += by_turn[turn]
+            for path in by_turn[turn]:
+                opened = self._opened.pop(path)
+                self._held -= len(opened.text) if opened is not None else 0
+        self._release(gone)
+
+    def _needed_last(self) -> dict[str, int]:
+        """When each file was last needed, directly or by one that depends on it."""
+        found: dict[str, int] = {}
+        for path in sorted(self._used, key=self._used.__getitem__, reverse=True):
+            queue = [path]
+            while queue:
+                at = queue.pop()
+                if at not in found:
+                    found[at] = self._used[path]
+                    queue += self.consulted_by.get(at, ())
+        return found
+
+    def _release(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._used.pop(path, None)
+            self.consulted_by.pop(path, None)
+        if self.facts is not None:
+            self.facts.release(paths)
 
     def _let_go(self) -> None:
+        paths = {*self._opened, *self.consulted_by}
         self._opened.clear()
-        self.consulted_by.clear()
+        self._release(paths)
         self.facts, self._held = None, 0
+
+    def use(self, path: str) -> None:
+        """Note that a file is needed now."""
+        self._used[path] = self._turn
 
     def opened(self, path: str) -> Opened | None:
         """A parsed file; None for what is missing, too long, or does not parse."""
         text = self.text(path)
+        self.use(path)
         if path not in self._opened and self._current is not None and self._current.path == path:
             self._keep(self._current)
         if path not in self._opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
@@ -35,6 +35,16 @@ class Session:
         self._attributes: dict[ast.AST, frozenset[str]] = {}
         self._lowest = _DEPTH  # the outermost file that was asked while it was not ready
 
+    def release(self, paths: Iterable[str]) -> None:
+        """Take the facts about some files apart: they refer to each other in circles."""
+        for path in paths:
+            for known in (self._flows, self._for_now):
+                flow = known.pop(path, None)
+                if flow is not None:
+                    flow.release()
+        self._looked_up.clear()
+        self._attributes.clear()
+
     def looked_up(self, method: classes.Method) -> frozenset[str]:
         """The attributes of ``self`` that a method uses."""
         if method not in self._looked_up:
@@ -52,6 +62,7 @@ class Session:
         """The facts about another file; None for those that cannot be had, or are not ready."""
         for known in (self._flows, self._for_now):
             if path in known:
+                self.project.use(path)
                 return known[path]
         if path in self._busy or len(self._busy) >= _DEPTH:
             at = self._busy.index(path) if path in self._busy else 0

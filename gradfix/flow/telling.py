@@ -101,9 +101,9 @@ class Telling:
         if constructor:
             if "Sequential(" in text and ("inplace" in text or "True)" in text):
                 return True
-        elif self._numbers and "float(" in text and _PYTHON_NUMBER.search(text) is not None:
-            return True
-        elif self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None:
+        elif (self._numbers and "float(" in text and _PYTHON_NUMBER.search(text) is not None) or (
+            self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None
+        ):
             return True
         return (
             self._in_place

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+_GLOBAL = re.compile(r"^[ \t]*global[ \t]+([\w, \t]+)", re.M)
 _CHANGES_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bsys\.modules\b")
 
 
@@ -45,10 +46,8 @@ class Opened:
                 if name in found or statement not in certain:
                     self._unsure.add(name)
                 found[name] = (at, bound)
-        if "global " in self.text:
-            for node in ast.walk(self.tree):
-                if isinstance(node, ast.Global):
-                    self._unsure.update(node.names)
+        for names in _GLOBAL.findall(self.text):
+            self._unsure.update(name.strip() for name in names.split(","))
         return found
 
     def bound(self, name: str) -> Bound | None:
@@ -121,14 +120,48 @@ def _bindings(statement: ast.stmt) -> Iterator[tuple[str, Bound]]:
         for alias in statement.names:
             yield alias.asname or alias.name, Bound("import", None, source + alias.name)
     else:
-        for node in _own_nodes(statement):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                yield node.id, Bound("value", statement)
+        for part in _binding_parts(statement):
+            for node in _own_nodes(part):
+                if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                    yield node.id, Bound("value", statement)
 
 
-def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+def _binding_parts(statement: ast.stmt) -> Iterator[ast.AST]:
+    """What of a statement may bind names; a value seldom does, and tables are long."""
+    if isinstance(statement, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        yield from stored_by(statement)
+        if not isinstance(statement.value, (ast.Constant, ast.Dict, ast.List, ast.Tuple, ast.Set)):
+            yield from () if statement.value is None else (statement.value,)
+    else:
+        yield statement
+
+
+def stored_by(statement: ast.stmt) -> Iterator[ast.expr]:
+    """The targets of a statement itself."""
+    if isinstance(statement, (ast.Assign, ast.Delete)):
+        yield from statement.targets
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign, ast.For, ast.AsyncFor)):
+        yield statement.target
+    elif isinstance(statement, (ast.With, ast.AsyncWith)):
+        for item in statement.items:
+            if item.optional_vars is not None:
+                yield item.optional_vars
+
+
+def attributes_of(target: ast.expr) -> Iterator[ast.Attribute]:
+    """The attributes that a target binds."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        for part in target.elts:
+            yield from attributes_of(part)
+    elif isinstance(target, ast.Starred):
+        yield from attributes_of(target.value)
+    elif isinstance(target, ast.Attribute):
+        yield target
+
+
+def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """The expressions of a statement, without those of statements inside it."""
-    stack: list[ast.AST] = [statement]
+    stack: list[ast.AST] = [node]
     while stack:
         node = stack.pop()
         yield node

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 #: One dimension: a number, a symbol, or None where nothing is known.
@@ -74,14 +74,25 @@ class Elsewhere(ast.AST):
     no statement, so that nothing is rewritten there. ``where`` says in words what it stands for.
     """
 
-    def __init__(self, origin: ast.AST, path: str, where: str, place: ast.AST) -> None:
+    def __init__(
+        self, origin: ast.AST, path: str, where: str, place: Callable[[], ast.AST]
+    ) -> None:
         super().__init__()
         self.origin = origin
         self.path = path
         self.where = where
         self.owner: ast.ClassDef | None = None  # the class that a method belongs to
-        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
-            setattr(self, name, getattr(place, name))
+        self._place = place
+
+    def __getattr__(self, name: str) -> int:
+        # Which import leads to a file costs much to say, and is asked for by findings alone.
+        if name not in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            raise AttributeError(name)
+        place = self._place()
+        for part in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            setattr(self, part, getattr(place, part))
+        found: int = getattr(place, name)
+        return found
 
 
 @dataclass(eq=False, slots=True)

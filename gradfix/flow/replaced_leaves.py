@@ -61,7 +61,7 @@ def _stores(flow: ModuleFlow, store: AttributeStore) -> list[AttributeStore]:
 
 
 def _computes_with(value: ast.expr, name: str) -> bool:
-    """Whether an expression is a new tensor that operators or methods compute from ``self.name``."""
+    """Whether operators or methods compute an expression, a new tensor, from ``self.name``."""
     if isinstance(value, ast.BinOp):
         return any(_is_own(n, name) or _computes_with(n, name) for n in (value.left, value.right))
     if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Attribute):

@@ -147,7 +147,7 @@ class HiddenParameter(Codemod):
                 why_not="the class has to become a Module by hand",
             )
 
-    def _initialised(self, flow: ModuleFlow, node: ast.expr, *notes: Note) -> Finding:
+    def _initialised(self, flow: ModuleFlow, node: ast.AST, *notes: Note) -> Finding:
         return self.finding(
             flow.span(node),
             "a tensor that is initialised like a weight is no Parameter; it is never trained",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+LONGEST = 400  # lines of a file that one can still hold in the head
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = "gradfix.verify.worker"
 
@@ -184,6 +185,15 @@ def code_of(node: ast.ClassDef) -> str | None:
     return None
 
 
+def too_long(tree: Tree) -> list[str]:
+    """Modules with more lines than one can hold in the head."""
+    return [
+        f"{name}: {text.count(chr(10))} lines"
+        for name, text in sorted(tree.items())
+        if text.count("\n") > LONGEST
+    ]
+
+
 # -- the rules hold ----------------------------------------------------------------------------
 
 
@@ -203,6 +213,17 @@ def test_only_the_worker_imports_torch() -> None:
 
 def test_one_file_one_codemod() -> None:
     assert wrong_codemods(project()) == []
+
+
+def test_files_are_rooms_of_a_size() -> None:
+    assert too_long(project()) == []
+
+
+def test_the_docs_name_every_file_of_the_analysis() -> None:
+    docs = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [
+        p.name for p in (ROOT / "gradfix" / "flow").glob("[a-z]*.py") if p.name not in docs
+    ] == []
 
 
 # -- and would be missed -----------------------------------------------------------------------
@@ -310,3 +331,9 @@ def test_torch_outside_the_worker_is_named(module: str, text: str, complaint: st
 def test_a_misplaced_codemod_is_named(text: str, complaint: str) -> None:
     module = "gradfix.codemods.tensor_rewrap"
     assert wrong_codemods({**SKELETON, module: text}) == [f"{module}: {complaint}"]
+
+
+def test_a_long_file_is_named() -> None:
+    assert too_long({"gradfix.engine": "\n" * 400, "gradfix.batch": "\n" * 401}) == [
+        "gradfix.batch: 401 lines"
+    ]

@@ -98,7 +98,7 @@ def attribute_nodes(
     flow: ModuleFlow, facts: classes.ClassFacts, name: str
 ) -> Iterator[ast.Attribute]:
     """Every ``.name`` in the file that can mean this class's attribute."""
-    for node in flow.attributes.get(name, ()):
+    for node in flow.attributes(name):
         owner = flow.value(node.value)
         if owner.kind not in (Kind.UNKNOWN, Kind.INSTANCE):
             continue

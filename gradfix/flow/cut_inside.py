@@ -16,9 +16,10 @@ from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gradfix.flow.module import ModuleFlow
+    from gradfix.flow.state import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,30 @@ def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Val
 _RESULTS = (Kind.TENSOR, Kind.NUMBER, Kind.FOREIGN)
 
 
-def some_function_cuts(flow: ModuleFlow) -> bool:
-    """Whether any function of the file returns its argument's value without the history."""
+def called_cut(flow: ModuleFlow) -> bool:
+    """Whether the file calls a function that returns its argument's value without the history."""
+    return any(_is_called(flow, scope) for scope in _cutting(flow))
+
+
+def _is_called(flow: ModuleFlow, scope: Scope) -> bool:
+    """Whether the text may call a function; a Module is called by another name than its own."""
+    name, times = scope.name, 2
+    if scope.class_node is not None and name in ("forward", "__call__"):
+        name = scope.class_node.name
+    elif scope.class_node is not None:
+        name, times = f".{name}", 1
+    return flow.text.count(f"{name}(") + (flow.text.count(f"{name},")) >= times
+
+
+def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
     for scope in flow.scopes:
         result = scope.result if scope.returns else None
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
         for part in (result, *parts_of(result)):
             if part.kind in _RESULTS and where_cut(part, scope.node) is not None:
-                return True
-    return False
+                yield scope
+                break
 
 
 def where_cut(result: Value, function: ast.FunctionDef) -> tuple[ast.AST, str] | None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from gradfix.flow import classes
 from gradfix.flow.described import Description
 from gradfix.flow.project import OUTSIDE, Defined, Outside
 from gradfix.flow.session import Session
-from gradfix.flow.top_level import Bound, Opened, attributes_of, stored_by
+from gradfix.flow.top_level import Bound, Opened, attributes_of, imports_of, stored_by
 from gradfix.flow.values import (
     SOMEWHERE,
     UNKNOWN_MEMORY,
@@ -178,12 +177,12 @@ class Others:
         places: list[tuple[ast.expr, bool]] = []
         for statement in classes.statements(self.flow.tree.body):
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
-                targets.update(_imports(statement))
+                targets.update(imports_of(statement))
             else:
                 for target in stored_by(statement):
                     places += [(node, True) for node in attributes_of(target)]
         if "setattr(" in self.flow.text or "delattr(" in self.flow.text:
-            for node in nodes_with(self.flow, "attr("):
+            for node in self.flow.nodes_with("attr("):
                 if isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Name):
                     if node.func.id in ("setattr", "delattr"):
                         places.append((node.args[0], False))
@@ -355,18 +354,6 @@ class Others:
         return self._memory[storage]
 
 
-def nodes_with(flow: ModuleFlow, word: str) -> Iterator[ast.AST]:
-    """The nodes of those functions and other statements whose text has a word."""
-    queue: list[ast.stmt] = list(flow.tree.body)
-    while queue:
-        statement = queue.pop()
-        if word in flow.text_of(statement):
-            if isinstance(statement, ast.ClassDef):
-                queue += statement.body
-            else:
-                yield from ast.walk(statement)
-
-
 def _shared(value: Value, text: str) -> Value | None:
     """A value that the other file, of this text, may use and change at any time."""
     if value.kind in (Kind.UNKNOWN, Kind.DICT, Kind.INSTANCE) or value.name == "list":
@@ -400,15 +387,3 @@ def _may_be_stored(text: str, word: str) -> bool:
                     return True
         at = text.find(word, end)
     return False
-
-
-def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-    """The names that an import binds, and what they mean."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            first = alias.name.partition(".")[0]
-            yield alias.asname or first, alias.name if alias.asname else first
-        return
-    source = "." * node.level + (f"{node.module}." if node.module else "")
-    for alias in node.names:
-        yield alias.asname or alias.name, source + alias.name

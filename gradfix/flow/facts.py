@@ -7,6 +7,7 @@ import bisect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from itertools import accumulate
 from typing import TypeVar
 
 from gradfix.flow.state import Scope
@@ -30,14 +31,33 @@ class Facts:
         """The parent of every node, worked out for each top-level statement when first asked."""
         return Parents(self.tree)
 
-    @cached_property
-    def attributes(self) -> dict[str, list[ast.Attribute]]:
-        """Every ``x.name`` of the file by ``name``, as `ast.walk` finds them."""
-        found: dict[str, list[ast.Attribute]] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Attribute):
-                found.setdefault(node.attr, []).append(node)
-        return found
+    def attributes(self, name: str) -> list[ast.Attribute]:
+        """Every ``x.name`` of the file, in the order of the text."""
+        known: dict[str, list[ast.Attribute]] = self.__dict__.setdefault("_attributes", {})
+        if name not in known:
+            found = [
+                node
+                for node in self.nodes_with(f".{name}")
+                if isinstance(node, ast.Attribute) and node.attr == name
+            ]
+            known[name] = sorted(found, key=lambda node: (node.lineno, node.col_offset))
+        return known[name]
+
+    def nodes_with(self, word: str) -> Iterator[ast.AST]:
+        """The nodes of those functions and other statements whose text has a word.
+
+        Walking over the whole tree for a word that is in few functions would cost much more.
+        """
+        queue: list[ast.stmt] = list(self.tree.body) if word in self.text else []
+        while queue:
+            statement = queue.pop()
+            if isinstance(statement, ast.ClassDef):
+                for part in (*statement.bases, *statement.keywords, *statement.decorator_list):
+                    yield from ast.walk(part)
+                if word in self.text_of(statement):
+                    queue += statement.body
+            elif word in self.text_of(statement):
+                yield from ast.walk(statement)
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
@@ -96,7 +116,20 @@ class Facts:
         """All source lines of a node, as they are; for a look before closer questions."""
         if node is self.tree:
             return self.text
-        return "\n".join(self.lines[node.lineno - 1 : node.end_lineno])  # type: ignore[attr-defined]
+        first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
+        for decorator in getattr(node, "decorator_list", ()):
+            first = min(first, decorator.lineno)
+        starts = self._line_starts
+        if starts is None:
+            return "\n".join(self.lines[first - 1 : last])
+        return self.text[starts[first - 1] : starts[last]]
+
+    @cached_property
+    def _line_starts(self) -> list[int] | None:
+        """Where each line starts in the text; None where lines do not end the usual way."""
+        if "\r" in self.text:
+            return None
+        return [0, *accumulate(len(line) + 1 for line in self.lines)]
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""

@@ -11,33 +11,17 @@ from functools import cached_property
 from gradfix.flow import classes, layers
 from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.elsewhere import Others
-from gradfix.flow.facts import Facts
 from gradfix.flow.interpreter import Interpreter, decorated_mode
+from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
 from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
 from gradfix.flow.telling import Telling
+from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 
-#: Where PyTorch's names are defined, and the name everybody uses.
-_CANONICAL = (
-    ("torch.nn.parameter.", "torch.nn."),
-    ("torch.nn.modules.module.", "torch.nn."),
-    ("torch.autograd.variable.", "torch.autograd."),
-    ("torch.autograd.grad_mode.", "torch."),
-    ("torch.functional.", "torch."),
-)
-_LAYER_MODULE = re.compile(r"^torch\.nn\.modules\.\w+\.(\w+)$")
-_OPTIMIZER_MODULE = re.compile(r"^torch\.optim\.\w+\.([A-Z]\w+)$")
-_FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
-_DTYPES = re.compile(
-    r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
-    r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
-)
-_REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
-_SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
 #: Decorators that leave what a function returns alone.
 _TRANSPARENT = frozenset(
     """staticmethod classmethod property cached_property abstractmethod override final cache
@@ -48,7 +32,7 @@ _TRANSPARENT = frozenset(
 _SUMMARY_BUDGET = 20_000
 
 
-class ModuleFlow(Facts):
+class ModuleFlow(TextFacts):
     """The facts about one source file.
 
     ``events`` hold what happened, by type; `all` iterates over one type. ``values`` maps expression
@@ -77,12 +61,10 @@ class ModuleFlow(Facts):
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
-        self.rebound_inside = classes.rebound_inside(tree) if _SHARES.search(text) else {}
+        shares = ("global " in text or "nonlocal " in text) and _SHARES.search(text)
+        self.rebound_inside = classes.rebound_inside(tree) if shares else {}
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
-        self.freezes_parameters = bool(_FREEZES.search(text))
-        self.changes_reductions = bool(_REDUCTIONS.search(text))
-        self.changes_dtypes = bool(_DTYPES.search(text))
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
         self._selves: dict[ast.AST, Value] = {}
         self._scope_of: dict[ast.AST, Scope] = {}
@@ -305,16 +287,7 @@ class ModuleFlow(Facts):
 
     def imported(self, name: str) -> Value:
         """The value of a qualified name, under the name everybody uses for it."""
-        for long, short in _CANONICAL:
-            if name.startswith(long):
-                name = short + name[len(long) :]
-        layer = _LAYER_MODULE.match(name)
-        if layer:
-            name = f"torch.nn.{layer[1]}"
-        optimizer = _OPTIMIZER_MODULE.match(name)
-        if optimizer:
-            name = f"torch.optim.{optimizer[1]}"
-        return reference(name)
+        return reference(canonical(name))
 
     def outer_name(self, scope: Scope, name: str) -> Value:
         """The value of a name that the scope does not bind itself."""
@@ -392,22 +365,8 @@ class ModuleFlow(Facts):
         if self.others is not None:
             text = self.others.text_of(self.value(called))
             if text is not None:
-                return bool(_SWITCHES.search(text))
-        return _name_of(called) in self._switching
-
-    @cached_property
-    def _switching(self) -> frozenset[str]:
-        if "contextmanager" not in self.text and "__enter__" not in self.text:
-            return frozenset()
-        return frozenset(
-            node.name
-            for node in ast.walk(self.tree)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-            if "grad" in (source := self.source_of(node))
-            if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
-            or "__enter__" in source
-            if _SWITCHES.search(source)
-        )
+                return bool(SWITCHES.search(text))
+        return _name_of(called) in self.switching
 
 
 def _order(node: classes.Method, scope: Scope, flow: ModuleFlow) -> tuple[int, int]:

@@ -10,12 +10,13 @@ keeps silent.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.constructors import REWRAPS
-from gradfix.flow.cut_inside import hands_on_nothing, some_function_cuts
+from gradfix.flow.cut_inside import called_cut, hands_on_nothing
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
 from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
@@ -24,6 +25,8 @@ from gradfix.flow.values import Certainty, Kind, Leaf, Value, element_of
 _NUMBERS = frozenset({Kind.NUMBER, Kind.FOREIGN, Kind.SEQUENCE})
 #: Operations on the way from a tensor to an array.
 _MOVES = frozenset({"cpu", "detach", "data", "contiguous", "float", "double", "to"})
+#: A lambda, or a function inside another one.
+_NESTS = re.compile(r"lambda\b|\n[ \t]+(?:async )?def ")
 #: What hands a value out as it is.
 _HANDED_OUT = VIEWS | CASTS | REWRAPS | {"detach", "data", "call", "join", "from_numpy"}
 
@@ -65,7 +68,7 @@ def severed(flow: ModuleFlow) -> tuple[Severed, ...]:
 def _severed(flow: ModuleFlow) -> Iterator[Severed]:
     if flow.freezes_parameters:
         return  # which leaves are meant to be trained is not certain in such a file
-    if some_function_cuts(flow):
+    if called_cut(flow):
         flow.complete()  # whoever calls it is interesting, too
     trained = _in_optimizers(flow)
     cuts = [
@@ -219,7 +222,7 @@ def _deliver(found: set[Leaf], value: Value) -> None:
 def _captured_definitions(flow: ModuleFlow) -> Iterator[Value]:
     """Values of names that nested functions and lambdas may read at any time."""
     for scope in flow.scopes:
-        if not scope.is_function:
+        if not scope.is_function or not _NESTS.search(flow.text_of(scope.node)):
             continue
         inner = [
             node

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from gradfix.flow import classes
 
@@ -33,8 +33,12 @@ _SHORT = re.compile(r"\.(?:grad|data)\b")
 _PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
 _ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
 #: Methods that write in place, but those of ``torch.nn.init``, which switch grad mode off.
+#: What matters in a function that runs with grad mode off: leaves, and grad mode itself.
+_WITHOUT_GRAD = re.compile(
+    r"requires_grad|optim|backward|zero_grad|Variable|setattr|add_module|register_|enable_grad"
+    r"|set_grad_enabled|state_dict\(|parameters\(|\.grad\b|Parameter\(|ModuleList|ModuleDict|yield"
+)
 _IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
-_FILLS_ANY = re.compile(r"\w\.(?:append|extend|insert)\(")
 _FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
 _DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
 _DISCARDED_EXACTLY = frozenset("squeeze unsqueeze clip add sub mul div".split())
@@ -63,8 +67,8 @@ class Telling:
             *(word for word in leaving if word in ("ensor(", ".item(")),
             *(word for word in _CONSTRUCTOR_WORDS if word in text),
         ]
-        self._short = _SHORT.search(text) is not None
-        self._numbers = leaves and _PYTHON_NUMBER.search(text) is not None
+        self._short = [word for word in (".grad", ".data") if word in text]
+        self._numbers = leaves and "float(" in text
         self._one_sided = leaves and "where(" in text
         self._in_place = "_(" in text
 
@@ -75,10 +79,15 @@ class Telling:
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             first = body[min(1, len(body) - 1)]
         lines = self._lines[first.lineno - 1 : node.end_lineno]
+        constructor = node.name == "__init__"
+        if any(map(_switches_off, node.decorator_list)):
+            return _WITHOUT_GRAD.search("\n".join(lines)) is not None or any(
+                _binds_late(statement) or _discards(statement, ())
+                for statement in classes.statements(body)
+            )
         for decorator in node.decorator_list:
             lines = [*self._lines[decorator.lineno - 1 : decorator.end_lineno], *lines]
         text = "\n".join(lines)
-        constructor = node.name == "__init__"
         if self._speaks(text, constructor):
             return True
         plain, local = _Plain(node), _Local(node)
@@ -96,7 +105,7 @@ class Telling:
         for word in self._in_constructors if constructor else self._in_methods:
             if word in text:
                 return True
-        if self._short and _SHORT.search(text) is not None:
+        if any(word in text for word in self._short) and _SHORT.search(text) is not None:
             return True
         if constructor:
             if "Sequential(" in text and ("inplace" in text or "True)" in text):
@@ -111,31 +120,12 @@ class Telling:
             and any(constructor or name != "init" or own for name, own in _IN_PLACE.findall(text))
         )
 
-    def top_level(self, body: Iterable[ast.stmt]) -> bool:
-        """Whether something outside all functions can have a finding."""
-        plain = _Plain(None)
-        for statement in body:
-            if isinstance(statement, (ast.Import, ast.ImportFrom)):
-                continue
-            if isinstance(statement, ast.ClassDef):
-                if _is_legacy(statement) or self.top_level(statement.body):
-                    return True
-            elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                text = "\n".join(self._lines[statement.lineno - 1 : statement.end_lineno])
-                if self._speaks(text, False) or "inplace" in text or _FILLS_ANY.search(text):
-                    return True
-                if any(_writes(part, plain, True) for part in classes.statements([statement])):
-                    return True
-        return False
 
-
-def _is_legacy(node: ast.ClassDef) -> bool:
-    """Whether a class may be an ``autograd.Function``."""
-    for base in node.bases:
-        name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
-        if name.endswith("Function"):
-            return True
-    return False
+def _switches_off(decorator: ast.expr) -> bool:
+    """Whether a decorator is that of a function in which nothing is recorded."""
+    func = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+    return name in ("no_grad", "inference_mode")
 
 
 class _Plain:
@@ -145,7 +135,7 @@ class _Plain:
         self._node = node
         self._known: frozenset[str] | None = None if node is not None else frozenset()
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         if self._known is None:
             assert self._node is not None
             self._known = _plain_names(self._node)
@@ -214,6 +204,11 @@ def _writes(statement: ast.stmt, plain: _Plain, constructor: bool) -> bool:
         return isinstance(statement.target, (ast.Subscript, ast.Attribute))
     if isinstance(statement, (ast.With, ast.AsyncWith)):
         return any(isinstance(item.optional_vars, ast.Subscript) for item in statement.items)
+    return _discards(statement, plain)
+
+
+def _discards(statement: ast.stmt, plain: Container[str]) -> bool:
+    """Whether a statement is nothing but a call of a method that has an in-place twin."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
         name = call.func.attr

@@ -169,3 +169,15 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             child for child in ast.iter_child_nodes(node)
             if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Lambda))
         ]  # fmt: skip
+
+
+def imports_of(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
+    """The names that an import binds, and what they mean."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            first = alias.name.partition(".")[0]
+            yield alias.asname or first, alias.name if alias.asname else first
+        return
+    source = "." * node.level + (f"{node.module}." if node.module else "")
+    for alias in node.names:
+        yield alias.asname or alias.name, source + alias.name

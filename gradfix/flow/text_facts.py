@@ -1,0 +1,59 @@
+"""What the text of a whole file says, where looking closer would cost more than it tells."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cached_property
+
+from gradfix.flow.facts import Facts
+
+_FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
+_DTYPES = re.compile(
+    r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
+    r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
+)
+_DTYPE_WORDS = (
+    ".double()", ".half()", ".bfloat16()", "autocast", "set_default", "torch.float64",
+    "torch.float16", "torch.half", "torch.double", "torch.bfloat16",
+)  # fmt: skip
+_REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
+#: What switches grad mode, by any of its names.
+SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
+
+
+class TextFacts(Facts):
+    """Facts about one file that its text alone gives; words before patterns, which cost more."""
+
+    @cached_property
+    def freezes_parameters(self) -> bool:
+        """Whether something in the file switches ``requires_grad`` off."""
+        return "requires_grad" in self.text and _FREEZES.search(self.text) is not None
+
+    @cached_property
+    def changes_reductions(self) -> bool:
+        """Whether the file may change how a loss object reduces."""
+        some = ".reduc" in self.text or "setattr(" in self.text
+        return some and _REDUCTIONS.search(self.text) is not None
+
+    @cached_property
+    def changes_dtypes(self) -> bool:
+        """Whether something in the file may make tensors of another float type."""
+        return any(word in self.text for word in _DTYPE_WORDS) and (
+            _DTYPES.search(self.text) is not None
+        )
+
+    @cached_property
+    def switching(self) -> frozenset[str]:
+        """The context managers of this file that may switch the grad mode, by name."""
+        if "contextmanager" not in self.text and "__enter__" not in self.text:
+            return frozenset()
+        return frozenset(
+            node.name
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            if "grad" in (source := self.source_of(node))
+            if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
+            or "__enter__" in source
+            if SWITCHES.search(source)
+        )

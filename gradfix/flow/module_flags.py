@@ -59,7 +59,7 @@ def _is_read(flow: ModuleFlow, node: ast.Attribute) -> bool:
     text = flow.source_of(node.value)
     return any(
         isinstance(use.ctx, ast.Load) and flow.source_of(use.value) in (text, "self")
-        for use in flow.attributes.get("requires_grad", ())
+        for use in flow.attributes("requires_grad")
         if flow.value(use.value).kind is not Kind.TENSOR
     )
 

@@ -101,8 +101,8 @@ def _is_final(flow: ModuleFlow, made: AttributeStore, store: AttributeStore) -> 
 
 def _step(flow: ModuleFlow, store: AttributeStore, name: str) -> ast.AST | None:
     """The ``self.name.step()`` before a binding in the same method, of what has ``zero_grad``."""
-    uses = [use for use in flow.attributes.get("step", ()) if _is_own(use.value, name)]
-    zeroed = any(_is_own(use.value, name) for use in flow.attributes.get("zero_grad", ()))
+    uses = [use for use in flow.attributes("step") if _is_own(use.value, name)]
+    zeroed = any(_is_own(use.value, name) for use in flow.attributes("zero_grad"))
     inside = set(ast.walk(store.scope.node)) if uses and zeroed else set()
     before = [use for use in uses if use in inside and flow.span(use) < flow.span(store.node)]
     return before[0] if before else None

@@ -130,7 +130,7 @@ def _in_training_only(flow: ModuleFlow, statement: ast.stmt, scope: Scope) -> bo
 
 def _is_let_go(flow: ModuleFlow, name: str) -> bool:
     """Whether the file detaches the buffer anywhere, or hands out its data."""
-    for use in flow.attributes.get(name, ()):
+    for use in flow.attributes(name):
         around = flow.parents.get(use)
         if isinstance(around, ast.Attribute) and around.attr in ("detach", "detach_", "data"):
             return True

@@ -39,7 +39,8 @@ def kept_at_call(node: ast.AST, kept: Saved, called: Value) -> tuple[Value, Save
 
 def _is_made_in(scope: Scope, storage: Storage) -> bool:
     """Whether a piece of memory is allocated in the body of a function."""
-    function, at = scope.node, getattr(storage.node, "lineno", None)
+    function = scope.node
+    at: int | None = getattr(storage.node, "lineno", None)
     if at is None or not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return False
     return function.lineno <= at <= (function.end_lineno or function.lineno)

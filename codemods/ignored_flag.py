@@ -17,8 +17,8 @@ class IgnoredFlag(Codemod):
 
     What it does
     ------------
-    Finds ``module.requires_grad = False`` for layers, Modules of the project and what
-    ``.modules()`` and ``.children()`` yield.
+    Finds ``module.requires_grad = False`` for layers, Modules of the project, what ``.modules()``
+    and ``.children()`` yield, and whatever is called or asked for its ``parameters()`` as well.
 
     Why is this bad?
     ----------------

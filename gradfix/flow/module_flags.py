@@ -15,6 +15,8 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value
 
+#: Methods that a Module has and a tensor has not.
+_ASKED = frozenset("parameters named_parameters modules children eval train".split())
 #: Methods of a Module that yield Modules, and at which place of a pair they stand.
 _YIELDS = {"modules": 0, "children": 0, "named_modules": 1, "named_children": 1}
 
@@ -23,7 +25,7 @@ def ignored_flags(flow: ModuleFlow) -> Iterator[tuple[AttributeStore, ast.AST]]:
     """Every ``module.requires_grad = False`` without effect, and what says that it is a Module."""
     yielded: dict[ast.AST, ast.AST] | None = None
     seen: set[ast.AST] = set()
-    for store in flow.all(AttributeStore):
+    for store in list(flow.all(AttributeStore)):
         if store.name != "requires_grad" or store.value.const is not False or store.node in seen:
             continue
         seen.add(store.node)
@@ -33,8 +35,14 @@ def ignored_flags(flow: ModuleFlow) -> Iterator[tuple[AttributeStore, ast.AST]]:
         if _is_plain_module(flow, store.owner):
             yield store, store.owner.node or store.node
             continue
+        if store.owner.kind is not Kind.UNKNOWN:
+            continue
+        used = _used_as_module(flow, store)
+        if used is not None:
+            yield store, used
+            continue
         yielded = _yielded(flow) if yielded is None else yielded
-        if store.owner.kind is not Kind.UNKNOWN or not isinstance(store.node.value, ast.Name):
+        if not isinstance(store.node.value, ast.Name):
             continue
         targets = {d.node for d in store.scope.uses.get(store.node.value, ())}
         if targets and targets <= yielded.keys():
@@ -62,6 +70,30 @@ def _is_read(flow: ModuleFlow, node: ast.Attribute) -> bool:
         for use in flow.attributes("requires_grad")
         if flow.value(use.value).kind is not Kind.TENSOR
     )
+
+
+def _used_as_module(flow: ModuleFlow, store: AttributeStore) -> ast.AST | None:
+    """Where the same expression is called, or asked for its Parameters: a tensor would not do so.
+
+    Expressions mean the same in one function, and those that begin with ``self`` in one class.
+    """
+    assert isinstance(store.node, ast.Attribute)
+    text = flow.source_of(store.node.value)
+    around: ast.AST | None = store.scope.node
+    if text.startswith("self.") and store.scope.class_node is not None:
+        around = store.scope.class_node
+    flow.complete()
+    for call in flow.all(Call):
+        function = call.node.func if isinstance(call.node, ast.Call) else None
+        if isinstance(function, ast.Attribute) and function.attr in _ASKED:
+            function = function.value
+        if function is not None and flow.source_of(function) == text:
+            same = not isinstance(function, ast.Name) or (
+                call.scope.uses.get(function) == store.scope.uses.get(store.node.value)
+            )
+            if same and around in (call.scope.node, call.scope.class_node):
+                return call.node
+    return None
 
 
 def _yielded(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:

@@ -92,6 +92,50 @@ def freeze(model):
 net = nn.Sequential(nn.Linear(2, 2))
 freeze(net)
 frozen = not net[0].weight.requires_grad
+=== an argument that is called
+class Adapter(nn.Module):
+    def __init__(self, target):
+        super().__init__()
+        self.target = target
+        self.target.requires_grad = False
+        self.down = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.target(x) + self.down(x)
+
+
+adapter = Adapter(nn.Linear(2, 2))
+frozen = not adapter.target.weight.requires_grad
+--->
+class Adapter(nn.Module):
+    def __init__(self, target):
+        super().__init__()
+        self.target = target
+        self.target.requires_grad_(False)
+        self.down = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.target(x) + self.down(x)
+
+
+adapter = Adapter(nn.Linear(2, 2))
+frozen = not adapter.target.weight.requires_grad
+=== an argument that is put to rest
+def prepare(model):
+    model.eval()
+    model.requires_grad = False
+    return model
+
+
+frozen = not prepare(nn.Linear(2, 2)).weight.requires_grad
+--->
+def prepare(model):
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+frozen = not prepare(nn.Linear(2, 2)).weight.requires_grad
 """)
 
 REPORT = cases("""
@@ -161,6 +205,36 @@ def freeze(thing, parts):
 
 
 freeze(torch.ones(2), [torch.ones(2)])
+=== the same name elsewhere
+def freeze(weight):
+    weight.requires_grad = False
+
+
+def run(weight, x):
+    return weight(x)
+
+
+class Holder:
+    def __init__(self, mask):
+        self.mask = mask
+        self.mask.requires_grad = False
+
+    def __call__(self, x):
+        return x * self.mask
+
+
+class Other:
+    def __init__(self, mask):
+        self.mask = mask
+
+    def __call__(self, x):
+        return self.mask(x)
+
+
+freeze(torch.ones(2))
+run(nn.Linear(2, 2), torch.ones(2))
+Holder(torch.ones(2))(torch.ones(2))
+Other(nn.Linear(2, 2))(torch.ones(2))
 === an object that is no Module
 class Options:
     pass

@@ -14,6 +14,8 @@ from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Kind, element_of
 
 _LISTS = (ast.List, ast.ListComp)
+#: A class is called, or what ``nn`` has.
+_MAKES = re.compile(r"\b[A-Z]\w*\(|\bnn\.")
 #: The functions whose results become attributes.
 _STORED = re.compile(r"\bself\.\w+[^=\n(]*=\s*(?:self\.)?(\w+)\(")
 
@@ -82,7 +84,10 @@ def hands_out_lists(flow: ModuleFlow) -> bool:
         return False
     bodies = [flow.tree.body, *(c.body for c in flow.tree.body if isinstance(c, ast.ClassDef))]
     return any(
-        isinstance(node, ast.FunctionDef) and node.name in names and _returns_list(node)
+        isinstance(node, ast.FunctionDef)
+        and node.name in names
+        and _returns_list(node)
+        and _MAKES.search(flow.source_of(node)) is not None
         for body in bodies
         for node in body
     )

@@ -40,15 +40,12 @@ def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
     buffers = _buffers(flow)
     if not buffers or ".training" not in flow.text:
         return
-    flow.complete()
     seen: set[ast.stmt] = set()
-    for event, name, value in _updates(flow, buffers):
+    for event, name, value in list(_updates(flow, buffers)):
         scope = event.scope
         if event.mode is not GradMode.ON or event.statement in seen or scope.name == "__init__":
             continue
         if not _in_training_only(flow, event.statement, scope) or _is_let_go(flow, name):
-            continue
-        if only_called_without_grad(flow, scope):
             continue
         # What comes behind the input may be masks, lengths or targets, which need no gradient.
         argument = next(iter(list(scope.arguments.values())[1:2]), Value(Kind.FOREIGN))
@@ -59,7 +56,10 @@ def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
             if _leads_to(flow, value, argument, True)
             else None
         )
-        if returned is not None:
+        if returned is None:
+            continue
+        flow.complete()
+        if not only_called_without_grad(flow, scope):
             seen.add(event.statement)
             yield Kept(event.statement, name, argument.node, returned)
 

@@ -171,8 +171,9 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
 
 def initialised_element(flow: ModuleFlow, found: Container) -> ast.expr | None:
     """A plain tensor in a list that ``nn.init`` fills like a weight, where ``forward`` reads it."""
-    filled = set(_initialised(flow).values())
-    element = next((e for e in found.elements if e in filled and _is_plain(flow.value(e))), None)
+    calls = [e for e in found.elements if isinstance(e, ast.Call) and _is_plain(flow.value(e))]
+    filled = _initialised(flow).values() if calls else ()
+    element = next((call for call in calls if call in filled), None)
     if element is None:
         return None
     reached = {

@@ -30,7 +30,7 @@ def ignored_flags(flow: ModuleFlow) -> Iterator[tuple[AttributeStore, ast.AST]]:
             continue
         seen.add(store.node)
         assert isinstance(store.node, ast.Attribute)
-        if _is_read(flow, store.node):
+        if _is_read(flow, store.node) or _is_told_apart(flow, store.node):
             continue
         if _is_plain_module(flow, store.owner):
             yield store, store.owner.node or store.node
@@ -70,6 +70,19 @@ def _is_read(flow: ModuleFlow, node: ast.Attribute) -> bool:
         for use in flow.attributes("requires_grad")
         if flow.value(use.value).kind is not Kind.TENSOR
     )
+
+
+def _is_told_apart(flow: ModuleFlow, node: ast.Attribute) -> bool:
+    """Whether a branch around asks for the class of what has the flag: it may be a Parameter."""
+    text = flow.source_of(node.value)
+    around: ast.AST | None = flow.enclosing(node, ast.If)
+    while isinstance(around, ast.If):
+        for call in ast.walk(around.test):
+            if isinstance(call, ast.Call) and len(call.args) > 1:
+                if flow.source_of(call.args[0]) == text:
+                    return True
+        around = flow.enclosing(around, ast.If)
+    return False
 
 
 def _used_as_module(flow: ModuleFlow, store: AttributeStore) -> ast.AST | None:

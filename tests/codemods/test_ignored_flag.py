@@ -205,6 +205,17 @@ def freeze(thing, parts):
 
 
 freeze(torch.ones(2), [torch.ones(2)])
+=== Parameters among Modules
+def freeze(parts):
+    for part in parts:
+        if isinstance(part, nn.Parameter):
+            part.requires_grad = False
+        elif hasattr(part, "weight"):
+            for p in part.parameters():
+                p.requires_grad = False
+
+
+freeze([nn.Linear(2, 2), Parameter(torch.ones(2))])
 === the same name elsewhere
 def freeze(weight):
     weight.requires_grad = False

@@ -109,6 +109,10 @@ class TensorRewrap(Codemod):
         because = []
         if source is not None and source.node is not None and hasattr(source.node, "lineno"):
             because.append(flow.note(source.node, "this value is a graph tensor"))
+        elif (
+            part := _computed_on_one_path(flow.value(data))
+        ) is not None and part.node is not None:
+            because.append(flow.note(part.node, "on this path it is a graph tensor"))
         elif input_of_forward(flow, call.scope, flow.value(data)):
             given = gets_history(flow, call.scope)
             if given is not None:
@@ -141,6 +145,8 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True
     if content is Certainty.NO or is_integer(call.result.dtype):
         return False
+    if _computed_on_one_path(value) is not None:
+        return True
     if input_of_forward(flow, call.scope, value):
         return _cuts_input(flow, call)
     if any(call.node in idle.cut_nodes for idle in idle_terms(flow)):
@@ -157,6 +163,15 @@ def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
     if call.keyword("requires_grad") is not None:
         return False
     return call.name == "torch.tensor" and gets_history(flow, call.scope) is not None
+
+
+def _computed_on_one_path(value: Value) -> Value | None:
+    """What a branch before computes from Parameters, for some of the data; None for nothing."""
+    parts = parts_of(value) if value.kind is Kind.SEQUENCE else [value]
+    sources = (source for part in parts if part.op == "join" for source in part.inputs)
+    return next(
+        (s for s in sources if s.is_tracked and any(leaf.parameter for leaf in s.leaves)), None
+    )
 
 
 def _is_forward(flow: ModuleFlow, call: Call) -> bool:

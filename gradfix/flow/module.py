@@ -12,10 +12,11 @@ from gradfix.flow import classes, layers
 from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.elsewhere import Others
 from gradfix.flow.interpreter import Interpreter, decorated_mode
+from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
-from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
+from gradfix.flow.state import Binding, Definition, GradMode, Saved, Scope, State, Turn
 from gradfix.flow.telling import Telling
 from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
@@ -71,6 +72,7 @@ class ModuleFlow(TextFacts):
         self._ends: dict[Scope, State] = {}
         self._defined_in: dict[ast.AST, Scope] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
+        self.kept_results: dict[ast.AST, Saved | None] = {}  # of the functions with a summary
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
@@ -152,6 +154,7 @@ class ModuleFlow(TextFacts):
         state = self._entry(node, scope)
         self._run_body(scope, state, node.body)
         self._summaries[node] = scope.result
+        self.kept_results[node] = kept_by_calls(scope)
 
     def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
         """The state at the beginning of a function: arguments, and the decorators' grad mode."""
@@ -303,6 +306,8 @@ class ModuleFlow(TextFacts):
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
             return starred
+        if name == "torch" and "import *" in self.text:
+            return reference(name)  # the one name that means the same wherever it comes from
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
@@ -350,11 +355,13 @@ class ModuleFlow(TextFacts):
         run.loud = False
         run.run(node.body)
         self._summaries[node] = scope.result
+        self.kept_results[node] = kept_by_calls(scope)
         return self._summaries[node]
 
     def forget_summaries(self) -> None:
         """A name that functions read from outside has got another value."""
         self._summaries.clear()
+        self.kept_results.clear()
         self.read_from_inside.clear()
 
     def switches_mode(self, context: ast.expr) -> bool:

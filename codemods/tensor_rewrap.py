@@ -11,7 +11,13 @@ from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
-from gradfix.flow.queries import leaf_use_of, loss_made_leaf, reaches_graph
+from gradfix.flow.queries import (
+    is_backward_from,
+    is_gradient_read,
+    leaf_use_of,
+    loss_made_leaf,
+    reaches_graph,
+)
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
@@ -155,7 +161,9 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True  # nobody can train this leaf: the gradient was meant for the elements
     if _inside(value) is None:
         return False
-    return bool(flags_set_later(flow, call)) or _is_forward(flow, call)
+    if flags_set_later(flow, call):
+        return not is_gradient_read(flow, call.node) and is_backward_from(flow, call.node)
+    return _is_forward(flow, call) and not isinstance(value.node, ast.arg)
 
 
 def _cuts_input(flow: ModuleFlow, call: Call) -> bool:

@@ -16,7 +16,7 @@ from gradfix.flow.names import spelling
 from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
 from gradfix.flow.severed import severed
 from gradfix.flow.source_text import bracketed
-from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.model import Edit, EditKind, Finding, Safety, Values
 
 
 class LeftTheGraph(Codemod):
@@ -133,7 +133,7 @@ class LeftTheGraph(Codemod):
                 for node in items
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             ]
-            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits)
+            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits, values=Values.CLOSE)
         return self.finding(
             flow.span(idle.term),
             "this term of the loss trains nothing: it is computed from plain numbers",
@@ -153,7 +153,7 @@ class LeftTheGraph(Codemod):
             text = f"{stack}({flow.source_of(call.args[0])}){found.method}"
             safety = Safety.SAFE if found.certain else Safety.UNSAFE
             edit = Edit(EditKind.REPLACE, flow.span(call), text)
-            fix = self.fix(safety, "join the tensors", edit)
+            fix = self.fix(safety, "join the tensors", edit, values=Values.CLOSE)
         because = (
             ()
             if found.place is None

@@ -36,12 +36,23 @@ class Processed:
     crash: str | None = None
 
 
+#: Looks at a file that is to be changed. What it returns counts; it may have the file fixed again
+#: under other settings, or checked only (``rewriting=False``).
+Again = Callable[[Settings, bool], Processed]
+Review = Callable[[files.Found, Processed, Again], Processed]
+
+
 def run(
-    items: Iterable[files.Found | Failure], *, rewriting: bool, roots: Iterable[str] = ()
+    items: Iterable[files.Found | Failure],
+    *,
+    rewriting: bool,
+    roots: Iterable[str] = (),
+    review: Review | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    What a file imports is looked up around it and under ``roots``.
+    What a file imports is looked up around it and under ``roots``. ``review`` is asked about every
+    file that is to be changed.
     """
     project = Project(files.text_of, map(os.path.abspath, roots))
     with _uncollected():
@@ -50,7 +61,13 @@ def run(
                 source = Source(item.filename, "")
                 yield Processed(item.filename, Outcome(source, "", failures=(item,)))
                 continue
-            done = _process_file(item, project, rewriting=rewriting)
+            done = _process_file(item, project, item.settings, rewriting=rewriting)
+            if review is not None and done.before != done.after:
+
+                def again(settings: Settings, rewrite: bool, item: files.Found = item) -> Processed:
+                    return _process_file(item, project, settings, rewriting=rewrite)
+
+                done = review(item, done, again)
             yield done
             if done.before != done.after:
                 project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
@@ -58,7 +75,9 @@ def run(
                 gc.collect()
 
 
-def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Processed:
+def _process_file(
+    item: files.Found, project: Project, settings: Settings, *, rewriting: bool
+) -> Processed:
     try:
         raw = files.read_bytes(item.path)
         if not item.named and not engine.concerns(raw):
@@ -68,7 +87,7 @@ def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Pr
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
     view = project.at(os.path.abspath(item.path))
-    return process(item.path, item.filename, decoded, item.settings, rewriting=rewriting, view=view)
+    return process(item.path, item.filename, decoded, settings, rewriting=rewriting, view=view)
 
 
 def process_bytes(

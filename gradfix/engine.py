@@ -87,9 +87,9 @@ def fix(
         return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
-    name = source.filename
-    left, consulted = identified(findings, text, name), _consulted(view)
-    return Outcome(source, text, left, settled.named(name), consulted=consulted)
+    left = identified(findings, text, source.filename)
+    fixed, found_in = settled.named(source.filename), settled.found_in
+    return Outcome(source, text, left, fixed, (), _consulted(view), found_in)
 
 
 def without_fixes(
@@ -272,6 +272,11 @@ class _Settled:
             for text, applied in self.fixed
             for finding in identified(applied, text, filename)
         )
+
+    @property
+    def found_in(self) -> tuple[str, ...]:
+        """For each fixed finding, the text it was found in."""
+        return tuple(text for text, applied in self.fixed for _ in applied)
 
 
 def _settle(

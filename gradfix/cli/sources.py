@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from gradfix.errors import GradfixError
 from gradfix.report import Run, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
+
+if TYPE_CHECKING:
+    from gradfix.cli.reviewer import Reviewer
 
 
 @click.command()
@@ -43,10 +46,19 @@ def check(paths: tuple[str, ...], **options: Any) -> int:
 @source_options
 @click.option("--dry-run", "--diff", "dry_run", is_flag=True,
               help="Show a unified diff; write nothing.")  # fmt: skip
+@click.option(
+    "--verify",
+    "verified",
+    is_flag=True,
+    help="Run every file before and after; keep only what stands the comparison.",
+)
 @click.option("--show-fixes", is_flag=True, help="List what was fixed.")
 @click.option("--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed.")
 def apply(paths: tuple[str, ...], **options: Any) -> int:
     """Rewrite what is safe to rewrite, and report what is left. Never imports torch.
+
+    With --verify, the modules of every file that is to be changed are run by torch, in child
+    processes on a copy of the project, before and after.
 
     PATHS are files and folders, `-` rewrites standard input to standard output; without any, the
     current folder.
@@ -70,6 +82,14 @@ class _Command:
         if self.stdin and len(self.paths) > 1:
             raise click.UsageError("`-` reads standard input and goes with no other path")
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
+        self.reviewer = self._reviewer() if options.get("verified") else None
+
+    def _reviewer(self) -> Reviewer:
+        if self.stdin:
+            raise click.UsageError("--verify runs files; standard input is none")
+        from gradfix.cli.reviewer import Reviewer
+
+        return Reviewer(self.run, self.messages, self._message, verbose=self.options["verbose"])
 
     def execute(self) -> int:
         try:
@@ -86,7 +106,9 @@ class _Command:
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
-        for done in batch.run(found, rewriting=self.run.rewriting, roots=roots):
+        for done in batch.run(
+            found, rewriting=self.run.rewriting, roots=roots, review=self.reviewer
+        ):
             if writing and done.before != done.after:
                 yield batch.write_back(done, settings[done.path])
             else:

@@ -20,6 +20,9 @@ class Run:
     changed_files: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     diffs: list[tuple[str, bytes]] = field(default_factory=list)
+    verified_files: int = 0
+    unverified_files: int = 0
+    refused_files: int = 0
 
     @property
     def findings(self) -> list[Finding]:

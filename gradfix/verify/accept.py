@@ -190,7 +190,7 @@ class _Class:
     def _failing(self, old: ParameterResult | None, new: ParameterResult) -> str | None:
         excused = bool(new.blame) and all(b.row in self.left for b in new.blame)
         untested = old is not None and not old.exercised and not new.exercised
-        where = f" (line {new.blame[0].row})" if new.blame else ""
+        where = f" ({new.blame[0].filename}:{new.blame[0].row})" if new.blame else ""
         why = f"{new.verdict}: {new.message}{where}"
         if old is not None and old.verdict in FAILING:
             if self._expected(old) and not excused:

@@ -114,8 +114,8 @@ class _Class:
             return
         if self.after is None or not self.new:
             if any(each["error"] is None for each in self.old) or self.changes:
-                reason = (self.after.reason if self.after else "") or "nothing was said about it"
-                yield f"{self.name} cannot be run any more: {reason}"
+                why = (self.after.reason if self.after else "") or "nothing was said about it"
+                yield f"{self.name} cannot be run any more: {why}"
             return
         reasons = [reason for each in self.old if (reason := self._recipe(each))]
         for reason in (*reasons, *self._parameters(self.after)):

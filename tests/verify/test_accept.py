@@ -66,6 +66,7 @@ def undriven(reason: str = "no way") -> Observed:
 
 
 BROKEN = said(error="RuntimeError: in-place", values=None, gradients={})
+OTHER = said(values=[value(digest="b")])
 CUT, OK = parameter("severed", row=5), parameter()
 
 
@@ -77,7 +78,7 @@ CUT, OK = parameter("severed", row=5), parameter()
         (version(OK), version(OK), Values.SAME, ""),
         (version(parameter("inplace", row=5), witness=[BROKEN]), version(OK), Values.SAME, ""),
         (version(parameter("inconclusive")), version(OK), Values.SAME, ""),
-        (version(OK), version(OK, witness=[said(values=[value(digest="b")])]), Values.CHANGED, ""),
+        (version(OK), version(OK, witness=[OTHER]), Values.CHANGED, ""),
         (version(parameter("unused")), version(parameter("unused")), Values.SAME, ""),
         # what may not
         (version(OK), version(CUT), Values.SAME, "was ok and is severed"),
@@ -85,7 +86,7 @@ CUT, OK = parameter("severed", row=5), parameter()
         (version(OK), version(parameter("inconclusive")), Values.SAME, "cannot be verified now"),
         (
             version(CUT),
-            version(OK, witness=[said(values=[value(digest="b")])]),
+            version(OK, witness=[OTHER]),
             Values.SAME,
             "diff",
         ),

@@ -17,7 +17,7 @@ from gradfix.verify.isolate import ChildRun, run_child
 from gradfix.verify.plan import ClassPlan, attributes_read, plan
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
 from gradfix.verify.settings import VerifySettings
-from gradfix.verify.targets import CASES_NAME, Location, Target, locate
+from gradfix.verify.targets import Location, Target, cases_file, locate
 from gradfix.verify.workspace import workspace
 
 Configure = Callable[[Path], VerifySettings]
@@ -152,17 +152,6 @@ def _job(
     }
 
 
-def _cases_file(path: Path, root: Path, settings: VerifySettings) -> Path | None:
-    if settings.cases_file is not None:
-        return Path(settings.cases_file).resolve()
-    for folder in (path.parent, *path.parent.parents):
-        if (folder / CASES_NAME).is_file():
-            return folder / CASES_NAME
-        if folder == root:
-            break
-    return None
-
-
 @dataclass(slots=True)
 class _Reply:
     """A child's messages, sorted."""
@@ -268,7 +257,7 @@ def _child(
 ) -> ChildRun:
     with workspace(where.root) as space:
         space.change(changed)
-        cases = _cases_file(where.path, where.root, settings)
+        cases = cases_file(where.path, where.root, settings.cases_file)
         lent = {
             "path": str(space.inside(where.path)),
             "entry": str(space.inside(where.entry)),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import gradfix.verify.inprocess  # noqa: F401  # what runs below must not be the first to import it
+
 pytest_plugins = ["pytester"]
 
 SUITES = Path(__file__).resolve().parents[2] / "fixtures" / "plugin"
@@ -39,6 +41,12 @@ def run(pytester: pytest.Pytester, *arguments: str, **files: str) -> pytest.RunR
     return pytester.runpytest_inprocess(*LOAD, "-p", "no:cacheprovider", *arguments)
 
 
+def run_apart(pytester: pytest.Pytester, *arguments: str, **files: str) -> pytest.RunResult:
+    """In a process of its own: pytester forgets modules, and torch can import some only once."""
+    pytester.makepyfile(**files)
+    return pytester.runpytest_subprocess(*LOAD, "-p", "no:cacheprovider", *arguments)
+
+
 def lost(mark: str = "") -> dict[str, str]:
     return {"test_lost": LOST.format(mark=mark)}
 
@@ -48,14 +56,14 @@ def lost(mark: str = "") -> dict[str, str]:
 
 def test_what_is_right_or_meant_passes(pytester: pytest.Pytester) -> None:
     text = (SUITES / "right.py").read_text()
-    done = run(pytester, "--gradfix", test_right=text)
+    done = run_apart(pytester, "--gradfix", test_right=text)
     done.assert_outcomes(passed=len(re.findall(r"^def test_", text, re.MULTILINE)))
     assert "not watched to the end" not in done.stdout.str()
 
 
 def test_what_loses_gradients_fails_with_the_line_to_blame(pytester: pytest.Pytester) -> None:
     text = (SUITES / "wrong.py").read_text()
-    done = run(pytester, "--gradfix", test_wrong=text)
+    done = run_apart(pytester, "--gradfix", test_wrong=text)
     tests = re.findall(r"^def (test_\w+)", text, re.MULTILINE)
     done.assert_outcomes(failed=len(tests))
     said = done.stdout.str()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
+from gradfix.assumed import with_recorded
 from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
@@ -170,6 +171,8 @@ def _find(
         facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)
+        if settings.recorded is not None:
+            findings = with_recorded(findings, text, triggered, view, settings.recorded)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()
     else:
@@ -234,7 +237,8 @@ def _judged(
     if reason is not None:
         return replace(finding, fix=None, not_fixed_reason=reason)
     safety = finding.fix.safety
-    if safety is Safety.UNSAFE and finding.code in settings.extend_safe_fixes:
+    proven = not finding.fix.assumes
+    if safety is Safety.UNSAFE and proven and finding.code in settings.extend_safe_fixes:
         safety = Safety.SAFE
     if safety is Safety.SAFE and finding.code in settings.extend_unsafe_fixes:
         safety = Safety.UNSAFE

@@ -55,12 +55,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """All edits that together mend one finding; they are applied together or not at all."""
+    """All edits that together mend one finding; they are applied together or not at all.
+
+    ``assumes`` says that the fix rests on recorded facts; no configuration makes such a fix safe.
+    """
 
     safety: Safety
     title: str
     edits: tuple[Edit, ...]
     values: Values = Values.SAME
+    assumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,15 +22,17 @@ DOORS = frozenset({WORKER, "gradfix.verify.inprocess"})
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "lines", "model"}),
+    frozenset({"recorded"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
     frozenset({"recipes"}),
     frozenset({"codemods"}),
-    frozenset({"registry"}),
+    frozenset({"assumed", "registry"}),
     frozenset({"rules"}),
     frozenset({"config_types", "fingerprints", "suppress"}),
     frozenset({"config", "formatting"}),
     frozenset({"engine", "files"}),
+    frozenset({"facts"}),
     frozenset({"batch", "report", "verify"}),
     frozenset({"testing"}),
     frozenset({"pytest_session"}),
@@ -42,7 +44,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
     "lines": frozenset(),
-    "flow": frozenset({"model", "errors"}),
+    "flow": frozenset({"model", "errors", "recorded"}),
     "recipes": frozenset({"codemod", "flow", "model"}),
     "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),
 }

@@ -48,6 +48,8 @@ _SELECTION = (
                  help="Also make fixes that are not proven right."),
     click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration."),
     click.option("--isolated", is_flag=True, help="Ignore all configuration files."),
+    click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
+                 help="Also use what `verify --facts FILE` has recorded."),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from gradfix.cli.flow_view import explain_line
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
+from gradfix.facts import with_facts
 from gradfix.report import Run, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
@@ -81,6 +82,8 @@ class _Command:
         self.stdin = "-" in self.paths
         if self.stdin and len(self.paths) > 1:
             raise click.UsageError("`-` reads standard input and goes with no other path")
+        if self.stdin and options["facts"] is not None:
+            raise click.UsageError("--facts are about files; standard input is none")
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
         self.reviewer = self._reviewer() if options.get("verified") else None
 
@@ -103,6 +106,8 @@ class _Command:
     def _from_files(self) -> Iterator[batch.Processed]:
         # All configuration is read before anything is written.
         found = list(files.discover(self.paths, self.finder.settings))
+        if self.options["facts"] is not None:
+            found = with_facts(found, self.options["facts"], self._message)
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]

@@ -11,6 +11,7 @@ from functools import cached_property
 from gradfix.flow import classes, layers
 from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.elsewhere import Others
+from gradfix.flow.given import assumed, given
 from gradfix.flow.interpreter import Interpreter, decorated_mode
 from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.qualified import canonical
@@ -20,6 +21,7 @@ from gradfix.flow.state import Binding, Definition, GradMode, Saved, Scope, Stat
 from gradfix.flow.telling import Telling
 from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.recorded import FileFacts
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
@@ -51,9 +53,11 @@ class ModuleFlow(TextFacts):
         path: str = "",
         *,
         source: bool = False,
+        recorded: FileFacts | None = None,
     ) -> None:
         self.text = text
         self.tree = tree
+        self.recorded = recorded
         self.events: dict[type, list[object]] = {}
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
@@ -162,13 +166,15 @@ class ModuleFlow(TextFacts):
         state = State(mode=decorated_mode(decorators) or GradMode.ON)
         names = {_name_of(d) for d in node.decorator_list}
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        facts = given(self, node, scope.class_node)
         for at, argument in enumerate(arguments):
             value = unknown(argument)
             if at == 0 and scope.class_node is not None and "staticmethod" not in names:
                 value = self.self_of(scope) if "classmethod" not in names else value
             elif argument.annotation is not None:
                 value = self._annotated(argument, scope)
-            if value.symbol is None:
+            value = assumed(facts.get(argument.arg), argument, value) if facts else value
+            if value.symbol is None and value.const is None:
                 value.symbol = f"{argument.arg}@{scope.name}:{node.lineno}"
             self._bind_argument(state, scope, argument.arg, argument, value)
         if node.args.vararg is not None:

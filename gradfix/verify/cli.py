@@ -13,6 +13,7 @@ import click
 from gradfix.config import Finder
 from gradfix.config_types import Overrides
 from gradfix.errors import GradfixError
+from gradfix.facts import load_facts, save_facts
 from gradfix.verify import report as shown
 from gradfix.verify.init import write_cases
 from gradfix.verify.report import Report
@@ -39,6 +40,8 @@ INTERRUPTED = 130
 @click.option("--seed", type=int, metavar="N", help="For torch, numpy and random.  [default: 0]")
 @click.option("--cases", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="Use these cases instead of the nearest gradfix_cases.py.")
+@click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Record what functions were given, for `check` and `apply --facts FILE`.")
 @click.option("--allow-unverified", is_flag=True,
               help="Exit with 0 if nothing failed, even if something could not be verified.")
 @click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration.")
@@ -66,6 +69,8 @@ def verify(targets: tuple[str, ...], **options: Any) -> int:
         return 2 if failures or unread else 0
     if importlib.util.find_spec("torch") is None:
         raise GradfixError(f"verify needs torch, which {sys.executable} does not have")
+    if options["facts"] is not None and os.path.exists(options["facts"]):
+        load_facts(options["facts"])  # better said now than after the work
     result = Report(failures=failures)
     try:
         _run(found, finder, options, result)
@@ -95,13 +100,16 @@ def _configure(finder: Finder, options: dict[str, Any]) -> Configure:
             memory_mb=options["memory"],
             seed=options["seed"],
             cases_file=options["cases"],
+            record=options["facts"] is not None,
         )
 
     return configure
 
 
 def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Report) -> None:
+    facts: list[tuple[str, list[dict[str, Any]]]] = []
     for done in verify_targets(found, _configure(finder, options)):
+        facts += done.facts
         into.results += done.results
         into.failures += done.failures
         for traceback in done.tracebacks if options["verbose"] else ():
@@ -109,6 +117,15 @@ def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Rep
         for failure in done.failures:
             row = f":{failure.row}" if failure.row else ""
             click.echo(f"{failure.filename}{row}: error: {failure.message}", err=True)
+    if options["facts"] is not None:
+        _record(options["facts"], facts)
+
+
+def _record(path: str, facts: list[tuple[str, list[dict[str, Any]]]]) -> None:
+    number = save_facts(path, facts)
+    calls = "1 call" if number == 1 else f"{number} calls"
+    hint = "" if number else " (only cases and call sites are recorded, not made-up inputs)"
+    click.echo(f"recorded {calls} in {path}{hint}", err=True)
 
 
 def _show(result: Report, options: dict[str, Any]) -> None:

@@ -26,11 +26,13 @@ Configure = Callable[[Path], VerifySettings]
 @dataclass(slots=True)
 class FileReport:
     """What came of one file: results in source order, and what failed that is not the user's code:
-    the file could not be read, or gradfix itself has a bug, with its traceback."""
+    the file could not be read, or gradfix itself has a bug, with its traceback. ``facts`` are calls
+    that were recorded, by the path of their file, if the settings ask for them."""
 
     results: list[TargetResult] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
+    facts: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -149,6 +151,7 @@ def _job(
         "cpu_seconds": int(settings.timeout * (len(wanted) + 1)) + 10,
         "definitions": False,
         "timeout": settings.timeout,
+        "record": settings.record,
     }
 
 
@@ -166,6 +169,7 @@ class _Reply:
     how: str = "not"
     why: str = ""
     bugs: dict[str, str] = field(default_factory=dict)
+    facts: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
 
 
 def _read(run: ChildRun) -> _Reply:
@@ -181,6 +185,8 @@ def _read(run: ChildRun) -> _Reply:
             reply.current = name
         elif stage == "witness":
             reply.witnessed[name] = message["data"]
+        elif stage == "facts":
+            reply.facts += message["data"].items()
         elif stage == "result":
             reply.results[name] = TargetResult.from_json(message["data"])
             reply.current = None
@@ -218,6 +224,7 @@ def _run(
         run = _child(asked, where, settings, changed or {})
         reply = _read(run)
         results.update(reply.results)
+        report.facts += reply.facts
         if isinstance(report, Observed):
             report.witnessed.update(reply.witnessed)
             report.imported, report.why_not_imported = reply.how, at_import or reply.why
@@ -266,4 +273,9 @@ def _child(
             "module": where.module,
             "cases_file": None if cases is None else str(space.inside(cases)),
         }
-        return run_child({**job, **lent}, space, settings.timeout)
+        run = run_child({**job, **lent}, space, settings.timeout)
+        for message in run.messages:
+            if message.get("stage") == "facts":  # the copy is gone when they are read
+                data = message["data"]
+                message["data"] = {str(space.outside(Path(p))): data[p] for p in data}
+        return run

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.calls import WRITTEN, recorded_calls
 from gradfix.verify.cases import cases_module
 from gradfix.verify.drive import DriveError
 from gradfix.verify.limits import LOST_CHANNEL
@@ -113,12 +114,23 @@ def _examine(channel: Channel, subject: Subject) -> None:
     except Exception:  # the user's code was caught further in: this is a bug of ours, and said so
         channel.say("bug", name=subject.target["name"], traceback=traceback.format_exc())
         return
+    if subject.job.get("record"):
+        _record(channel, subject)
     if subject.job.get("witness"):
         channel.say("judged")  # what follows has its own time
         path, name = subject.job["path"], subject.target["name"]
         said = [witness(drive, subject.seed, path) for drive in subject.driven]
         channel.say("witness", name=name, data=said)
     _answer(channel, subject.job, subject.target, result)
+
+
+def _record(channel: Channel, subject: Subject) -> None:
+    """Say what the project's functions were given, where somebody wrote the inputs."""
+    for drive in subject.driven:
+        if drive.driven_by in WRITTEN:
+            channel.say("judged")  # what follows has its own time
+            found = recorded_calls(drive, subject.seed, subject.job["project"])
+            channel.say("facts", name=subject.target["name"], data=found)
 
 
 def _lookup(module: ModuleType, name: str) -> Any:

@@ -42,6 +42,12 @@ class Workspace:
             return self.project / path.relative_to(self.root)
         return path
 
+    def outside(self, path: Path) -> Path:
+        """The original's path of a path of the copy."""
+        if self.copied and path.is_relative_to(self.project):
+            return self.root / path.relative_to(self.project)
+        return path
+
     def change(self, files: Mapping[Path, bytes]) -> None:
         """Give files of the copy other bytes than the originals have.
 

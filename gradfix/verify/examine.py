@@ -68,7 +68,7 @@ def examine(drive: Drive, seed: int, folders: tuple[str, ...], tracer: Tracer | 
             raise BuildError(error) from error
         module = prepared.module
         parameters = dict(module.named_parameters())
-        run = Run(module, tracer, parameters, list(hidden_in(module)))
+        run = Run(module, tracer, parameters, list(hidden_leaves(module)))
         run.inputs = {tracer.node(t) for t in outputs_of((prepared.args, prepared.kwargs))}
         tracer.phase = "run"
         tracer.failed = None
@@ -108,7 +108,7 @@ def _backward(run: Run, prepared: Prepared, seed: int) -> None:
         run.backward_error = error
 
 
-def hidden_in(module: nn.Module) -> Iterator[Hidden]:
+def hidden_leaves(module: nn.Module) -> Iterator[Hidden]:
     """Trainable leaves held by attributes that do not register them."""
     known = {id(p) for p in module.parameters()} | {id(b) for b in module.buffers()}
     seen: set[int] = set()

@@ -29,7 +29,7 @@ from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
 from gradfix.verify.deliberate import wrong_or_question
 from gradfix.verify.drive import Drive, Prepared
-from gradfix.verify.examine import Run, examine, hidden_in
+from gradfix.verify.examine import Run, examine, hidden_leaves
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.live import LiveTracer, is_lazy, tensors_of_unknown_origin
 from gradfix.verify.numeric import Comparison, NumericError, compare
@@ -128,7 +128,7 @@ def _folders_of(model: nn.Module) -> tuple[str, ...]:
 @contextlib.contextmanager
 def _put_back(model: nn.Module) -> Iterator[None]:
     """Keep the model's gradients and buffers and the random generators as they are."""
-    leaves = [*model.parameters(), *(hidden.leaf for hidden in hidden_in(model))]
+    leaves = [*model.parameters(), *(hidden.leaf for hidden in hidden_leaves(model))]
     grads = [(leaf, leaf.grad) for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
@@ -306,7 +306,7 @@ class Watch:
     def _of_module(
         self, module: nn.Module, ignore: Sequence[str], done: set[int]
     ) -> Iterator[Finding]:
-        run = Run(module, self.tracer, dict(module.named_parameters()), list(hidden_in(module)))
+        run = Run(module, self.tracer, dict(module.named_parameters()), list(hidden_leaves(module)))
         run.roots = self._roots
         own = {n for p in run.parameters.values() for n in run.nodes(p)}
         # What a Parameter was initialised with is no input.

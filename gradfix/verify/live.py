@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from gradfix.verify.graph import Call, Site
-from gradfix.verify.trace import Tracer, tensor_version, tensors_in
+from gradfix.verify.trace import Tracer, tensors_in
 
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -88,7 +88,7 @@ class LiveTracer(Tracer):
             for tensor in (*tensors_in(args), *tensors_in(kwargs)):
                 if is_lazy(tensor):  # waits for its shape, and holds no values to follow
                     return False
-                tensor_version(tensor)
+                _ = tensor.is_inference() or tensor._version
         except Exception as error:  # a tensor subclass of the user's may refuse anything
             self.give_up(f"{type(error).__name__}: {error}".partition("\n")[0])
             return False

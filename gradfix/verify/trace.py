@@ -176,7 +176,7 @@ class Tracer(TorchFunctionMode):
         if self.paused or os.getpid() != self.owner or name in _IGNORED:
             return func(*args, **kwargs)
         inputs = [*tensors_in(args), *tensors_in(kwargs)]
-        before = [tensor_version(t) for t in inputs]
+        before = [_version(t) for t in inputs]
         first = torch._C._autograd._get_sequence_nr()
         self.paused += 1
         try:
@@ -206,7 +206,7 @@ class Tracer(TorchFunctionMode):
         result: Any,
     ) -> None:
         outputs = list(tensors_in(result))
-        changed = {id(t): t for t, v in zip(inputs, before, strict=True) if tensor_version(t) != v}
+        changed = {id(t): t for t, v in zip(inputs, before, strict=True) if _version(t) != v}
         if name.endswith("="):  # `t.data = x` changes t without a new version
             changed.update({id(t): t for t in inputs[:1]})
         escapes = name in _ESCAPES
@@ -221,7 +221,7 @@ class Tracer(TorchFunctionMode):
         call.scalar = len(inputs) == 1 and inputs[0].numel() == 1
         call.signs = _signs(name, arguments)
         for tensor in inputs:
-            self.versions.append((call, tensor, tensor_version(tensor)))
+            self.versions.append((call, tensor, _version(tensor)))
         if escapes:
             self._escape(call, inputs[0], result)
             return
@@ -238,7 +238,7 @@ class Tracer(TorchFunctionMode):
     ) -> None:
         node = self._adopt(tensor)
         call.outputs.append(node)
-        self.versions.append((call, tensor, tensor_version(tensor)))
+        self.versions.append((call, tensor, _version(tensor)))
         recorded = tensor.requires_grad and tensor.grad_fn is not None
         for source, required in requires.items():
             self.graph.connect(source, node, call, recorded and required)
@@ -270,7 +270,7 @@ class Tracer(TorchFunctionMode):
                 self.graph.connect(source, new, call, False)
             call.outputs.append(new)
         with contextlib.suppress(RuntimeError, NotImplementedError):
-            self.writes.append((call, tensor.untyped_storage()._cdata, tensor_version(tensor)))
+            self.writes.append((call, tensor.untyped_storage()._cdata, _version(tensor)))
 
     def _escape(self, call: Call, tensor: torch.Tensor, result: Any) -> None:
         self.escapes.append(call)
@@ -294,7 +294,7 @@ class Tracer(TorchFunctionMode):
         if self.paused or os.getpid() != self.owner:
             return run()
         given = list(tensors_in(inputs))
-        before = [tensor_version(t) for t in given]
+        before = [_version(t) for t in given]
         first = torch._C._autograd._get_sequence_nr()
         self.paused += 1
         try:
@@ -321,8 +321,7 @@ def _only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> 
     return name.endswith("_as") and tensor is not inputs[0]
 
 
-def tensor_version(tensor: torch.Tensor) -> int:
-    """How often a tensor was written in place; -1 where PyTorch does not count."""
+def _version(tensor: torch.Tensor) -> int:
     return -1 if tensor.is_inference() else int(tensor._version)
 
 

@@ -24,6 +24,8 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _BUILDING = ("__init__", "reset_parameters", "_reset_parameters", "init_weights", "_init_weights")
 #: So many operations are kept; a test that makes more trains for long, and its memory is needed.
 _LIMIT = 200_000
+#: What is recorded is kept alive; a test that computes more than this (bytes) may need its memory.
+_MEMORY = 2 * 1024**3
 
 
 class LiveTracer(Tracer):
@@ -38,6 +40,7 @@ class LiveTracer(Tracer):
         self.phase = "run"
         self.running: list[nn.Module] = []
         self.inside: dict[int, int] = {}
+        self.held = 0
         self._is_users: Callable[[str], bool] = functools.cache(self._decide)
 
     def _decide(self, filename: str) -> bool:
@@ -62,6 +65,11 @@ class LiveTracer(Tracer):
         first = found[0]
         return Site(first.filename, first.row, first.function, first.first_row, tuple(found[1:]))
 
+    def _adopt(self, tensor: torch.Tensor) -> int:
+        if id(tensor) not in self.current and tensor._base is None:
+            self.held += tensor.numel() * tensor.element_size()
+        return super()._adopt(tensor)
+
     def _call(self, name: str) -> Call:
         call = super()._call(name)
         if self.running:
@@ -76,6 +84,8 @@ class LiveTracer(Tracer):
         __tracebackhide__ = True
         if len(self.graph.calls) > _LIMIT:
             self.give_up(f"more than {_LIMIT} operations")
+        if self.held > _MEMORY and not self.gaps:
+            self.give_up(f"more than {_MEMORY / 1024**3:g} GiB of results")
         if self.gaps or not self._can_be_watched(args, kwargs):
             return func(*args, **(kwargs or {}))
         return super().__torch_function__(func, types, args, kwargs)

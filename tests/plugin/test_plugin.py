@@ -9,8 +9,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-import gradfix.verify.inprocess  # noqa: F401  # what runs below must not be the first to import it
+# Imported here also because what runs below must not be the first to do it.
+from gradfix.verify.inprocess import Watch
 
 pytest_plugins = ["pytester"]
 
@@ -89,6 +92,52 @@ def test_a_failing_test_keeps_its_own_error_and_is_explained(pytester: pytest.Py
     assert "gradfix/verify" not in said  # our own frames are left out
 
 
+CASE = """\
+import unittest
+
+class Test(unittest.TestCase):
+    def test_net(self):
+        Net()(torch.rand(3)).sum().backward()
+
+    def test_error(self):
+        Net()(torch.rand(3)).sum().backward()
+        self.assertEqual(1, 2)
+"""
+
+
+def test_unittest_classes_are_watched_too(pytester: pytest.Pytester) -> None:
+    text = LOST.format(mark="").partition("\ndef test_net")[0]
+    done = run(pytester, "--gradfix", test_lost=f"{text}\n{CASE}")
+    done.assert_outcomes(failed=2)
+    assert "AssertionError: 1 != 2" in done.stdout.str()
+    assert "no right gradient for 1 Parameter of Net" in done.stdout.str()
+
+
+def train(steps: int) -> list[torch.Tensor]:
+    """Weights after some training that draws random numbers."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Tanh(), nn.Linear(8, 2))
+    optimizer = torch.optim.Adam(model.parameters(), 0.1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.randn(5, 4)).pow(2).sum().backward()
+        optimizer.step()
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def test_watching_changes_no_bit() -> None:
+    plain = train(4)
+    watch = Watch(str(Path(__file__).parent))
+    with watch.active():
+        watched = train(4)
+    assert all(torch.equal(a, b) for a, b in zip(plain, watched, strict=True))
+    assert len(list(watch.trained())) == 4
+    assert watch.findings() == []
+    hooks = torch.nn.modules.module
+    assert not hooks._global_forward_hooks and not hooks._global_forward_pre_hooks
+    assert torch.autograd.backward.__module__ == "torch.autograd"
+
+
 # -- how it is asked for ------------------------------------------------------------
 
 
@@ -162,13 +211,24 @@ def test_workers_of_xdist_hand_over_what_they_know(pytester: pytest.Pytester) ->
     done.stdout.fnmatch_lines(["Net.b.bias: unused: nothing computes with it"])
 
 
-def test_a_test_too_long_to_follow_is_said_not_blamed(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "value", "said"),
+    [
+        ("_LIMIT", 3, "more than 3 operations"),
+        ("_MEMORY", 2**-10, "more than * GiB of results"),
+    ],
+)
+def test_a_test_too_large_to_follow_is_said_not_blamed(
+    limit: str,
+    value: float,
+    said: str,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gradfix.verify.live._LIMIT", 3)
+    monkeypatch.setattr(f"gradfix.verify.live.{limit}", value)
     done = run(pytester, "--gradfix", **lost())
     done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(["not watched to the end: *test_net: more than 3 operations"])
+    done.stdout.fnmatch_lines([f"not watched to the end: *test_net: {said}"])
 
 
 # -- torch ------------------------------------------------------------

@@ -241,7 +241,8 @@ class Watch:
 
     def _elsewhere(self) -> bool:
         """Whether this is a forked process, or the inside of something not looked into."""
-        return os.getpid() != self.tracer.owner or self.tracer.paused > 0
+        jit = torch._C._get_tracing_state() is not None  # it would write down what we look at
+        return jit or os.getpid() != self.tracer.owner or self.tracer.paused > 0
 
     def _watched(self, backward: Callable[..., None]) -> Callable[..., None]:
         def watched(tensors: Any, *args: Any, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ around by indenting is none.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKER = "gradfix.verify.worker"
 #: The doors behind which torch is: the child process, and the user's own process where it is asked
 #: for by name.
-DOORS = frozenset({WORKER, "gradfix.verify.inprocess"})
+TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess"})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
@@ -127,26 +127,26 @@ def may_import(module: str, target: str) -> bool:
 
 
 def wrong_torch(tree: Tree) -> list[str]:
-    """Modules that import torch though they can be loaded without going through a door."""
+    """Modules that import torch though they can be loaded from outside the torch side."""
     graph = {module: set(imports(module, text, tree)) for module, text in tree.items()}
     outside = reachable({m for m in tree if not m.startswith("gradfix.verify.")}, graph)
     return sorted(
         f"{module} imports torch"
         for module, targets in graph.items()
         if any(target.partition(".")[0] == "torch" for target in targets)
-        and (module in outside or module not in reachable(set(DOORS), graph, through_doors=True))
+        and (module in outside or module not in reachable(TORCH_SIDE, graph, into_torch=True))
     )
 
 
 def reachable(
-    roots: set[str], graph: Mapping[str, set[str]], *, through_doors: bool = False
+    roots: Collection[str], graph: Mapping[str, set[str]], *, into_torch: bool = False
 ) -> set[str]:
-    """All own modules that importing the roots loads, by default not looking behind the doors."""
+    """All own modules that importing the roots loads, by default not those of the torch side."""
     seen: set[str] = set()
     todo = list(roots)
     while todo:
         module = todo.pop()
-        if module in seen or module not in graph or (module in DOORS and not through_doors):
+        if module in seen or module not in graph or (module in TORCH_SIDE and not into_torch):
             continue
         seen.add(module)
         todo += graph[module]

@@ -86,6 +86,8 @@ class Reviewer:
         verb = "would be applied" if self._run.dry_run else "applied"
         if judgement.verified:
             self._run.verified_files += 1
+            if self._verbose:
+                self._line(name, verb, "verified")
         else:
             self._run.unverified_files += 1
             for reason in dict.fromkeys(judgement.unverified.values()):

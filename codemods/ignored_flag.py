@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
 from gradfix.flow.module_flags import ignored_flags
-from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.model import Edit, EditKind, Finding, Safety, Values
 
 
 class IgnoredFlag(Codemod):
@@ -73,7 +73,9 @@ class IgnoredFlag(Codemod):
             if isinstance(statement, ast.Assign) and statement.targets == [store.node]:
                 text = f"{flow.source_of(store.node.value)}.requires_grad_(False)"
                 edit = Edit(EditKind.STATEMENT, flow.span(statement), text)
-                fix = self.fix(Safety.UNSAFE, "freeze the Module's Parameters", edit)
+                fix = self.fix(
+                    Safety.UNSAFE, "freeze the Module's Parameters", edit, values=Values.CHANGED
+                )
             else:
                 why_not = "several targets are assigned at once"
             yield self.finding(

@@ -19,7 +19,7 @@ class Values(enum.Enum):
 
     SAME = "same"  # bit for bit, with the same shapes and dtypes
     CLOSE = "close"  # up to rounding; a Python number may become a tensor of one element
-    CHANGED = "changed"  # other values are the purpose of the fix
+    CHANGED = "changed"  # other values, or other gradients, are the purpose of the fix
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -175,7 +175,8 @@ class _Class:
 
     def _parameter(self, old: ParameterResult | None, new: ParameterResult) -> str | None:
         if not new.trainable:
-            return "is frozen now" if old is not None and old.trainable else None
+            meant = old is None or not old.trainable or self._promise() is Values.CHANGED
+            return None if meant else "is frozen now"
         if new.verdict in FAILING:
             return self._failing(old, new)
         if old is None:

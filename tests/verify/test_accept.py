@@ -66,6 +66,7 @@ def undriven(reason: str = "no way") -> Observed:
 
 
 BROKEN = said(error="RuntimeError: in-place", values=None, gradients={})
+FROZEN = replace(parameter(), trainable=False)
 OTHER = said(values=[value(digest="b")])
 CUT, OK = parameter("severed", row=5), parameter()
 
@@ -80,7 +81,9 @@ CUT, OK = parameter("severed", row=5), parameter()
         (version(parameter("inconclusive")), version(OK), Values.SAME, ""),
         (version(OK), version(OK, witness=[OTHER]), Values.CHANGED, ""),
         (version(parameter("unused")), version(parameter("unused")), Values.SAME, ""),
+        (version(OK), version(FROZEN), Values.CHANGED, ""),
         # what may not
+        (version(OK), version(FROZEN), Values.SAME, "w is frozen now"),
         (version(OK), version(CUT), Values.SAME, "was ok and is severed"),
         (version(CUT), version(CUT), Values.SAME, "is not mended"),
         (version(OK), version(parameter("inconclusive")), Values.SAME, "cannot be verified now"),

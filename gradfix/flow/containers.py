@@ -128,6 +128,22 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
     return facts not in classes.lineage(flow, other) and other not in classes.lineage(flow, facts)
 
 
+def is_collected(flow: ModuleFlow, read: ast.AST) -> bool:
+    """Whether a loop over a container puts what is in it into another list."""
+    loop = flow.enclosing(read, ast.For)
+    if loop is None or read not in set(ast.walk(loop.iter)):
+        return False
+    names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("append", "extend")
+        and any(isinstance(part, ast.Name) and part.id in names for part in node.args)
+        for statement in loop.body
+        for node in ast.walk(statement)
+    )
+
+
 # -- contents -----------------------------------------------------------------------------------
 
 

@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"engine", "files"}),
     frozenset({"facts"}),
     frozenset({"batch", "report", "verify"}),
-    frozenset({"testing"}),
+    frozenset({"run", "testing"}),
     frozenset({"pytest_session"}),
     frozenset({"cli", "pytest_plugin"}),
     frozenset({"__main__"}),

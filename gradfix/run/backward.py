@@ -119,7 +119,7 @@ class Listener:
         if self._depth > 1:
             return
         with watch.guarded():
-            watch.trained = True
+            watch.failed = True
             noted.error = error
             if is_overwritten(error):
                 for root in roots:

@@ -119,6 +119,8 @@ class _Session:
     def _reason(self, ending: Ending) -> str:
         if self._watch is None:
             text = "it never imported torch in this process"
+        elif self._watch.failed and not self._watch.trained:
+            text = "no backward succeeded"
         elif not self._watch.trained:
             text = "it never trained: no backward ran in this process"
         else:

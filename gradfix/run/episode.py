@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from gradfix.run import models
-from gradfix.run.models import Alive, Model
+from gradfix.run.models import Alive, Model, global_name
 from gradfix.run.owned import Owned
 from gradfix.run.tracing import ScriptTracer, alive
 from gradfix.verify.examine import leaves_of
@@ -163,7 +163,7 @@ class Episode:
             found += [orphans] if orphans else []
             known |= {id(leaf.tensor) for leaf in orphans.leaves} if orphans else set()
         holders = self._holders(optimizers)
-        rest = models.loose(self._loose(known), known, self._script)
+        rest = models.loose(self._loose(known, bool(optimizers.items())), known, self._script)
         found += [rest] if rest else []
         self.models = {**gone, **{m.serial: self._noted(m, holders) for m in found}}
 
@@ -179,10 +179,14 @@ class Episode:
                     found.setdefault(id(tensor), []).append(self.stepper(serial))
         return found
 
-    def _loose(self, known: set[int]) -> list[torch.Tensor]:
-        """Leaves that got a gradient and belong to nothing."""
+    def _loose(self, known: set[int], optimizers: bool) -> list[torch.Tensor]:
+        """Leaves that belong to nothing: those that got a gradient and, where no optimizer says
+        what is trained, those that the program's top level has a name for."""
         living = [(alive(ref), facts) for ref, facts in self._facts.values()]
-        return [t for t, f in living if t is not None and f.backwards and id(t) not in known]
+        found = {id(t): t for t, f in living if t is not None and f.backwards}
+        if not optimizers:
+            found.update((id(leaf), leaf) for leaf in self.tracer.leaves() if global_name(leaf))
+        return [leaf for key, leaf in found.items() if key not in known]
 
     def _noted(self, model: Model, holders: dict[int, list[Stepper]]) -> ModelFacts:
         leaves = []

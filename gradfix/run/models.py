@@ -132,7 +132,7 @@ def orphans(
         for i, group in enumerate(optimizer.param_groups)
         for j, tensor in enumerate(group["params"])
         if id(tensor) not in known
-        for name in [_global_name(tensor)]
+        for name in [global_name(tensor)]
     ]
     return Model(-serial, _target(optimizer, owns, script), leaves) if leaves else None
 
@@ -140,14 +140,14 @@ def orphans(
 def loose(leaves: Iterable[torch.Tensor], known: set[int], script: str) -> Model | None:
     """Leaves of no module and no optimizer, under the names the script has for them."""
     named = [
-        NamedLeaf(_global_name(leaf) or f"leaf[{i}]", leaf)
+        NamedLeaf(global_name(leaf) or f"leaf[{i}]", leaf)
         for i, leaf in enumerate(leaves)
         if id(leaf) not in known
     ]
     return Model(0, script, named) if named else None
 
 
-def _global_name(tensor: torch.Tensor) -> str | None:
+def global_name(tensor: torch.Tensor) -> str | None:
     """What the program's top level calls a tensor, also as an item of a list or dict."""
     for name, value in list(vars(sys.modules["__main__"]).items()):
         if value is tensor:

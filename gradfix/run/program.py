@@ -174,9 +174,13 @@ def _exit_code(error: SystemExit) -> int:
 
 def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     """A traceback that shows the user's program as if nobody watched it."""
-    kept = []
+    kept: list[TracebackType] = []
     while trace is not None:
-        if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(_OURS):
+            # torch's own functions ask the tracer first, which calls them again.
+            if len(kept) > 1 and _asks(kept[-1]) and kept[-2].tb_frame.f_code is code:
+                del kept[-2:]
             kept.append(trace)
         trace = trace.tb_next
     following: TracebackType | None = None
@@ -184,6 +188,10 @@ def without_our_frames(trace: TracebackType | None) -> TracebackType | None:
         link.tb_next = following
         following = link
     return following
+
+
+def _asks(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_code.co_name == "handle_torch_function"
 
 
 def strip(error: BaseException, seen: set[int] | None = None) -> None:

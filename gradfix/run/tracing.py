@@ -96,6 +96,11 @@ class ScriptTracer(Tracer):
             self.keep(tensor)
         return self.nodes_of[id(tensor)]
 
+    def leaves(self) -> list[torch.Tensor]:
+        """The living trainable leaves that went into something."""
+        found = (self.known(key) for key in list(self._alive))
+        return [t for t in found if t is not None and t.requires_grad and t.is_leaf]
+
     def restart(self) -> None:
         """Forget everything."""
         self.graph = Graph()

@@ -53,7 +53,7 @@ class Watch:
         self.settings, self._report = settings, report
         self.ledger = Ledger()
         self.problems: list[str] = []
-        self.trained = False
+        self.trained = self.failed = False
         self.modules, self.optimizers = Alive(), Alive()
         self.parameters = 0
         self._owner, self._thread = os.getpid(), threading.get_ident()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import os
 import sys
@@ -64,6 +65,7 @@ class _Session:
         self._watch: Any = None
         self._problems: list[str] = []
         self._out, self._err = sys.stdout, sys.stderr
+        self._colour = _coloured(options["color"], sys.stderr)
         self._interrupted = False
         self._base = os.getcwd()
         if path := options["output_file"]:
@@ -171,7 +173,7 @@ class _Session:
         options, to_file = self._options, self._options["output_file"]
         if options["output_format"] == "json":
             return shown.as_json(report)
-        colour = not to_file and _coloured(options["color"], self._err)
+        colour = not to_file and self._colour
         if options["output_format"] == "concise":
             return shown.concise(report.results, colour=colour)
         return shown.full(report.results, colour=colour, verbose=options["verbose"])
@@ -188,7 +190,8 @@ class _Session:
         stream = stream or self._err
         number = 1 if stream is self._out else 2
         if stream is None or stream.closed:
-            os.write(number, text.encode())
+            with contextlib.suppress(OSError):  # closed for good: the exit code must do
+                os.write(number, text.encode())
             return
         stream.write(text)
         stream.flush()
@@ -199,7 +202,7 @@ class _Session:
                 stream.flush()
 
 
-def _coloured(choice: str, stream: TextIO) -> bool:
+def _coloured(choice: str, stream: TextIO | None) -> bool:
     """The flag over FORCE_COLOR over NO_COLOR over whether it is a terminal."""
     if choice != "auto":
         return choice == "always"

@@ -74,10 +74,11 @@ class LeafFacts:
 
 @dataclass(slots=True)
 class ModelFacts:
-    """A model as it was when last looked at."""
+    """A model as it was when last looked at; ``loose`` are leaves of no module or optimizer."""
 
     target: str
     leaves: list[LeafFacts]
+    loose: bool = False
 
 
 @dataclass(slots=True)
@@ -207,7 +208,7 @@ class Episode:
                     self.tracer.nodes(made) if hidden is not None else set(),
                 )
             )
-        return ModelFacts(model.target, leaves)
+        return ModelFacts(model.target, leaves, model.serial == 0)
 
 
 def _largest(gradient: torch.Tensor) -> float:

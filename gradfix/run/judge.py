@@ -55,8 +55,8 @@ class _Judge:
             b.roots if b.error is None or b in self.failed else set() for b in episode.backwards
         ]
         self.all_roots = {node for roots in self.roots for node in roots}
-        self.last_roots = {node for b in self.failed for node in b.roots}
-        self.needed = self.graph.sources_of(self.last_roots) if self.failed else set()
+        self.needed = self.graph.sources_of(self.all_roots)
+        self.needed_last = self.graph.sources_of({node for b in self.failed for node in b.roots})
 
     def took_part(self, model: ModelFacts) -> bool:
         """Whether somebody expects this model to learn."""
@@ -65,7 +65,7 @@ class _Judge:
             and (
                 leaf.facts.backwards
                 or any(h.steps for h in leaf.holders)
-                or leaf.facts.nodes & self.needed
+                or leaf.facts.nodes & (self.needed if model.loose else self.needed_last)
             )
             for leaf in model.leaves
         )

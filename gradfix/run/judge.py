@@ -23,11 +23,11 @@ _CONVINCING = 3  # backwards with a gradient of zero; a layer that starts at zer
 
 @dataclass(slots=True)
 class Judged:
-    """One model's verdicts, and what was left out of them."""
+    """One model's verdicts, and why the Parameters that were left out of them were."""
 
     target: str
     parameters: tuple[ParameterResult, ...]
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def judged(episode: Episode, places: Places, ending: list[BaseException]) -> list[Judged]:
@@ -41,7 +41,8 @@ def judged(episode: Episode, places: Places, ending: list[BaseException]) -> lis
     found = []
     for model in episode.models.values():
         if judge.took_part(model):
-            found.append(judge.model(model))
+            verdicts = judge.model(model)
+            found += [verdicts] if verdicts.parameters or not model.loose else []
     return found
 
 
@@ -83,7 +84,7 @@ class _Judge:
 
 class _ModelJudge:
     def __init__(self, judge: _Judge, model: ModelFacts) -> None:
-        self.judge, self.target, self.leaves = judge, model.target, model.leaves
+        self.judge, self.loose, self.leaves = judge, model.loose, model.leaves
         self.graph, self.places = judge.graph, judge.places
         self.steps = any(h.steps for leaf in model.leaves for h in leaf.holders)
         self.trained = self.steps or any(leaf.facts.updated for leaf in model.leaves)
@@ -109,7 +110,7 @@ class _ModelJudge:
         return bool(self.graph.live_from(leaf.facts.nodes) & self.judge.all_roots)
 
     def _leave_out(self, leaf: LeafFacts, why: str) -> None:
-        self.out.left_out.append(f"{leaf.name}: {why}")
+        self.out.left_out[leaf.name] = why
 
     def _verdict(self, leaf: LeafFacts) -> ParameterResult | None:
         facts = leaf.facts
@@ -190,6 +191,9 @@ class _ModelJudge:
         phases = {e.call.phase for n in nodes for e in self.graph.outgoing[n]}
         if self._reaches(leaf) or (phases - {"build"}) == {"aside"}:
             text = "the trace shows a way for the gradient, but none arrived"
+            if self.loose:  # the program asked for the gradients of others only
+                self._leave_out(leaf, text)
+                return None
             return _result(leaf, "inconclusive", text)
         if "run" not in phases:
             return self._idle(leaf, "unused", "nothing computes with it in the traced steps")

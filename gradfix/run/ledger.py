@@ -13,13 +13,15 @@ _RANK = (
     "discarded", "unused", "inconclusive",
 )  # fmt: skip
 
+_NAMES = 4
+
 
 @dataclass(slots=True)
 class Ledger:
     """The verdicts so far, by target and Parameter."""
 
     targets: dict[str, dict[str, ParameterResult]] = field(default_factory=dict)
-    left_out: dict[str, dict[str, None]] = field(default_factory=dict)
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, found: list[Judged]) -> None:
         """Merge the verdicts of one episode; equal models of one episode are told apart."""
@@ -32,7 +34,7 @@ class Ledger:
                 before = known.get(parameter.name)
                 if before is None or _rank(parameter) < _rank(before):
                     known[parameter.name] = parameter
-            self.left_out.setdefault(name, {}).update(dict.fromkeys(judged.left_out))
+            self.left_out.setdefault(name, {}).update(judged.left_out)
 
     def results(self) -> list[TargetResult]:
         """One result per target, in the order in which they were met."""
@@ -40,8 +42,12 @@ class Ledger:
 
     def _result(self, name: str, parameters: tuple[ParameterResult, ...]) -> TargetResult:
         judged = {p.name for p in parameters}
-        aside = [t for t in self.left_out[name] if t.partition(": ")[0] not in judged]
-        reason = f"not judged: {'; '.join(aside)}" if aside else None
+        aside: dict[str, list[str]] = {}
+        for leaf, why in self.left_out[name].items():
+            if leaf not in judged:
+                aside.setdefault(why, []).append(leaf)
+        reasons = [f"{_listed(names)} ({why})" for why, names in aside.items()]
+        reason = f"not judged: {'; '.join(reasons)}" if reasons else None
         if not any(p.trainable for p in parameters):
             return TargetResult(name, NOT_VERIFIED, reason or "nothing to judge", "script")
         return TargetResult(name, status_of(parameters), reason, "script", parameters=parameters)
@@ -49,3 +55,8 @@ class Ledger:
 
 def _rank(result: ParameterResult) -> tuple[int, bool]:
     return _RANK.index(result.verdict), result.confidence == "likely"
+
+
+def _listed(names: list[str]) -> str:
+    shown, rest = names[:_NAMES], len(names) - _NAMES
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

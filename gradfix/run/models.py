@@ -82,7 +82,7 @@ def _parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
     """The modules directly in a module: registered, or in its plain containers."""
-    yield from (part for part in module._modules.values() if part is not None)
+    yield from nn.Module.children(module)
     for value in list(vars(module).values()):
         if isinstance(value, (list, tuple, dict)) and value is not module._modules:
             yield from _modules_in(value, 3)
@@ -102,7 +102,7 @@ def _modules_in(value: Any, depth: int) -> Iterator[nn.Module]:
 def _unwrapped(module: nn.Module) -> nn.Module:
     """The model inside DataParallel, torch.compile and the like."""
     for name in _WRAPPERS:
-        inner = module._modules.get(name)
+        inner = dict(nn.Module.named_children(module)).get(name)
         if inner is not None and type(module).__module__.startswith("torch."):
             return _unwrapped(inner)
     return module

@@ -12,7 +12,9 @@ parser.add_argument("-m", "--output-format", default="none")
 parser.add_argument("-q", action="store_true")
 options = parser.parse_args()
 print(sys.argv[1:], __name__, os.path.basename(__file__), sys.path[0] == os.path.dirname(__file__))
-print(__spec__, type(__loader__).__name__, __package__, sys.modules["__main__"].__dict__ is globals())
+print(
+    __spec__, type(__loader__).__name__, __package__, sys.modules["__main__"].__dict__ is globals()
+)
 
 
 def train():

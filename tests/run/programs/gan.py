@@ -13,7 +13,9 @@ class Generator(nn.Module):
         self.scale = nn.Parameter(torch.ones(4))
 
     def forward(self, z):
-        scale = self.scale.detach() if "severed" in sys.argv else self.scale
+        scale = self.scale
+        if "severed" in sys.argv:
+            scale = self.scale.detach()  # the cut
         return torch.tanh(self.body(z)) * scale
 
 

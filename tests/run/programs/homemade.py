@@ -9,7 +9,9 @@ torch.manual_seed(0)
 net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
 extra = torch.full((1,), 0.7, requires_grad=True)
 for _ in range(6):
-    scale = float(extra) if "escaped" in sys.argv else extra
+    scale = extra
+    if "escaped" in sys.argv:
+        scale = float(extra)  # the cut
     loss = (net(torch.rand(5, 3)) * scale).square().mean()
     if "functional" in sys.argv:
         parameters = list(net.parameters())

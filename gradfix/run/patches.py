@@ -88,15 +88,20 @@ def traced_recomputation(tracer: ScriptTracer) -> Callable[[Any], Any]:
     return around
 
 
-def in_constructor() -> bool:
-    """Whether a module is being built, and not in the middle of a forward."""
+def where() -> str:
+    """Whether a module is being built ("constructor") or called ("forward"), or neither ("").
+
+    A module that is built in the middle of a forward belongs to the forward, and one that is
+    called by a constructor, to learn the shape of its output, to the constructor.
+    """
+    found = ""
     frame = sys._getframe(1)
-    found = False
     for code, here in _frames(frame):
         if code.co_name == "_call_impl" and code.co_filename == _MODULE_FILE:
-            return False
-        if not found and code.co_name == "__init__" and code.co_varnames:
-            found = isinstance(here.f_locals.get(code.co_varnames[0]), nn.Module)
+            found = "forward"
+        elif code.co_name == "__init__" and code.co_varnames:
+            if isinstance(here.f_locals.get(code.co_varnames[0]), nn.Module):
+                found = "constructor"
     return found
 
 

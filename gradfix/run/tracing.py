@@ -52,6 +52,7 @@ class ScriptTracer(Tracer):
         self._storages: dict[int, int] = {}
         self._alive: dict[int, weakref.ref[torch.Tensor]] = {}
         self.phase = "run"
+        self.on_use: Callable[[], bool] | None = None
 
     def owns(self, filename: str) -> bool:
         return self._owns(filename)
@@ -173,6 +174,8 @@ class ScriptTracer(Tracer):
             _collect(kwargs, inputs, 4)
         if not self._concerns(inputs, args):
             return func(*args, **kwargs)
+        if self.on_use is not None and self.on_use():
+            self.on_use = None
         before = [_version(t) for t in inputs]
         first = torch._C._autograd._get_sequence_nr()
         self.paused += 1

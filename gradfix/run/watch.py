@@ -182,13 +182,22 @@ class Watch:
                 run = lambda: original(cls, *args, **kwargs)  # noqa: E731
                 result = self.tracer.opaque(cls.__name__, run, (args, kwargs), custom=False)
             self.parameters += 1
-            if patches.in_constructor():
+            self.tracer.on_use = self._used
+            if patches.where() == "constructor":
                 if self.listening() and self.episode.backwards:
                     self._close([])  # another model begins
                 self._built()
             return result
 
         return wrapper
+
+    def _used(self) -> bool:
+        """A new Parameter may be in use: note its model, which may be gone before backward."""
+        if patches.where() != "forward":
+            return False
+        with self.guarded():
+            self.episode.survey(self.modules, self.optimizers, self.parameters)
+        return True
 
     def _built(self) -> None:
         """Something that will be trained was made: what came before was building."""

@@ -10,6 +10,7 @@ import torch
 
 from gradfix.run.episode import Backward
 from gradfix.run.judge import explained
+from gradfix.run.patches import is_on
 from gradfix.verify.inplace import is_overwritten, overwritten
 from gradfix.verify.values import tensors_in
 
@@ -43,7 +44,7 @@ class Listener:
             __tracebackhide__ = True
             watch = self._watch
             # While a mode is on, torch calls this again with the mode off: that call is the one.
-            if not watch.listening() or _dispatches(watch.tracer):
+            if not watch.listening() or is_on(watch.tracer):
                 try:
                     return original(tensors, *args, **kwargs)
                 finally:
@@ -69,7 +70,7 @@ class Listener:
         def wrapper(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             watch = self._watch
-            if not watch.listening() or _dispatches(watch.tracer):
+            if not watch.listening() or is_on(watch.tracer):
                 try:
                     return original(outputs, inputs, *args, **kwargs)
                 finally:
@@ -135,8 +136,3 @@ def _annotate(error: Exception, notes: Iterable[str]) -> None:
             error.add_note(f"gradfix: {note}")
         else:
             print(f"gradfix: {note}", file=sys.stderr)
-
-
-def _dispatches(tracer: Any) -> bool:
-    """Whether torch will hand this call to the tracer first."""
-    return any(m is tracer for m in torch.overrides._get_current_function_mode_stack())

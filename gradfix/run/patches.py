@@ -128,11 +128,17 @@ def pop(tracer: ScriptTracer) -> bool:
     return any(mode is tracer for mode in stack)
 
 
+def is_on(tracer: ScriptTracer) -> bool:
+    """Whether torch will hand calls made here to the tracer first."""
+    count = torch._C._len_torch_function_stack()
+    return any(torch._C._get_function_stack_at(i) is tracer for i in range(count))
+
+
 def _take_all() -> list[Any]:
-    count = torch.overrides._len_torch_function_stack()
-    return [torch.overrides._pop_mode() for _ in range(count)][::-1]
+    count = torch._C._len_torch_function_stack()
+    return [torch._C._pop_torch_function_stack() for _ in range(count)][::-1]
 
 
 def _put(modes: list[Any]) -> None:
     for mode in modes:
-        torch.overrides._push_mode(mode)
+        torch._C._push_on_torch_function_stack(mode)

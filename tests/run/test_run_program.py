@@ -216,14 +216,14 @@ def test_good_tests_pass() -> None:
     """One expects backward to raise, and one uses a part of the model: neither is a fault."""
     done = suite("check_good.py")
     assert done.code == 0, done.out + done.err
-    assert "4 passed" in done.out
+    assert "....  " in done.out
     assert "net.py:Good: passed" in done.err
 
 
 def test_a_severed_parameter_fails_green_tests() -> None:
     done = suite("check_bad.py", "--output-format", "concise", "-q")
     assert done.code == 1
-    assert "2 passed" in done.out
+    assert "..  " in done.out
     row = row_of("net.py", "the cut")
     assert f"net.py:{row}: net.py:Bad: scale: severed: torch.tensor(...)" in done.err
 

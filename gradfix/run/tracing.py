@@ -30,7 +30,8 @@ from gradfix.verify.values import (
 #: Neither reads values nor makes any.
 _QUICK = frozenset(
     {
-        "requires_grad", "grad", "_version", "shape", "device", "dtype", "is_leaf", "size", "dim",
+        "requires_grad", "grad", "grad=", "requires_grad=", "_version", "shape", "device",
+        "dtype", "is_leaf", "size", "dim",
         "numel", "stride", "is_floating_point", "is_complex", "ndim", "__len__", "__hash__",
         "is_contiguous", "requires_grad_", "layout", "is_cuda", "is_sparse", "grad_fn",
         "data_ptr", "element_size", "storage_offset", "get_device", "register_hook", "__repr__",
@@ -94,7 +95,7 @@ class ScriptTracer(Tracer):
     def nodes(self, tensor: torch.Tensor) -> set[int]:
         """Every node a tensor is, and the same set later: it grows while the tensor lives."""
         if id(tensor) not in self._alive:
-            self.keep(tensor)
+            self._adopt(tensor)
         return self.nodes_of[id(tensor)]
 
     def leaves(self) -> list[torch.Tensor]:

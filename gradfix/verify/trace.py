@@ -203,8 +203,10 @@ class Tracer(TorchFunctionMode):
         if not outputs and not changed and not escapes:
             return
         sources = [self.node(t) for t in inputs if not only_shape(name, t, inputs)]
-        numbers = [self.numbers.get(rounded(v)) for v in floats_in(arguments)]
-        returned = [n for n in numbers if n is not None]
+        returned: list[int] = []
+        if self.numbers:
+            numbers = [self.numbers.get(rounded(v)) for v in floats_in(arguments)]
+            returned = [n for n in numbers if n is not None]
         call = self._call(name)
         call.inputs, call.first_seq = sources, first
         call.last_seq = torch._C._autograd._get_sequence_nr()

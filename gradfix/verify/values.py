@@ -73,15 +73,15 @@ def only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> b
     return name.endswith("_as") and tensor is not inputs[0]
 
 
+_SUMS = {
+    **dict.fromkeys(("add", "__add__", "__radd__", "add_", "__iadd__"), (1, 1)),
+    **dict.fromkeys(("sub", "__sub__", "subtract", "sub_", "__isub__"), (1, -1)),
+    **dict.fromkeys(("rsub", "__rsub__"), (-1, 1)),
+}
+
+
 def signs(name: str, arguments: Any) -> tuple[int, ...]:
     """How each tensor argument enters a sum: +1, -1, or nothing for any other operation."""
-    tensors = len(list(tensors_in(arguments)))
-    if "alpha" in arguments[1]:
-        return ()
-    if name in ("add", "__add__", "__radd__", "add_", "__iadd__") and tensors == 2:
-        return (1, 1)
-    if name in ("sub", "__sub__", "subtract", "sub_", "__isub__") and tensors == 2:
-        return (1, -1)
-    if name in ("rsub", "__rsub__") and tensors == 2:
-        return (-1, 1)
+    if name in _SUMS and "alpha" not in arguments[1]:
+        return _SUMS[name] if len(list(tensors_in(arguments))) == 2 else ()
     return (-1,) if name in ("neg", "__neg__") else ()

@@ -57,6 +57,8 @@ class _Judge:
         ]
         self.all_roots = {node for roots in self.roots for node in roots}
         self.needed = self.graph.sources_of(self.all_roots)
+        self.live = self.graph.sources_of(self.all_roots, live_only=True)
+        self._needed_by: dict[frozenset[int], set[int]] = {}
         self.needed_last = self.graph.sources_of({node for b in self.failed for node in b.roots})
 
     def took_part(self, model: ModelFacts) -> bool:
@@ -77,9 +79,18 @@ class _Judge:
 
     def cuts(self, nodes: set[int], roots: set[int]) -> list[Edge]:
         """Dead edges on the way to the roots; what initialises or updates a leaf is no flow."""
-        found = self.graph.cuts(nodes, roots)
-        flow = [e for e in found if e.call.phase == "run" and not e.call.leaf_write]
-        return flow or [e for e in found if e.call.phase == "run"]
+        key = frozenset(roots)
+        if key not in self._needed_by:  # hundreds of Parameters may share one cut
+            self._needed_by[key] = self.graph.sources_of(roots)
+        needed = self._needed_by[key]
+        found = [
+            edge
+            for node in self.graph.live_from(nodes)
+            for edge in self.graph.outgoing[node]
+            if not edge.live and edge.target in needed and edge.call.phase == "run"
+        ]
+        found.sort(key=lambda edge: edge.call.index)
+        return [e for e in found if not e.call.leaf_write] or found
 
 
 class _ModelJudge:
@@ -107,7 +118,7 @@ class _ModelJudge:
         return None
 
     def _reaches(self, leaf: LeafFacts) -> bool:
-        return bool(self.graph.live_from(leaf.facts.nodes) & self.judge.all_roots)
+        return bool(leaf.facts.nodes & self.judge.live)
 
     def _leave_out(self, leaf: LeafFacts, why: str) -> None:
         self.out.left_out[leaf.name] = why

@@ -92,6 +92,21 @@ def test_names_and_arguments_are_those_of_python() -> None:
     assert done.err == "endings.py:Linear: passed\n"
 
 
+@pytest.mark.parametrize("arguments", [("-m", "package", "--steps", "x"), ("package/part.py",)])
+def test_a_package_is_run_as_python_does(arguments: tuple[str, ...]) -> None:
+    plain, done = python(*arguments), gradfix("--allow-unverified", *arguments)
+    assert (done.code, done.out) == (plain.code, plain.out)
+
+
+def test_a_folder_with_a_main_is_run_as_python_does(tmp_path: Path) -> None:
+    (tmp_path / "__main__.py").write_text(
+        "import sys, other\nprint(__name__, repr(__package__), sys.argv, sys.path[0], other.X)\n"
+    )
+    (tmp_path / "other.py").write_text("X = 1\n")
+    plain, done = python(str(tmp_path), "a"), gradfix(str(tmp_path), "a")
+    assert done.out == plain.out != ""
+
+
 def test_a_traceback_shows_the_users_frames_only() -> None:
     plain, done = python("endings.py", "raise"), gradfix("endings.py", "raise")
     assert done.err.startswith(plain.err)

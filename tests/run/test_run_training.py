@@ -20,6 +20,7 @@ RIGHT = [
     ("teacher.py", "log"),
     ("scripted.py",),
     ("penalty.py",),
+    ("actor.py",),
 ]
 
 
@@ -172,3 +173,26 @@ def test_a_loss_without_history_is_explained(server: Server) -> None:
         "severed",
         row_of("whole.py", "the cut"),
     )
+
+
+def test_every_model_of_a_sweep_is_followed_for_its_first_steps(server: Server) -> None:
+    plain = server.plain("sweep.py")
+    done, targets = server.verdicts("sweep.py")
+    assert (done.code, done.out) == (1, plain.out)
+    assert done.out.split()[:4] == ["0", "0", "0", "0"]
+    assert {n.partition(":")[2]: failing(t["parameters"]) for n, t in targets.items()} == {
+        "First": {},
+        "Second": {"gain": "severed"},
+        "Third": {},
+    }
+    (blame,) = targets["sweep.py:Second"]["parameters"]["gain"]["blame"]
+    assert (blame["row"], blame["function"]) == (row_of("sweep.py", "the cut"), "Second.scaled")
+
+
+def test_a_thread_is_not_followed_but_what_arrives_is_seen(server: Server) -> None:
+    done, targets = server.verdicts("thread.py")
+    assert done.code == 0
+    assert failing(targets["thread.py:Linear"]["parameters"]) == {}
+    done, targets = server.verdicts("thread.py", "idle")
+    assert done.code == 3
+    assert failing(targets["thread.py:Linear"]["parameters"]) == {"extra": "inconclusive"}

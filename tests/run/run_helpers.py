@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
 SERVER = """\
-import json, os, runpy, sys
+import atexit, gc, json, os, runpy, sys, traceback
 import torch
+import gradfix.run.watch
+import torch._dynamo  # every optimizer imports it, which takes longer than all of torch
 
 def child(job):
     for number, name in ((1, "out"), (2, "err")):
@@ -29,11 +31,24 @@ def child(job):
     sys.argv = job["arguments"]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
+gc.freeze()
 for line in sys.stdin:
     job = json.loads(line)
     pid = os.fork()
     if pid == 0:
-        sys.exit(child(job))
+        try:
+            code = child(job) or 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code & 255)  # taking down all of torch takes longer than the program
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 

@@ -67,16 +67,17 @@ def gradfix(*arguments: str, cwd: Path = PROGRAMS) -> Done:
         ("trained-exit", 3),
         ("trained-message", 1),
         ("trained-raise", 1),
-        ("trained-fork", 0),
+        ("fork", 0),
         ("exit", 3),
         ("raise", 1),
         ("hook", 1),
     ],
 )
 def test_the_exit_code_is_the_programs_own(server: Server, how: str, code: int) -> None:
-    if how == "trained-fork":
-        plain, done = python("endings.py", how), gradfix("endings.py", how)
-        assert done.err.count("1 passed") == 1
+    if how == "fork":  # the child ends like the parent, and does not report
+        options = ("--allow-unverified", "endings.py", how)
+        plain, done = python("endings.py", how), gradfix(*options)
+        assert done.err.count("1 not verified") == 1
     else:
         plain, done = server.plain("endings.py", how), server.watched("endings.py", how)
         assert "1 passed" in done.err or "1 not verified" in done.err
@@ -86,10 +87,10 @@ def test_the_exit_code_is_the_programs_own(server: Server, how: str, code: int) 
 
 
 def test_names_and_arguments_are_those_of_python() -> None:
-    arguments = ("endings.py", "trained", "--steps", "7", "-m", "x", "-q")
+    arguments = ("endings.py", "exit", "--steps", "7", "-m", "x", "-q")
     plain, done = python(*arguments), gradfix("-q", *arguments)
     assert (done.code, done.out) == (plain.code, plain.out)
-    assert done.err == "endings.py:Linear: passed\n"
+    assert done.err == "endings.py: not verified\n    it never imported torch in this process\n"
 
 
 @pytest.mark.parametrize("arguments", [("-m", "package", "--steps", "x"), ("package/part.py",)])
@@ -115,12 +116,10 @@ def test_a_traceback_shows_the_users_frames_only() -> None:
 
 
 def test_an_interrupted_program_reports_and_dies_of_it() -> None:
-    plain, done = python("endings.py", "trained-interrupt"), gradfix(
-        "endings.py", "trained-interrupt"
-    )
+    plain, done = python("endings.py", "interrupt"), gradfix("endings.py", "interrupt")
     assert plain.code == done.code == -signal.SIGINT
     assert plain.out == done.out
-    assert "KeyboardInterrupt" in done.err and "1 passed" in done.err
+    assert "KeyboardInterrupt" in done.err and "1 not verified" in done.err
 
 
 def test_standard_input_is_the_programs() -> None:

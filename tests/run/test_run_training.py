@@ -120,7 +120,7 @@ def test_the_generator_is_waited_for(server: Server) -> None:
 
 
 def test_workers_started_by_spawn_import_the_script(server: Server) -> None:
-    plain, done = python("loader.py", "spawn"), python("-m", "gradfix", "run", "loader.py", "spawn")
+    plain, done = server.plain("loader.py"), python("-m", "gradfix", "run", "loader.py", "spawn")
     assert (done.code, done.out) == (0, plain.out)
     assert done.err.count("passed") == 2  # the target and the summary, once each
 

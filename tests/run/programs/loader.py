@@ -22,7 +22,12 @@ def main():
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
     context = sys.argv[1] if len(sys.argv) > 1 else "fork"
     loader = DataLoader(
-        Numbers(), batch_size=2, shuffle=True, num_workers=2, multiprocessing_context=context
+        Numbers(),
+        batch_size=2,
+        shuffle=True,
+        num_workers=2,
+        multiprocessing_context=context,
+        persistent_workers=True,
     )
     for _ in range(2):
         for number, (x, y) in enumerate(loader):

@@ -69,7 +69,9 @@ class _Session:
         self._interrupted = False
         self._base = os.getcwd()
         if path := options["output_file"]:
-            self._options["output_file"] = os.path.abspath(path)
+            options["output_file"] = os.path.abspath(path)  # the program may change folders
+            if not os.access(os.path.dirname(options["output_file"]), os.W_OK):
+                raise GradfixError(f"--output-file {path}: its folder cannot be written to")
 
     def run(self) -> int:
         """Run the program, report, and return the exit code."""
@@ -199,7 +201,8 @@ class _Session:
     def _flush(self) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
-                stream.flush()
+                with contextlib.suppress(OSError):  # a reader that went away; python says so itself
+                    stream.flush()
 
 
 def _coloured(choice: str, stream: TextIO | None) -> bool:

@@ -160,6 +160,12 @@ def test_a_missing_module() -> None:
     )
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    done = gradfix("-o", str(tmp_path / "missing" / "report"), "endings.py", "trained")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("report: its folder cannot be written to\n")
+
+
 def test_no_script() -> None:
     assert gradfix().code == 2
 

@@ -40,6 +40,7 @@ _QUICK = frozenset(
     }
 )  # fmt: skip
 _DEPTH = 8
+_Given = tuple[list[torch.Tensor], list[int], int]
 
 
 class ScriptTracer(Tracer):
@@ -131,14 +132,13 @@ class ScriptTracer(Tracer):
         __tracebackhide__ = True
         if self.paused or os.getpid() != self.owner:
             return run()
-        given: list[torch.Tensor] = []
-        _collect(inputs, given, 4)
-        before = [_version(t) for t in given]
-        first, size = torch._C._autograd._get_sequence_nr(), len(self.graph.calls)
+        given = self._look(name, inputs, always=True)
+        size = len(self.graph.calls)
         self.paused += 1
         try:
             result = run()
-            self._try_record(name, inputs, given, before, first, result)
+            if given is not None:
+                self._try_record(name, inputs, *given, result)
         finally:
             self.paused -= 1
         for call in self.graph.calls[size:]:
@@ -147,15 +147,9 @@ class ScriptTracer(Tracer):
 
     def derived(self, name: str, inputs: Any, result: Any) -> None:
         """Record something computed from the inputs that has happened already."""
-        given = list(tensors_in(inputs))
-        first = torch._C._autograd._get_sequence_nr()
-        self._try_record(name, (inputs, {}), given, [_version(t) for t in given], first, result)
-
-    def _try_record(self, name: str, *record: Any) -> None:
-        try:
-            self._record(name, *record)
-        except Exception as error:  # ours or a strange tensor's: never the program's trouble
-            self.gaps.append(f"{name}: {error}".partition("\n")[0])
+        given = self._look(name, (inputs, {}), always=True)
+        if given is not None:
+            self._try_record(name, (inputs, {}), *given, result)
 
     # -- the mode ------------------------------------------------------------------------------
 
@@ -169,23 +163,44 @@ class ScriptTracer(Tracer):
             name = self._names[func] = function_name(func)
         if name in _QUICK or os.getpid() != self.owner:
             return func(*args, **kwargs)
-        inputs: list[torch.Tensor] = []
-        _collect(args, inputs, 4)
-        if kwargs:
-            _collect(kwargs, inputs, 4)
-        if not self._concerns(inputs, args):
+        given = self._look(name, (args, kwargs))
+        if given is None:
             return func(*args, **kwargs)
-        if self.on_use is not None and self.on_use():
-            self.on_use = None
-        before = [_version(t) for t in inputs]
-        first = torch._C._autograd._get_sequence_nr()
         self.paused += 1
         try:
             result = func(*args, **kwargs)
-            self._try_record(name, (args, kwargs), inputs, before, first, result)
+            self._try_record(name, (args, kwargs), *given, result)
         finally:
             self.paused -= 1
         return result
+
+    def _look(self, name: str, arguments: Any, *, always: bool = False) -> _Given | None:
+        """The tensors that go into a call, if it is to be recorded.
+
+        Tensor subclasses are not asked: some answer every question with an error.
+        """
+        try:
+            with torch._C.DisableTorchFunctionSubclass():
+                inputs: list[torch.Tensor] = []
+                _collect(arguments, inputs, 5)
+                if not always and not self._concerns(inputs, arguments):
+                    return None
+                if self.on_use is not None and self.on_use():
+                    self.on_use = None
+                return inputs, [_version(t) for t in inputs], torch._C._autograd._get_sequence_nr()
+        except Exception as error:  # ours or a strange tensor's: never the program's trouble
+            self._gap(name, error)
+            return None
+
+    def _try_record(self, name: str, *record: Any) -> None:
+        try:
+            with torch._C.DisableTorchFunctionSubclass():
+                self._record(name, *record)
+        except Exception as error:  # as above
+            self._gap(name, error)
+
+    def _gap(self, name: str, error: Exception) -> None:
+        self.gaps.append(f"{name}: {error}".partition("\n")[0])
 
     def _concerns(self, inputs: list[torch.Tensor], args: Any) -> bool:
         """Whether a leaf, something made of one, or a number that came from one goes in."""

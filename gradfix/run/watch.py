@@ -157,7 +157,8 @@ class Watch:
         """Do our own work: untraced, and without ever raising into the program."""
         self.tracer.paused += 1
         try:
-            yield
+            with torch._C.DisableTorchFunctionSubclass():
+                yield
         except Exception as error:  # ours, never the program's: it becomes exit code 2
             self.tracer.gaps.append(f"{type(error).__name__}: {error}".partition("\n")[0])
             self.problems.append(traceback.format_exc())

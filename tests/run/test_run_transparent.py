@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import pytest
 import torch
@@ -106,6 +107,11 @@ def image(module: nn.Module) -> nn.Module:
     return nn.Sequential(nn.Unflatten(1, (1, 2, 3)), module)
 
 
+def lazy(module: nn.Module) -> nn.Module:
+    module(torch.rand(4, 6))
+    return module
+
+
 KINDS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(6, 3),
     "mlp": lambda: nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.Dropout(0.3), nn.Linear(8, 2)),
@@ -128,6 +134,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "checkpoint": lambda: Checkpointed(False),
     "checkpoint, reentrant": lambda: Checkpointed(True),
     "straight-through": StraightThrough,
+    "lazy": lambda: lazy(nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d())),
     "double": lambda: nn.Linear(6, 3).double(),
 }
 Seen = tuple[list[torch.Tensor], torch.Tensor]
@@ -250,3 +257,34 @@ def test_nothing_is_kept_alive() -> None:
         assert gone() is None
     finally:
         watch.finish([])
+
+
+class Noisy(torch.Tensor):
+    """A subclass that sees every question asked of it."""
+
+    asked: ClassVar[list[str]] = []
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.asked.append(getattr(func, "__name__", "?"))
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def test_a_tensor_subclass_is_asked_by_the_program_only() -> None:
+    def ask() -> list[str]:
+        Noisy.asked.clear()
+        weight = nn.Parameter(torch.ones(3))
+        loss = (torch.ones(3).as_subclass(Noisy) * weight).exp().sum()
+        loss.backward()
+        assert weight.grad is not None
+        return list(Noisy.asked)
+
+    plain = ask()
+    watch = Watch(Settings(3, "here"), lambda: None)
+    watch.start()
+    try:
+        seen = ask()
+    finally:
+        watch.finish([])
+    assert watch.problems == []
+    assert seen == plain != []

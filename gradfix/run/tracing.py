@@ -89,7 +89,7 @@ class ScriptTracer(Tracer):
 
     def saw(self, call: Call, tensor: torch.Tensor) -> None:
         if call.last_seq > call.first_seq:  # otherwise it saved nothing for backward
-            reference = weakref.ref(tensor)
+            reference = self._alive.get(id(tensor)) or weakref.ref(tensor)
             storage, version = storage_of(tensor), version_of(tensor)
             self.versions.append(Seen(call, lambda: alive(reference), storage, version))
 

@@ -185,6 +185,8 @@ class ScriptTracer(Tracer):
                 _collect(arguments, inputs, 5)
                 if not always and not self._concerns(inputs, arguments):
                     return None
+                if torch._C._get_tracing_state() is not None:  # torch.jit would record our looking
+                    return None
                 if self.on_use is not None and self.on_use():
                     self.on_use = None
                 return inputs, [_version(t) for t in inputs], torch._C._autograd._get_sequence_nr()

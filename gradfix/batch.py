@@ -17,6 +17,7 @@ from gradfix.config import Settings
 from gradfix.errors import SourceError
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
+from gradfix.notebook import Notebook
 
 T = TypeVar("T")
 
@@ -83,7 +84,7 @@ def _process_file(
         if not item.named and not engine.concerns(raw):
             source = Source(item.filename, "")
             return Processed(item.path, Outcome(source, ""), raw, raw)
-        decoded = files.decode(raw)
+        decoded = _opened(raw, item.filename)
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
     view = project.at(os.path.abspath(item.path))
@@ -98,7 +99,7 @@ def process_bytes(
     if path is not None:
         view = Project(files.text_of, [os.getcwd()]).at(os.path.abspath(path))
     try:
-        decoded = files.decode(raw)
+        decoded = _opened(raw, filename)
     except SourceError as error:
         return replace(_unreadable(filename, filename, error), before=raw, after=raw)
     return process(filename, filename, decoded, settings, rewriting=rewriting, view=view)
@@ -107,7 +108,7 @@ def process_bytes(
 def process(
     path: str,
     filename: str,
-    decoded: files.Decoded,
+    decoded: files.Decoded | Notebook,
     settings: Settings,
     *,
     rewriting: bool,
@@ -115,12 +116,11 @@ def process(
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
     source = Source(filename, decoded.text)
-    work = engine.fix if rewriting else engine.check
     try:
-        outcome = _with_room(lambda: work(source, settings, None, view))
+        outcome = _with_room(lambda: _outcome(source, decoded, settings, view, rewriting))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
     except SourceError as error:
-        outcome = engine.without_fixes(source, settings, str(error), view=view)
+        outcome = _without_fixes(source, decoded, settings, str(error), view)
         return Processed(path, outcome, decoded.raw, decoded.raw)
     except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
         summary = str(error).partition("\n")[0]
@@ -130,12 +130,44 @@ def process(
     return Processed(path, outcome, decoded.raw, after)
 
 
+def _opened(raw: bytes, filename: str) -> files.Decoded | Notebook:
+    """What a file holds. Raises SourceError if it cannot be decoded or is no notebook."""
+    return Notebook.read(raw) if files.is_notebook(filename) else files.decode(raw)
+
+
+def _outcome(
+    source: Source,
+    decoded: files.Decoded | Notebook,
+    settings: Settings,
+    view: View | None,
+    rewriting: bool,
+) -> Outcome:
+    if isinstance(decoded, Notebook):
+        work = decoded.fix if rewriting else decoded.check
+        return work(source.filename, settings, view)
+    return (engine.fix if rewriting else engine.check)(source, settings, None, view)
+
+
+def _without_fixes(
+    source: Source,
+    decoded: files.Decoded | Notebook,
+    settings: Settings,
+    trouble: str,
+    view: View | None = None,
+) -> Outcome:
+    if isinstance(decoded, Notebook):
+        return decoded.without_fixes(source.filename, settings, trouble, view)
+    return engine.without_fixes(source, settings, trouble, view=view)
+
+
 def write_back(done: Processed, settings: Settings) -> Processed:
     """Write a changed file; where that fails, the outcome says so and nothing counts as fixed."""
     try:
         files.write(done.path, done.after, expected=done.before)
     except SourceError as error:
-        outcome = engine.without_fixes(done.outcome.source, settings, str(error))
+        source = done.outcome.source
+        decoded = _opened(done.before, source.filename)
+        outcome = _without_fixes(source, decoded, settings, str(error))
         return replace(done, outcome=outcome, after=done.before)
     return done
 

@@ -70,7 +70,7 @@ def reported_name(path: str) -> str:
 def discover(paths: Iterable[str], settings_of: SettingsOf) -> Iterator[Found | Failure]:
     """Every file to process, once, in a fixed order; a Failure for what cannot be reached.
 
-    Folders are searched for ``.py`` files. Links to folders are not followed: a loop would have no
+    Folders are searched for ``.py`` and ``.ipynb`` files. Links to folders are not followed: a loop would have no
     end, and what they lead to has a name of its own. Raises ConfigError for a wrong configuration.
     """
     seen: set[str] = set()
@@ -83,6 +83,11 @@ def discover(paths: Iterable[str], settings_of: SettingsOf) -> Iterator[Found | 
                     continue
                 seen.add(real)
             yield item
+
+
+def is_notebook(name: str) -> bool:
+    """Whether a file is a notebook, by its name."""
+    return name.endswith(".ipynb")
 
 
 def decode(raw: bytes) -> Decoded:
@@ -176,8 +181,6 @@ def _explicit(path: str, settings_of: SettingsOf) -> Iterator[Found | Failure]:
         yield Failure(name, "cannot be read: a link to nothing")
     elif not os.path.isfile(path):
         yield Failure(name, "not a regular file")
-    elif path.endswith(".ipynb"):
-        yield Failure(name, "notebooks are not supported yet")
     else:
         settings = settings_of(Path(path).absolute().parent)
         if not (settings.force_exclude and settings.exclude.covers(path)):
@@ -217,7 +220,9 @@ def _walk(top: str, settings_of: SettingsOf) -> Iterator[Found | Failure]:
         below = []
         for entry in listing:
             is_folder = entry.is_dir(follow_symlinks=False)
-            if not is_folder and not (entry.name.endswith(".py") and os.path.isfile(entry.path)):
+            if not is_folder and not (
+                entry.name.endswith((".py", ".ipynb")) and os.path.isfile(entry.path)
+            ):
                 continue
             if settings.exclude.prunes(entry.path, folder=is_folder):
                 continue

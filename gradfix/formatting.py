@@ -32,7 +32,7 @@ def as_before(before: str, after: str, settings: BlackSettings) -> str:
         formatted = black.format_str(_with_lf(after), mode=mode)
     except InvalidInput:  # syntax this black does not know: nobody can have formatted it
         return after
-    return _with_endings_of(after, formatted)
+    return with_endings_of(after, formatted)
 
 
 def _named(version: str, settings: BlackSettings) -> bool:
@@ -43,8 +43,11 @@ def _with_lf(text: str) -> str:
     return "".join(bare(line) + "\n" if ending(line) else line for line in split_lines(text))
 
 
-def _with_endings_of(original: str, formatted: str) -> str:
-    """``formatted`` with the line endings of ``original``; new lines get its usual one."""
+def with_endings_of(original: str, formatted: str) -> str:
+    """``formatted``, whose lines all end, with the line endings of ``original``.
+
+    New lines get its usual one.
+    """
     lines = split_lines(original)
     endings = Counter(ending(line) for line in lines)
     usual = max(("\n", "\r\n"), key=lambda kind: endings[kind])

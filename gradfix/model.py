@@ -51,6 +51,7 @@ class Edit:
     kind: EditKind
     span: Span
     content: str
+    cell: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Note:
 
     span: Span
     message: str
+    cell: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,20 @@ class Failure:
     filename: str
     message: str
     row: int | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A code cell of a notebook; ``number`` counts all of its cells from 1, as ruff does.
+
+    ``stale`` says that its stored outputs are older than a change of it or of a cell before it.
+    """
+
+    number: int
+    before: str
+    text: str
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,9 @@ class Outcome:
     ``fixed`` holds what was rewritten, with positions in the text it was found in, which is
     ``found_in`` at the same index (rewriting takes several rounds). ``consulted`` are the paths of
     other files of the project that the outcome depends on.
+
+    Where there are ``cells``, ``text`` is the program that they make up, and all positions are in
+    the cell that goes with them.
     """
 
     source: Source
@@ -135,6 +154,7 @@ class Outcome:
     failures: tuple[Failure, ...] = field(default=())
     consulted: tuple[str, ...] = ()
     found_in: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
     @property
     def changed(self) -> bool:

@@ -33,6 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"config", "formatting"}),
     frozenset({"engine", "files"}),
     frozenset({"facts"}),
+    frozenset({"notebook"}),
     frozenset({"batch", "report", "verify"}),
     frozenset({"run", "testing"}),
     frozenset({"pytest_session"}),

@@ -19,7 +19,7 @@ from gradfix.errors import GradfixError
 from gradfix.facts import with_facts
 from gradfix.report import Run, text
 from gradfix.report import json as machine
-from gradfix.report.diff import unified
+from gradfix.report.diff import of_outcome
 
 if TYPE_CHECKING:
     from gradfix.cli.reviewer import Reviewer
@@ -145,10 +145,12 @@ class _Command:
             self._message(text.failure_line(failure, self.messages))
         if done.crash and self.options["verbose"]:
             self._message(done.crash)
+        if stale := text.stale_line(outcome, dry_run=run.dry_run):
+            self._message(stale)
         if done.before != done.after:
             run.changed_files += 1
             if run.dry_run:
-                diff = unified(outcome.source.filename, done.before, done.after)
+                diff = of_outcome(outcome, done.before, done.after)
                 run.diffs.append((outcome.source.filename, diff))
         if outcome.findings or outcome.fixed or outcome.failures:
             run.outcomes.append(outcome)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 
+from gradfix.flow.cells import is_shown
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Backward, Scope
 
@@ -45,8 +46,11 @@ def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
 def is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
     """Whether a statement is there to be timed, profiled or checked, and not for what it gives.
 
-    It stands inside ``with``, ``try``, a loop whose counter nobody uses, or a test.
+    It stands inside ``with``, ``try``, a loop whose counter nobody uses, or a test; or it is the
+    last of a notebook's cell, which shows its value.
     """
+    if is_shown(flow, statement):
+        return True
     parent: ast.AST | None = flow.parents.get(statement)
     while parent is not None:
         if isinstance(parent, (ast.With, ast.AsyncWith, ast.Try)):

@@ -1,8 +1,10 @@
-"""Unified diffs that ``patch -p1`` and ``git apply`` accept."""
+"""Unified diffs that ``patch -p1`` and ``git apply`` accept; those of notebooks are for people."""
 
 from __future__ import annotations
 
 import difflib
+
+from gradfix.model import Outcome
 
 _NO_NEWLINE = b"\\ No newline at end of file\n"
 _QUOTED = {"\\": "\\\\", '"': '\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -15,6 +17,25 @@ def unified(filename: str, before: bytes, after: bytes) -> bytes:
         difflib.unified_diff, old, new, _header("a/", filename), _header("b/", filename)
     )
     return b"".join(line if line.endswith(b"\n") else line + b"\n" + _NO_NEWLINE for line in lines)
+
+
+def of_outcome(outcome: Outcome, before: bytes, after: bytes) -> bytes:
+    """What a rewrite changes: in the file, or for a notebook in its cells, one diff for each."""
+    if not outcome.cells:
+        return unified(outcome.source.filename, before, after)
+    return b"".join(
+        unified(
+            f"{outcome.source.filename}:cell {cell.number}", _code(cell.before), _code(cell.text)
+        )
+        for cell in outcome.cells
+        if cell.before != cell.text
+    )
+
+
+def _code(source: str) -> bytes:
+    # That the last line of a cell has no newline is how cells are.
+    data = source.encode("utf-8", "surrogatepass")
+    return data if data.endswith(b"\n") or not data else data + b"\n"
 
 
 def _lines(data: bytes) -> list[bytes]:

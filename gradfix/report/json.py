@@ -25,6 +25,11 @@ def document(run: Run) -> dict[str, Any]:
         },
         "findings": [finding_object(finding) for finding in findings],
         "errors": [failure_object(failure) for failure in run.failures],
+        "stale_outputs": [
+            {"filename": outcome.source.filename, "cells": stale}
+            for outcome in run.outcomes
+            if (stale := [cell.number for cell in outcome.cells if cell.stale])
+        ],
     }
     if run.dry_run:
         result["diffs"] = [
@@ -50,7 +55,10 @@ def as_github(run: Run) -> str:
     """GitHub workflow commands, one annotation per finding left and per error."""
     lines = []
     for finding in run.findings:
-        span = finding.span
+        span, message = finding.span, finding.message
+        if finding.cell is not None:  # GitHub counts the lines of the file, which nobody sees
+            message = f"cell {finding.cell}:{span.row}:{span.column}: {message}"
+            span = Span(1, 1, 1, 1)
         place = {
             "title": f"gradfix ({finding.code})",
             "file": finding.filename,
@@ -60,10 +68,13 @@ def as_github(run: Run) -> str:
             "endColumn": span.end_column,
         }
         level = "warning" if finding.code.startswith("GF9") else "error"
-        lines.append(_command(level, place, f"{finding.code} {finding.message}"))
+        lines.append(_command(level, place, f"{finding.code} {message}"))
     for failure in run.failures:
-        place = {"title": "gradfix", "file": failure.filename, "line": failure.row or 1}
-        lines.append(_command("error", place, failure.message))
+        row, message = failure.row or 1, failure.message
+        if failure.cell is not None:
+            row, message = 1, f"cell {failure.cell}:{row}: {message}"
+        place = {"title": "gradfix", "file": failure.filename, "line": row}
+        lines.append(_command("error", place, message))
     return "".join(line + "\n" for line in lines)
 
 
@@ -93,7 +104,12 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         **_place(finding.span),
         "message": finding.message,
         "because": [
-            {"row": note.span.row, "column": note.span.column, "message": note.message}
+            {
+                "cell": note.cell,
+                "row": note.span.row,
+                "column": note.span.column,
+                "message": note.message,
+            }
             for note in finding.because
         ],
         "help": finding.help,
@@ -105,21 +121,27 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 def failure_object(failure: Failure) -> dict[str, Any]:
     """One error as the contract has it."""
-    return {"filename": failure.filename, "row": failure.row, "message": failure.message}
+    return {
+        "filename": failure.filename,
+        "cell": failure.cell,
+        "row": failure.row,
+        "message": failure.message,
+    }
 
 
 def _all_findings(run: Run) -> list[Finding]:
     fixed = run.fixed
     if run.dry_run:
         fixed = [replace(finding, applied=False) for finding in fixed]
-    return sorted([*run.findings, *fixed], key=lambda f: (f.filename, f.span, f.code))
+    return sorted([*run.findings, *fixed], key=lambda f: (f.filename, f.cell or 0, f.span, f.code))
 
 
 def _edit_object(edit: Edit) -> dict[str, Any]:
     span = edit.span
     if edit.kind is EditKind.BEFORE:  # nothing is replaced, so the range is empty
         span = Span(span.row, span.column, span.row, span.column)
-    return {"kind": edit.kind.value, **_place(span), "content": edit.content}
+    place = {"cell": edit.cell, **_place(span)}
+    return {"kind": edit.kind.value, **place, "content": edit.content}
 
 
 def _place(span: Span) -> dict[str, Any]:

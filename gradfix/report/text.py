@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradfix.lines import bare, split_lines
-from gradfix.model import Failure, Finding, Safety, Span
+from gradfix.model import Failure, Finding, Outcome, Safety, Span
 from gradfix.report import Run
 
 _MAX_WIDTH = 160
@@ -45,8 +45,13 @@ def full(run: Run, style: Style) -> str:
     """Every finding left, with its source lines, its story and what can be done."""
     blocks = []
     for outcome in run.outcomes:
-        lines = split_lines(outcome.text) if outcome.findings else []
-        blocks += [_block(finding, lines, style) for finding in outcome.findings]
+        texts = {cell.number: cell.text for cell in outcome.cells}
+        lines_of = {
+            cell: split_lines(outcome.text if cell is None else texts.get(cell, ""))
+            for finding in outcome.findings
+            for cell in (finding.cell, *(note.cell for note in finding.because))
+        }
+        blocks += [_block(finding, lines_of, style) for finding in outcome.findings]
     return "".join(block + "\n" for block in blocks)
 
 
@@ -57,8 +62,22 @@ def concise(run: Run, style: Style) -> str:
 
 def failure_line(failure: Failure, style: Style) -> str:
     """One line about a file that could not be processed."""
-    row = f":{failure.row}" if failure.row else ""
+    cell = f":cell {failure.cell}" if failure.cell else ""
+    row = f"{cell}:{failure.row}" if failure.row else cell
     return f"{style.bold(failure.filename + row)}: {style.red('error')}: {failure.message}"
+
+
+def stale_line(outcome: Outcome, *, dry_run: bool) -> str:
+    """Which outputs that a notebook holds are older than its code now; empty if none is."""
+    stale = [str(cell.number) for cell in outcome.cells if cell.stale]
+    if not stale:
+        return ""
+    which = f"cell {stale[0]}" if len(stale) == 1 else f"cells {', '.join(stale)}"
+    older = "would be older" if dry_run else "are older"
+    return (
+        f"{outcome.source.filename}: the stored outputs of {which} {older} than the code"
+        f"{'' if dry_run else '; run the notebook again'}"
+    )
 
 
 def fixed_lines(run: Run) -> str:
@@ -70,7 +89,8 @@ def fixed_lines(run: Run) -> str:
             text += f"{verb} in {outcome.source.filename}:\n"
         for finding in outcome.fixed:
             title = finding.fix.title if finding.fix else ""
-            text += f"    {finding.span.row}: {finding.code} {finding.name}: {title}\n"
+            cell = f"cell {finding.cell}:" if finding.cell else ""
+            text += f"    {cell}{finding.span.row}: {finding.code} {finding.name}: {title}\n"
     return text
 
 
@@ -138,25 +158,27 @@ def _safety(finding: Finding) -> Safety | None:
 
 
 def _headline(finding: Finding, style: Style) -> str:
-    place = f"{finding.filename}:{finding.span.row}:{finding.span.column}:"
+    cell = f":cell {finding.cell}" if finding.cell else ""
+    place = f"{finding.filename}{cell}:{finding.span.row}:{finding.span.column}:"
     mark = style.cyan("[*] ") if _safety(finding) is Safety.SAFE else ""
     return f"{style.bold(place)} {style.red(finding.code)} {mark}{finding.message}"
 
 
-def _block(finding: Finding, lines: Sequence[str], style: Style) -> str:
+def _block(finding: Finding, lines_of: Mapping[int | None, Sequence[str]], style: Style) -> str:
     rows = [finding.span.row, *(note.span.row for note in finding.because)]
     width = len(str(max(rows)))
     out = [_headline(finding, style), style.blue(" " * width + " |")]
-    out += _excerpt(finding.span, lines, width, style)
+    out += _excerpt(finding.span, lines_of[finding.cell], width, style)
     out.append(style.blue(" " * width + " |"))
-    shown = finding.span.row
+    shown = finding.cell, finding.span.row
     for note in finding.because:
-        out.append(f"{' ' * width} {style.blue('=')} because: line {note.span.row}: {note.message}")
-        if note.span.row != shown:  # the line above needs no second showing
-            out += [
-                line for i, line in enumerate(_excerpt(note.span, lines, width, style)) if not i
-            ]
-        shown = note.span.row
+        where = f"line {note.span.row}"
+        if note.cell is not None:
+            where = f"cell {note.cell}, {where}"
+        out.append(f"{' ' * width} {style.blue('=')} because: {where}: {note.message}")
+        if (note.cell, note.span.row) != shown:  # the line above needs no second showing
+            out += [*_excerpt(note.span, lines_of[note.cell], width, style)][:1]
+        shown = note.cell, note.span.row
     for label, text in _advice(finding):
         out.append(f"{' ' * width} {style.blue('=')} {style.cyan(label)}: {text}")
     return "\n".join(out) + "\n"

@@ -168,13 +168,6 @@ def test_lone_carriage_returns_are_found_but_not_rewritten(project: Path, gradfi
     assert (project / "m.py").read_bytes() == raw
 
 
-def test_notebooks_given_by_name_are_refused(project: Path, gradfix: Gradfix) -> None:
-    (project / "n.ipynb").write_text("{}")
-    assert gradfix("check", ".").code == 0
-    result = gradfix("check", "n.ipynb")
-    assert (result.code, "notebooks are not supported yet" in result.err) == (2, True)
-
-
 def test_our_own_crash_names_the_file_and_the_others_go_on(
     project: Path, gradfix: Gradfix, monkeypatch: pytest.MonkeyPatch
 ) -> None:

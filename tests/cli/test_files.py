@@ -35,8 +35,8 @@ def make(folder: Path, *names: str) -> None:
 
 def test_folders_are_searched_in_a_fixed_order(project: Path) -> None:
     make(project, "b.py", "a.py", "sub/c.py", "notes.txt", "book.ipynb", ".hidden/d.py")
-    assert found(".") == ["a.py", "b.py", ".hidden/d.py", "sub/c.py"]
-    assert found("sub", "a.py", ".") == ["sub/c.py", "a.py", "b.py", ".hidden/d.py"]
+    assert found(".") == ["a.py", "b.py", "book.ipynb", ".hidden/d.py", "sub/c.py"]
+    assert found("sub", "a.py", ".") == ["sub/c.py", "a.py", "b.py", "book.ipynb", ".hidden/d.py"]
 
 
 def test_usual_folders_are_left_out_unless_named(project: Path) -> None:

@@ -70,8 +70,9 @@ def reported_name(path: str) -> str:
 def discover(paths: Iterable[str], settings_of: SettingsOf) -> Iterator[Found | Failure]:
     """Every file to process, once, in a fixed order; a Failure for what cannot be reached.
 
-    Folders are searched for ``.py`` and ``.ipynb`` files. Links to folders are not followed: a loop would have no
-    end, and what they lead to has a name of its own. Raises ConfigError for a wrong configuration.
+    Folders are searched for ``.py`` and ``.ipynb`` files. Links to folders are not followed: a loop
+    would have no end, and what they lead to has a name of its own. Raises ConfigError for a wrong
+    configuration.
     """
     seen: set[str] = set()
     for path in paths:

@@ -143,15 +143,18 @@ class SavedTensors(Recorder):
             symbol=None,
         )
         self.flow.made.append(after)
+        # Numbers written through `.data` or `.detach()` leave the history of all others as it is.
+        beside = role == target.role == Role.UNTRACKED
         for name, binding in self.state.env.items():
             held = binding.value
             if held is target:
                 self.state.env[name] = Binding(binding.definitions, after)
             elif held.is_tensor and target.storage is not None and held.storages == target.storages:
+                gained = held.role if beside else role
                 changed = replace(
                     held,
-                    role=held.role | role if held.is_leaf else role,
-                    leaves=leaves,
+                    role=held.role | gained if held.is_leaf else gained,
+                    leaves=held.leaves if beside else leaves,
                     inputs=(held, *values),
                     op="write" if held.op == "join" else held.op,  # a join's inputs are all it
                 )

@@ -202,18 +202,18 @@ def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
 
 
 def _held_back(findings: list[Finding], facts: ModuleFlow, modernising: set[str]) -> list[Finding]:
-    """Modernising fixes wait where the same function has a fault that nothing mends.
+    """Modernising fixes wait where the same function (or cell) has a fault that nothing mends.
 
     Such a function has to be looked at by a person, who should see it as it was written.
     """
     faults = {
-        facts.function_at(f.span.row): f
+        facts.unit_at(f.span.row): f
         for f in findings
         if f.fix is None and f.code not in modernising
     }
     held = []
     for finding in findings:
-        fault = faults.get(facts.function_at(finding.span.row))
+        fault = faults.get(facts.unit_at(finding.span.row))
         if finding.code in modernising and finding.fix is not None and fault is not None:
             reason = (
                 f"{fault.code} on line {fault.span.row} of the same function has to be mended first"

@@ -1,13 +1,9 @@
-"""The cells of a notebook, in the text that is made of them: marks between them, what they show."""
+"""The cells of a notebook, in the program that is made of them: marks stand between them."""
 
 from __future__ import annotations
 
-import ast
 import re
-from bisect import bisect_left
 from functools import lru_cache
-
-from gradfix.flow.facts import Facts
 
 _MARK = re.compile(r"^'--- gradfix cell (\d+) ---'  $", re.M)
 
@@ -31,22 +27,3 @@ def cells_of(text: str) -> tuple[tuple[int, int], ...]:
     if "--- gradfix cell " not in text:
         return ()
     return tuple((text.count("\n", 0, m.start()) + 1, int(m[1])) for m in _MARK.finditer(text))
-
-
-def is_shown(flow: Facts, statement: ast.stmt) -> bool:
-    """Whether a statement is the last of a notebook's cell, so that its value is shown there.
-
-    A semicolon behind it says that it is not.
-    """
-    marks = cells_of(flow.text)
-    body = flow.tree.body
-    if not marks or statement not in body:
-        return False
-    after = body.index(statement) + 1
-    if after < len(body):
-        rows = [row for row, _ in marks]
-        place = bisect_left(rows, body[after].lineno)
-        if place == len(rows) or rows[place] != body[after].lineno:
-            return False
-    rest = flow.lines[(statement.end_lineno or 1) - 1].encode()
-    return not rest[statement.end_col_offset or 0 :].lstrip().startswith(b";")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 
-from gradfix.flow.cells import is_shown
+from gradfix.flow.cells import cells_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Backward, Scope
 
@@ -49,7 +49,7 @@ def is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
     It stands inside ``with``, ``try``, a loop whose counter nobody uses, or a test; or it is the
     last of a notebook's cell, which shows its value.
     """
-    if is_shown(flow, statement):
+    if _is_shown(flow, statement):
         return True
     parent: ast.AST | None = flow.parents.get(statement)
     while parent is not None:
@@ -62,6 +62,19 @@ def is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:
             return True
         parent = flow.parents.get(parent)
     return False
+
+
+def _is_shown(flow: ModuleFlow, statement: ast.stmt) -> bool:
+    """Whether a notebook shows the value of a statement, which a semicolon behind it prevents."""
+    marks = cells_of(flow.text)
+    body = flow.tree.body
+    if not marks or statement not in body:
+        return False
+    after = body.index(statement) + 1
+    if after < len(body) and body[after].lineno not in {row for row, _ in marks}:
+        return False
+    row, column = statement.end_lineno or 1, statement.end_col_offset or 0
+    return not flow.lines[row - 1].encode()[column:].lstrip().startswith(b";")
 
 
 def is_only_expected(flow: ModuleFlow, scope: Scope) -> bool:

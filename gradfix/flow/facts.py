@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar
 
+from gradfix.flow.cells import cells_of
 from gradfix.flow.state import Scope
 from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
@@ -141,6 +142,14 @@ class Facts:
                     if found is self.tree or node.lineno >= found.lineno:  # type: ignore[attr-defined]
                         found = node
         return found
+
+    def unit_at(self, row: int) -> ast.AST | int:
+        """The innermost function around a line; else the number of its cell, else the module."""
+        function = self.function_at(row)
+        if function is not self.tree:
+            return function
+        above = [number for mark, number in cells_of(self.text) if mark <= row]
+        return above[-1] if above else function
 
     def note(self, node: ast.AST, message: str) -> Note:
         """One step of the story behind a finding."""

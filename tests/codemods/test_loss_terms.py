@@ -225,6 +225,12 @@ out = model(torch.ones(3, 2))
 surrogate = out.pow(2).mean()
 loss = surrogate + (out.abs().mean() - surrogate).detach()
 loss.backward()
+=== numbers written through .data, and the history stays
+pulse = nn.Parameter(torch.ones(8))
+start = pulse[:3].clone()
+start.data.copy_(torch.full((3,), 0.5))
+loss = pulse.sum() + start.sum()
+loss.backward()
 === a straight-through loss
 model = nn.Linear(2, 1)
 soft = torch.sigmoid(model(torch.ones(3, 2))).mean()

@@ -7,9 +7,13 @@ package imports neither torch nor LibCST.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gradfix.errors import GradfixError
 from gradfix.model import Edit, Failure, Finding, Fix, Note, Outcome, Safety, Source, Span
+
+if TYPE_CHECKING:
+    from gradfix.ipython import Shell
 
 __version__ = "0.1.0"
 
@@ -27,6 +31,7 @@ __all__ = [
     "__version__",
     "check_source",
     "fix_source",
+    "load_ipython_extension",
 ]
 
 
@@ -57,3 +62,10 @@ def fix_source(
 
     settings = config.settings_from(select=select, unsafe_fixes=unsafe_fixes)
     return engine.fix(Source(filename, text), settings)
+
+
+def load_ipython_extension(ipython: Shell) -> None:
+    """What ``%load_ext gradfix`` calls: adds ``%%gradfix`` and ``%gradfix_verify``."""
+    from gradfix.ipython import load
+
+    load(ipython)

@@ -37,7 +37,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"batch", "report", "verify"}),
     frozenset({"run", "testing"}),
     frozenset({"pytest_session"}),
-    frozenset({"cli", "pytest_plugin"}),
+    frozenset({"cli", "ipython", "pytest_plugin"}),
     frozenset({"__main__"}),
 )
 #: Narrower than the layers: all that these parts may import of gradfix besides themselves.

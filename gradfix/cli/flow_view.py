@@ -18,6 +18,8 @@ def explain_line(place: str) -> str:
     path, _, digits = place.rpartition(":")
     if not path or not digits.isascii() or not digits.isdigit():
         raise GradfixError(f"--explain-flow takes FILE:LINE, not {place!r}")
+    if ".ipynb" in path:
+        raise GradfixError("--explain-flow does not read notebooks")
     try:
         text = files.read(path).text
         project = flow.Project(files.text_of, [os.getcwd()])

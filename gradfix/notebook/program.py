@@ -55,7 +55,7 @@ class Program:
         if [number for _, number in marks] != [cell.number for cell in self.cells]:
             raise SourceError("the cells of the notebook cannot be told apart after the rewrite")
         lines = split_lines(text)
-        ends = [row - 1 for row, _ in marks[1:]] + [len(lines)]
+        ends = [*(row - 1 for row, _ in marks), len(lines)][1:]
         return {
             cell.number: cell.restored("".join(lines[row:end]))
             for cell, (row, _), end in zip(self.cells, marks, ends, strict=True)

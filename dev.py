@@ -134,6 +134,11 @@ STORY = (
     Step(
         "The lab's program runs, and does not learn", ("train.py",), 0, lambda out: "False" in out
     ),
+    Step(
+        "The lab's tutorial stops at the fourth of five gradients, and two before it were none",
+        ("-m", "jupyter", "execute", "tutorial.ipynb"),
+        1,
+    ),
     Step("What gradfix finds", ("-m", "gradfix", "check"), 1),
     Step("What torch says: verify fails, as it should", ("-m", "gradfix", "verify"), 1),
     Step("What would be rewritten", ("-m", "gradfix", "apply", "--dry-run"), 1),
@@ -141,6 +146,7 @@ STORY = (
     Step("Nothing is left to find", ("-m", "gradfix", "check"), 0),
     Step("What torch says now: verify passes", ("-m", "gradfix", "verify"), 0),
     Step("The same program learns", ("train.py",), 0, lambda out: "False" not in out),
+    Step("The tutorial runs to its end", ("-m", "jupyter", "execute", "tutorial.ipynb"), 0),
 )
 
 

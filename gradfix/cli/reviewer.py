@@ -58,6 +58,9 @@ class Reviewer:
     def _judged(
         self, path: Path, done: batch.Processed, item: files.Found, before: Observed | None
     ) -> tuple[Judgement, Observed | None]:
+        if files.is_notebook(item.filename):
+            reason = "the cells of a notebook are run by its kernel only"
+            return Judgement(unverified=dict.fromkeys(range(len(done.outcome.fixed)), reason)), None
         settings = settings_from(item.settings.verify)
         changes = changes_of(done.outcome)
         try:

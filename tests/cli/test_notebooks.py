@@ -182,3 +182,11 @@ def test_the_flow_view_says_that_it_reads_no_notebooks(project: Path, gradfix: G
     write(project / "n.ipynb", LEAVES)
     result = gradfix("check", "--explain-flow", "n.ipynb:1")
     assert (result.code, result.err) == (2, "error: --explain-flow does not read notebooks\n")
+
+
+def test_verification_leaves_notebooks_to_their_kernels(project: Path, gradfix: Gradfix) -> None:
+    raw = write(project / "n.ipynb", LEAVES, FAULT)
+    result = gradfix("apply", "--verify")
+    assert result.code == 0
+    assert "n.ipynb: applied, not verified: the cells of a notebook are run by its" in result.err
+    assert (project / "n.ipynb").read_bytes() == raw.replace(b"torch.tensor(", b"torch.stack(")

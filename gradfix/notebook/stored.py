@@ -182,6 +182,8 @@ def _respelled(spelled: str, old: str, new: str) -> str:
         known = _SPELLED_LINE.findall(spelled[1:-1])
         return '"' + "".join(_lines(known, old_lines, new_lines, spelled)) + '"'
     places = _items(spelled, 0)
+    if not places:
+        return json.dumps(new_lines)
     known = [spelled[start + 1 : end - 1] for start, end in places]
     first, last = places[0][0], places[-1][1]
     opening, closing = spelled[:first], spelled[last:]

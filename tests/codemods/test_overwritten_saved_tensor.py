@@ -203,7 +203,7 @@ grad = w.grad
 
 
 REPORT = cases("""
-=== through the data | miss
+=== through the data
 w = Parameter(torch.ones(3))
 h = torch.exp(w)
 h.data += 1

@@ -137,7 +137,7 @@ mask = torch.ones(4, 3)
 y = x * mask
 mask[0] = 0.0
 y.sum().backward()
-=== a detached alias | miss
+=== a detached alias
 y = x.exp()
 z = y.detach()
 z += 1

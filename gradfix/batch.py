@@ -17,6 +17,7 @@ from gradfix.config import Settings
 from gradfix.errors import SourceError
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
+from gradfix.repository import from_root
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def process(
     view: View | None = None,
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
-    source = Source(filename, decoded.text)
+    source = Source(filename, decoded.text, from_root(filename))
     work = engine.fix if rewriting else engine.check
     try:
         outcome = _with_room(lambda: work(source, settings, None, view))

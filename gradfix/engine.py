@@ -50,7 +50,7 @@ def check(
         findings = _find(source.text, settings, _chosen(codemods, settings), {}, view)
     except SourceError as error:
         return _failed(source, error)
-    named = identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source)
     return Outcome(source, source.text, named, consulted=_consulted(view))
 
 
@@ -87,9 +87,8 @@ def fix(
         return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
-    name = source.filename
-    left, consulted = identified(findings, text, name), _consulted(view)
-    return Outcome(source, text, left, settled.named(name), consulted=consulted)
+    left, consulted = identified(findings, text, source), _consulted(view)
+    return Outcome(source, text, left, settled.named(source), consulted=consulted)
 
 
 def without_fixes(
@@ -109,7 +108,7 @@ def without_fixes(
         for finding in _find(source.text, settings, _chosen(codemods, settings), {}, view)
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
-    named = identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source)
     consulted = _consulted(view)
     return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
 
@@ -265,12 +264,10 @@ class _Settled:
     fixed: list[tuple[str, list[Finding]]]
     reasons: _Reasons
 
-    def named(self, filename: str) -> tuple[Finding, ...]:
+    def named(self, source: Source) -> tuple[Finding, ...]:
         """All fixed findings, each with the fingerprint of the text it was found in."""
         return tuple(
-            finding
-            for text, applied in self.fixed
-            for finding in identified(applied, text, filename)
+            finding for text, applied in self.fixed for finding in identified(applied, text, source)
         )
 
 

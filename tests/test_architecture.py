@@ -18,7 +18,7 @@ WORKER = "gradfix.verify.worker"
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lines", "model"}),
+    frozenset({"errors", "lines", "model", "repository"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
     frozenset({"recipes"}),
@@ -37,6 +37,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
     "lines": frozenset(),
+    "repository": frozenset(),
     "flow": frozenset({"model", "errors"}),
     "recipes": frozenset({"codemod", "flow", "model"}),
     "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from gradfix.config_types import Overrides
-from gradfix.report import FORMATS, PLANNED_FORMATS
+from gradfix.report import FORMATS
 from gradfix.report.text import Style
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,12 +23,6 @@ def split_codes(
     if not values:
         return None
     return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
-
-
-def _known_format(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value in PLANNED_FORMATS:
-        raise click.BadParameter(f"the format {value!r} is not available in this version")
-    return value
 
 
 _SELECTION = (
@@ -52,8 +46,8 @@ _SELECTION = (
 )  # fmt: skip
 
 _OUTPUT = (
-    click.option("--output-format", default="full", show_default=True, callback=_known_format,
-                 type=click.Choice([*FORMATS, *PLANNED_FORMATS]), help="How findings are shown."),
+    click.option("--output-format", default="full", show_default=True,
+                 type=click.Choice(FORMATS), help="How findings are shown."),
     click.option("--output-file", "-o", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Write findings to a file instead of standard output."),
     click.option("--statistics", is_flag=True, help="Show counts per rule instead of findings."),

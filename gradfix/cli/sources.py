@@ -16,7 +16,7 @@ from gradfix.cli.flow_view import explain_line
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
-from gradfix.report import Run, text
+from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
 
@@ -154,13 +154,8 @@ class _Command:
             return text.statistics(run).encode()
         if kind in ("full", "concise") and run.dry_run:
             return b"".join(diff for _, diff in run.diffs)
-        if kind in ("json", "jsonl", "github"):
-            make = {
-                "json": machine.as_json,
-                "jsonl": machine.as_json_lines,
-                "github": machine.as_github,
-            }[kind]
-            return make(run).encode("utf-8", "backslashreplace")
+        if kind in formats.MACHINE:
+            return formats.MACHINE[kind](run).encode("utf-8", "backslashreplace")
         show = text.full if kind == "full" else text.concise
         encoding = "utf-8" if self.options["output_file"] else sys.stdout.encoding or "utf-8"
         return show(run, shown_in).encode(encoding, "backslashreplace")

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from gradfix.model import Failure, Finding, Outcome
 
-FORMATS = ("full", "concise", "json", "jsonl", "github")
-PLANNED_FORMATS = ("gitlab", "junit", "sarif")
+FORMATS = ("full", "concise", "json", "jsonl", "github", "gitlab", "junit", "sarif")
 
 
 @dataclass(slots=True)

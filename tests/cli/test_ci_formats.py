@@ -91,28 +91,29 @@ RESULT = closed(
 NOTIFICATION = closed(
     {"level": LEVEL, "message": MESSAGE, "locations": {"type": "array", "items": LOCATION}}
 )
+DRIVER = closed({"name": TEXT, "version": TEXT, "rules": {"type": "array", "items": RULE}})
+INVOCATION = closed(
+    {
+        "executionSuccessful": {"type": "boolean"},
+        "toolExecutionNotifications": {"type": "array", "items": NOTIFICATION},
+    }
+)
+RUN = closed(
+    {
+        "tool": closed({"driver": DRIVER}),
+        "columnKind": {"const": "unicodeCodePoints"},
+        "originalUriBaseIds": closed({"%SRCROOT%": closed({"description": MESSAGE})}),
+        "invocations": {"type": "array", "items": INVOCATION},
+        "results": {"type": "array", "items": RESULT},
+    }
+)
 SARIF = closed(
     {
         "$schema": {"const": "https://json.schemastore.org/sarif-2.1.0.json"},
         "version": {"const": "2.1.0"},
-        "runs": {
-            "type": "array",
-            "minItems": 1,
-            "items": closed(
-                {
-                    "tool": closed({"driver": closed({"name": TEXT, "version": TEXT, "rules": {"type": "array", "items": RULE}})}),
-                    "columnKind": {"const": "unicodeCodePoints"},
-                    "originalUriBaseIds": closed({"%SRCROOT%": closed({"description": MESSAGE})}),
-                    "invocations": {
-                        "type": "array",
-                        "items": closed({"executionSuccessful": {"type": "boolean"}, "toolExecutionNotifications": {"type": "array", "items": NOTIFICATION}}),
-                    },
-                    "results": {"type": "array", "items": RESULT},
-                }
-            ),
-        },
+        "runs": {"type": "array", "minItems": 1, "items": RUN},
     }
-)  # fmt: skip
+)
 
 
 def sarif_of(text: str) -> dict[str, Any]:

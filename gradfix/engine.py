@@ -22,7 +22,7 @@ from gradfix import registry
 from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
-from gradfix.fingerprints import identified, identity
+from gradfix.fingerprints import identified, identity, without
 from gradfix.lines import has_lone_cr, split_lines
 from gradfix.model import Failure, Finding, Fix, Outcome, Safety, Source
 from gradfix.suppress import comments, suppressions
@@ -74,7 +74,7 @@ def fix(
     """The rewritten source and what is left; on trouble, the unchanged source and a Failure."""
     chosen = _chosen(codemods, settings)
     try:
-        settled = _settle(source.text, settings, chosen, view)
+        settled = _settle(source, settings, chosen, view)
         text, findings = settled.text, settled.findings
         if text != source.text:
             from gradfix import formatting
@@ -127,7 +127,7 @@ def rewrite_tree(
     """
     settings = Settings(frozenset(c.code for c in codemods), unsafe_fixes=unsafe_fixes)
     try:
-        text = _settle(tree.code, settings, codemods, None).text
+        text = _settle(Source("", tree.code), settings, codemods, None).text
     except _Unsettled as trouble:
         raise RewriteError(str(trouble)) from trouble
     if text == tree.code:
@@ -272,14 +272,19 @@ class _Settled:
 
 
 def _settle(
-    text: str, settings: Settings, codemods: Sequence[Codemod], view: View | None
+    source: Source, settings: Settings, codemods: Sequence[Codemod], view: View | None
 ) -> _Settled:
+    text = source.text
     reasons: _Reasons = {}
     fixed: list[tuple[str, list[Finding]]] = []
     seen = {text}
     fewest, rounds_since = -1, 0
     findings = _find(text, settings, codemods, reasons, view)
-    while candidates := [f for f in findings if applicable(f, settings)]:
+    while candidates := [
+        finding
+        for finding in without(findings, text, source, settings.baselined)
+        if applicable(finding, settings)
+    ]:
         rounds_since += 1
         if fewest < 0 or len(candidates) < fewest:
             fewest, rounds_since = len(candidates), 0

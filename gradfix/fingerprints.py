@@ -38,3 +38,15 @@ def identified(findings: Sequence[Finding], text: str, source: Source) -> tuple[
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace"))
         named.append(replace(finding, filename=filename, fingerprint=digest.hexdigest()[:16]))
     return tuple(named)
+
+
+def without(
+    findings: Sequence[Finding], text: str, source: Source, fingerprints: frozenset[str]
+) -> Sequence[Finding]:
+    """The findings in a text of a source that do not have one of these fingerprints."""
+    if not fingerprints:
+        return findings
+    named = identified(findings, text, source)
+    return [
+        f for f, known in zip(findings, named, strict=True) if known.fingerprint not in fingerprints
+    ]

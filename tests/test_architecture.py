@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"codemods"}),
     frozenset({"registry"}),
     frozenset({"rules"}),
-    frozenset({"config_types", "fingerprints", "suppress"}),
+    frozenset({"baseline", "config_types", "fingerprints", "suppress"}),
     frozenset({"config", "formatting"}),
     frozenset({"engine", "files"}),
     frozenset({"batch", "report", "verify"}),

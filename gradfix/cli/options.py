@@ -42,6 +42,9 @@ _SELECTION = (
                  help="Also make fixes that are not proven right."),
     click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration."),
     click.option("--isolated", is_flag=True, help="Ignore all configuration files."),
+    click.option("--baseline", type=click.Path(), metavar="FILE",
+                 help="Neither report nor fix what is in this baseline."),
+    click.option("--no-baseline", is_flag=True, help="Use no baseline, even if configured."),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 
@@ -76,6 +79,7 @@ def overrides(options: dict[str, Any]) -> Overrides:
         exclude=options["exclude"],
         extend_exclude=options["extend_exclude"] or (),
         force_exclude=options["force_exclude"],
+        baseline="" if options["no_baseline"] else options["baseline"],
     )
 
 

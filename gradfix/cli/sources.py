@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import click
 from gradfix import batch, files
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
 from gradfix.cli.flow_view import explain_line
+from gradfix.cli.known import Known, written
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
@@ -23,6 +25,12 @@ from gradfix.report.diff import unified
 
 @click.command()
 @source_options
+@click.option(
+    "--write-baseline",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what is found to a baseline, and report nothing.",
+)
 @click.option("--explain-flow", metavar="FILE:LINE",
               help="Show what the analysis knows at a line, instead of findings.")  # fmt: skip
 def check(paths: tuple[str, ...], **options: Any) -> int:
@@ -66,6 +74,7 @@ class _Command:
         self.finder = Finder(
             overrides(options), config=options["config"], isolated=options["isolated"]
         )
+        self.known = Known(writing=bool(options.get("write_baseline")))
         self.stdin = "-" in self.paths
         if self.stdin and len(self.paths) > 1:
             raise click.UsageError("`-` reads standard input and goes with no other path")
@@ -77,12 +86,29 @@ class _Command:
                 self._collect(done)
         except KeyboardInterrupt:
             return self._interrupted()
+        target = self.options.get("write_baseline")
+        if target:
+            return self._write_baseline(target)
+        self.run.baselined = self.known.hidden
         self._report()
         return self._exit_code()
 
+    def _write_baseline(self, target: str) -> int:
+        number = written(target, self.run.outcomes)
+        if not self.options["quiet"]:
+            self._message(f"Wrote {number} {'finding' if number == 1 else 'findings'} to {target}.")
+        return ERROR if self.run.failures else OK
+
     def _from_files(self) -> Iterator[batch.Processed]:
         # All configuration is read before anything is written.
-        found = list(files.discover(self.paths, self.finder.settings))
+        found = [
+            (
+                replace(item, settings=self.known.told(item.settings, item.filename))
+                if isinstance(item, files.Found)
+                else item
+            )
+            for item in files.discover(self.paths, self.finder.settings)
+        ]
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
@@ -100,8 +126,8 @@ class _Command:
         if name and settings.force_exclude and settings.exclude.covers(name):
             done = None
         else:
-            settings = settings.for_file(path)
             shown = files.reported_name(name) if name else "-"
+            settings = self.known.told(settings.for_file(path), shown)
             done = batch.process_bytes(
                 raw, shown, settings, rewriting=self.run.rewriting, path=name
             )
@@ -112,7 +138,7 @@ class _Command:
             yield done
 
     def _collect(self, done: batch.Processed) -> None:
-        run, outcome = self.run, done.outcome
+        run, outcome = self.run, self.known.left(done.outcome)
         run.files += 1
         for failure in outcome.failures:
             self._message(text.failure_line(failure, self.messages))
@@ -145,6 +171,8 @@ class _Command:
                 self._message("No Python files found under the given paths.")
             else:
                 self._message(text.summary(self.run).rstrip("\n"))
+            for note in self.known.notes():
+                self._message(note)
 
     def _body(self, shown_in: text.Style) -> bytes:
         kind, run = self.options["output_format"], self.run

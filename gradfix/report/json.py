@@ -25,6 +25,7 @@ def document(run: Run) -> dict[str, Any]:
         },
         "findings": [finding_object(finding) for finding in findings],
         "errors": [failure_object(failure) for failure in run.failures],
+        "baselined": run.baselined,
     }
     if run.dry_run:
         result["diffs"] = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gradfix import engine, files
+from gradfix.cache import Cache
 from gradfix.config import Settings
 from gradfix.errors import SourceError
 from gradfix.flow.project import Project, View
@@ -38,11 +39,16 @@ class Processed:
 
 
 def run(
-    items: Iterable[files.Found | Failure], *, rewriting: bool, roots: Iterable[str] = ()
+    items: Iterable[files.Found | Failure],
+    *,
+    rewriting: bool,
+    roots: Iterable[str] = (),
+    cache: Cache | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    What a file imports is looked up around it and under ``roots``.
+    What a file imports is looked up around it and under ``roots``. What ``cache`` knows is not
+    found out again.
     """
     project = Project(files.text_of, map(os.path.abspath, roots))
     with _uncollected():
@@ -51,7 +57,7 @@ def run(
                 source = Source(item.filename, "")
                 yield Processed(item.filename, Outcome(source, "", failures=(item,)))
                 continue
-            done = _process_file(item, project, rewriting=rewriting)
+            done = _process_file(item, project, cache, rewriting=rewriting)
             yield done
             if done.before != done.after:
                 project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
@@ -59,7 +65,9 @@ def run(
                 gc.collect()
 
 
-def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Processed:
+def _process_file(
+    item: files.Found, project: Project, cache: Cache | None, *, rewriting: bool
+) -> Processed:
     try:
         raw = files.read_bytes(item.path)
         if not item.named and not engine.concerns(raw):
@@ -69,7 +77,25 @@ def _process_file(item: files.Found, project: Project, *, rewriting: bool) -> Pr
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
     view = project.at(os.path.abspath(item.path))
-    return process(item.path, item.filename, decoded, item.settings, rewriting=rewriting, view=view)
+    if cache is not None:
+        source = Source(item.filename, decoded.text, from_root(item.filename))
+        known = cache.get(source, view.path, raw, item.settings, project)
+        if known is not None and not (rewriting and _to_fix(known, item.settings)):
+            return Processed(item.path, known, raw, raw)
+    done = process(item.path, item.filename, decoded, item.settings, rewriting=rewriting, view=view)
+    if cache is not None and _as_checked(done.outcome, rewriting):
+        cache.put(done.outcome, view.path, raw, item.settings, project)
+    return done
+
+
+def _to_fix(outcome: Outcome, settings: Settings) -> bool:
+    return any(engine.applicable(finding, settings) for finding in outcome.findings)
+
+
+def _as_checked(outcome: Outcome, rewriting: bool) -> bool:
+    """Whether this is what ``check`` would say; a failure is looked at again each time."""
+    rewritten = rewriting and (outcome.findings or outcome.fixed)
+    return not outcome.failures and not rewritten
 
 
 def process_bytes(

@@ -32,6 +32,7 @@ DEFAULT_EXCLUDE = (
     ".direnv",
     ".eggs",
     ".git",
+    ".gradfix_cache",
     ".git-rewrite",
     ".hg",
     ".ipynb_checkpoints",

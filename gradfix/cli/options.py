@@ -45,6 +45,10 @@ _SELECTION = (
     click.option("--baseline", type=click.Path(), metavar="FILE",
                  help="Neither report nor fix what is in this baseline."),
     click.option("--no-baseline", is_flag=True, help="Use no baseline, even if configured."),
+    click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results."),
+    click.option("--cache-dir", type=click.Path(), metavar="FOLDER", envvar="GRADFIX_CACHE_DIR",
+                 show_envvar=True,
+                 help="Where results are kept  [default: .gradfix_cache in the repository's root]"),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

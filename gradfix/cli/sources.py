@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from gradfix import batch, files
+from gradfix.cache import FOLDER, Cache
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
 from gradfix.cli.flow_view import explain_line
 from gradfix.cli.known import Known, written
@@ -21,6 +23,7 @@ from gradfix.errors import GradfixError
 from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
+from gradfix.repository import root
 
 
 @click.command()
@@ -112,11 +115,24 @@ class _Command:
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
-        for done in batch.run(found, rewriting=self.run.rewriting, roots=roots):
-            if writing and done.before != done.after:
-                yield batch.write_back(done, settings[done.path])
-            else:
-                yield done
+        with self._cache() as cache:
+            for done in batch.run(found, rewriting=self.run.rewriting, roots=roots, cache=cache):
+                if writing and done.before != done.after:
+                    yield batch.write_back(done, settings[done.path])
+                else:
+                    yield done
+
+    @contextmanager
+    def _cache(self) -> Iterator[Cache | None]:
+        if self.options["no_cache"]:
+            yield None
+            return
+        folder = Path(self.options["cache_dir"] or os.path.join(root(), FOLDER))
+        cache = Cache(folder, self._message)
+        try:
+            yield cache
+        finally:
+            cache.close()
 
     def _from_stdin(self) -> Iterator[batch.Processed]:
         name = self.options["stdin_filename"]

@@ -17,7 +17,6 @@ from gradfix import __version__, rules
 from gradfix.model import Failure, Finding, Safety, Span
 from gradfix.report import Run
 from gradfix.report.places import from_root, message, severity, shown, span
-from gradfix.report.replacements import replacements
 
 _ROOT = "%SRCROOT%"
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -112,6 +111,8 @@ def _fixes(finding: Finding, text: str) -> list[Object]:
     fix = finding.fix
     if fix is None or fix.safety is Safety.MANUAL:
         return []
+    from gradfix.report.replacements import replacements  # brings LibCST
+
     changes = [
         {"deletedRegion": _region(change.span), "insertedContent": {"text": change.text}}
         for change in replacements(text, fix)

@@ -23,10 +23,20 @@ from pathlib import Path
 def seconds(folder: Path, *flags: str) -> tuple[float, float]:
     """CPU time and wall time of one `gradfix check` in a process of its own."""
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-m", "gradfix", "check", "--isolated", "--exit-zero", *flags, "."]
+    command = [
+        sys.executable,
+        "-m",
+        "gradfix",
+        "check",
+        "--isolated",
+        "--exit-zero",
+        *flags,
+        str(folder.resolve()),
+    ]
     # As users have it: Python keeps what it has compiled.
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False)
+    with tempfile.TemporaryDirectory() as elsewhere:  # no file there hides a module of Python
+        done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, check=False)
     wall = time.perf_counter() - wall
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in (0, 2):  # 2: some file is no valid Python

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
-from gradfix.flow.containers import Container, containers
+from gradfix.flow.containers import Container, containers, is_collected
 from gradfix.flow.names import spelling
 from gradfix.flow.registered import (
     Held,
@@ -20,7 +20,7 @@ from gradfix.flow.registered import (
 )
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 _BUILTINS = frozenset(
     """len enumerate zip list tuple reversed iter any all sum max min set map filter bool print str
@@ -31,6 +31,7 @@ _DICT_METHODS = frozenset({"items", "keys", "values", "pop", "update"})
 _OPTIMIZED = frozenset({"parameters", "named_parameters", "state_dict", "requires_grad",
                         "requires_grad_"})  # fmt: skip
 
+_LIKE_A_WEIGHT = "filled like a weight here"
 #: Modules that register what they are given.
 _KEEPERS = ("ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Sequential")
 
@@ -122,6 +123,9 @@ class HiddenParameter(Codemod):
             return
         for container in list(containers(flow)):
             yield from self._container(flow, container)
+            weight = unregistered.initialised_element(flow, container)
+            if weight is not None and not _is_deliberate(flow, container):
+                yield self._initialised(flow, container.node, flow.note(weight, _LIKE_A_WEIGHT))
         for hidden in unregistered.tensors(flow):
             yield self._tensor(flow, hidden)
         for node, notes in unregistered.random_tensors(flow):
@@ -133,13 +137,7 @@ class HiddenParameter(Codemod):
                 why_not="whether it is to be trained is not known",
             )
         for node, notes in unregistered.initialised_tensors(flow):
-            yield self.finding(
-                flow.span(node),
-                "a tensor that is initialised like a weight is no Parameter; it is never trained",
-                because=notes,
-                help="wrap it in nn.Parameter",
-                why_not="whether it is to be trained is not known",
-            )
+            yield self._initialised(flow, node, *notes)
         for node, notes in unregistered.helpers(flow):
             yield self.finding(
                 flow.span(node),
@@ -148,6 +146,15 @@ class HiddenParameter(Codemod):
                 help="derive the class from nn.Module",
                 why_not="the class has to become a Module by hand",
             )
+
+    def _initialised(self, flow: ModuleFlow, node: ast.AST, *notes: Note) -> Finding:
+        return self.finding(
+            flow.span(node),
+            "a tensor that is initialised like a weight is no Parameter; it is never trained",
+            because=notes,
+            help="wrap it in nn.Parameter",
+            why_not="whether it is to be trained is not known",
+        )
 
     # -- lists and dicts ----------------------------------------------------------------------
 
@@ -164,10 +171,13 @@ class HiddenParameter(Codemod):
         except NotFixable as reason:
             why_not = str(reason)
         what = "dict" if found.mapping else "tuple" if isinstance(found.node, ast.Tuple) else "list"
+        because = [flow.note(weighted[0], "this has weights, and no Module finds it")]
+        if found.handed is not None:
+            because.append(flow.note(found.handed, "the Module gets the list here"))
         yield self.finding(
-            flow.span(found.store.statement),
+            flow.span(found.store.statement if found.handed is None else found.node),
             f"what is in `self.{found.name}` is not registered: it is a plain {what}",
-            because=(flow.note(weighted[0], "this has weights, and no Module finds it"),),
+            because=tuple(because),
             help="use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict",
             fix=fix,
             why_not=why_not,
@@ -249,10 +259,15 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
     own = [is_registered(flow, found.facts, node) for node in found.elements]
     if any(own):
         return True
+    optimizes = "optim" in flow.text_of(found.facts.node)
     for read in found.reads:
+        if optimizes and is_collected(flow, read):
+            return True
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)
+        if call is not None and read in set(ast.walk(call.func)):
+            continue  # one of the elements is called
         name = flow.value(call.func).name if call is not None else ""
         if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
             outer = flow.parents.get(call)

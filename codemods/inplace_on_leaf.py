@@ -14,8 +14,10 @@ from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import mistaken_copies
 from gradfix.flow.names import reaching, spelling, uses_of
 from gradfix.flow.queries import keeps_dtype, leaf_uses
+from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import Call, Definition, GradMode, Write
+from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
@@ -26,7 +28,7 @@ class InplaceOnLeaf(Codemod):
     What it does
     ------------
     Finds in-place writes (``w += x``, ``w[i] = x``, ``w.uniform_()``) to a leaf that requires grad,
-    or to a view of one, outside ``torch.no_grad()``.
+    or to a view of one, outside ``torch.no_grad()``; leaves that are given as ``out=``, too.
 
     Why is this bad?
     ----------------
@@ -61,8 +63,10 @@ class InplaceOnLeaf(Codemod):
     Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
     an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
     raises today. Unsafe where only the calls in the file say that ``layer.weight`` of an argument
-    is a Parameter. Manual where the written value itself needs a gradient. Functions that the file
-    calls under ``no_grad`` only are left alone.
+    is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its values
+    afterwards. Manual where the written value itself needs a gradient, and for constructors that
+    are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are left
+    alone.
 
     References
     ----------
@@ -75,6 +79,7 @@ class InplaceOnLeaf(Codemod):
         "requires_grad",
         ".weight",
         ".bias",
+        "parameters()",
         pattern=re.compile(r"self\.\w+(?:\[[^\n]*\]\s*[-+*/@%&|^]*=(?!=)|\s*[-+*/]=|\.\w+_\()"),
     )
 
@@ -98,6 +103,11 @@ class InplaceOnLeaf(Codemod):
                 buffers.add(definition.node)
             safety = Safety.SAFE if attribute is None else Safety.UNSAFE
             yield self._report(flow, write, leaf, definition if collects else None, safety)
+        for write, leaf in revealed_writes(flow):
+            if is_meant_to_raise(flow, write.node) or only_called_without_grad(flow, write.scope):
+                continue
+            safety = Safety.SAFE if write.target is leaf else Safety.UNSAFE
+            yield self._report(flow, write, leaf, None, safety)
 
     def _report(
         self,
@@ -171,6 +181,8 @@ class InplaceOnLeaf(Codemod):
         )
 
     def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value, safety: Safety) -> Fix:
+        if write.how == "out" and (op := op_facts(write.op, "function")) and op.factory:
+            raise NotFixable(f"`{write.op}` with `out` also switches `requires_grad` off")
         if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
             raise NotFixable("the write is part of a larger statement")
         if isinstance(write.statement, ast.Assign) and write.how != "setitem":

@@ -9,12 +9,14 @@ from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, assemblies_of_numbers
 from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.kept_losses import KeptLoss, kept_losses
 from gradfix.flow.loss_terms import IdleTerm, idle_terms, is_only_added
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.names import spelling
 from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
 from gradfix.flow.severed import severed
-from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.flow.source_text import bracketed
+from gradfix.model import Edit, EditKind, Finding, Safety, Values
 
 
 class LeftTheGraph(Codemod):
@@ -74,7 +76,8 @@ class LeftTheGraph(Codemod):
     Fix safety
     ----------
     Safe for ``np.sum``, ``np.mean`` and ``np.array`` of a list of tensors that certainly require
-    grad: the call raises today. Unsafe where ``backward`` on the result is all that shows it.
+    grad: the call raises today. Unsafe where ``backward`` on the result is all that shows it, and
+    for losses that are kept for statistics after their own ``backward``: they become numbers.
     Unsafe for ``.item()`` in a fill and in a sum of losses: what is stored becomes part of the
     graph, which is the purpose. Manual elsewhere: the computation has to be written with torch
     operations.
@@ -114,8 +117,12 @@ class LeftTheGraph(Codemod):
         for idle in idle_terms(flow):
             if idle.leaves_torch and not idle.ops <= REWRAPS:
                 yield self._idle(flow, idle)
-        for array in numpy_of_losses(flow):
+        arrays = list(numpy_of_losses(flow))
+        for array in arrays:
             yield self._numpy(flow, array)
+        for kept in kept_losses(flow):
+            if all(array.call is not kept.read for array in arrays):
+                yield self._kept(flow, kept)
 
     def _idle(self, flow: ModuleFlow, idle: IdleTerm) -> Finding:
         fix, why_not = None, "which torch operations are meant is not known"
@@ -126,7 +133,7 @@ class LeftTheGraph(Codemod):
                 for node in items
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             ]
-            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits)
+            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits, values=Values.CLOSE)
         return self.finding(
             flow.span(idle.term),
             "this term of the loss trains nothing: it is computed from plain numbers",
@@ -146,7 +153,7 @@ class LeftTheGraph(Codemod):
             text = f"{stack}({flow.source_of(call.args[0])}){found.method}"
             safety = Safety.SAFE if found.certain else Safety.UNSAFE
             edit = Edit(EditKind.REPLACE, flow.span(call), text)
-            fix = self.fix(safety, "join the tensors", edit)
+            fix = self.fix(safety, "join the tensors", edit, values=Values.CLOSE)
         because = (
             ()
             if found.place is None
@@ -159,6 +166,20 @@ class LeftTheGraph(Codemod):
             help="join the tensors with torch.stack and compute with torch",
             fix=fix,
             why_not=None if fix is not None else "which torch operations are meant is not known",
+        )
+
+    def _kept(self, flow: ModuleFlow, found: KeptLoss) -> Finding:
+        text = f"{bracketed(flow.source_of(found.kept), found.kept)}.item()"
+        edit = Edit(EditKind.REPLACE, flow.span(found.kept), text)
+        return self.finding(
+            flow.span(found.kept),
+            "a loss is kept with its history, and NumPy refuses it later",
+            because=(
+                flow.note(found.backward, "it requires grad: backward is called on it"),
+                flow.note(found.read, "this raises"),
+            ),
+            help="keep the number: `.item()`",
+            fix=self.fix(Safety.UNSAFE, "keep the number", edit),
         )
 
     def _fills(self, flow: ModuleFlow, assembly: Assembly) -> Iterator[tuple[Finding, ast.AST]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.log_probabilities import made_leaf
 from gradfix.flow.queries import differentiated_at, loss_made_leaf
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
@@ -59,7 +60,8 @@ class LossRewrap(Codemod):
     Fix safety
     ----------
     Safe where the loss certainly has a history: its value does not change. Unsafe where that is not
-    known, since ``backward()`` raises on a loss without one. Manual where only a number is left.
+    known, since ``backward()`` raises on a loss without one, as for log probabilities that are made
+    a leaf and returned. Manual where only a number is left.
     ``torch.tensor(0.0, requires_grad=True)`` as the start of a sum is right and left alone.
 
     References
@@ -76,7 +78,7 @@ class LossRewrap(Codemod):
         for call in flow.all(Call):
             if not isinstance(call.node, ast.Call):
                 continue
-            place = loss_made_leaf(flow, call)
+            place = loss_made_leaf(flow, call) or made_leaf(flow, call)
             if place is not None and _is_no_constant(call.arguments[0]):
                 yield self._wrapped(flow, call, place)
             elif call.name == ".requires_grad_" and call.receiver is not None:

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.training_steps import lost_gradients, unfilled, unrecorded
+from gradfix.flow.training_steps import (
+    lost_gradients,
+    unfilled,
+    unrecorded,
+    zeroed_collections,
+)
 from gradfix.model import Finding
 
 
@@ -17,7 +22,8 @@ class LostGradient(Codemod):
     What it does
     ------------
     Finds ``w.grad.zero_()`` on a leaf that no backward can have reached, ``zero_grad()`` between
-    ``backward()`` and ``step()``, and ``backward()`` on what was computed with grad mode off.
+    ``backward()`` and ``step()``, ``zero_grad()`` before the last of several backwards that one
+    step is to use, and ``backward()`` on what was computed with grad mode off.
 
     Why is this bad?
     ----------------
@@ -94,6 +100,18 @@ class LostGradient(Codemod):
                 ),
                 help="call `zero_grad()` before `backward()`, and `step()` right after it",
                 why_not="which of the lines is out of place depends on what else the loop does",
+            )
+        for lost in zeroed_collections(flow):
+            yield self.finding(
+                flow.span(lost.zeroed),
+                "what earlier turns have added to the gradients is zeroed before the step",
+                because=(
+                    flow.note(lost.zeroed, "zeroed in the turn of the step"),
+                    flow.note(lost.backward, "before its backward, the only one that is left"),
+                    flow.note(lost.step, "for this step"),
+                ),
+                help="call `zero_grad()` behind the step, under the same condition",
+                why_not="what is to become of gradients that are left at the end is not known",
             )
         for backward, computed in unrecorded(flow):
             yield self.finding(

@@ -10,9 +10,11 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.expected import is_meant_to_raise
-from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
+from gradfix.flow.names import captured, fresh_name, occurrences, reaching, spelling, uses_of
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
+from gradfix.flow.replaced_leaves import Replaced, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
+from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 
@@ -23,7 +25,8 @@ class SelfReassignment(Codemod):
     What it does
     ------------
     Finds ``w = f(w)`` where ``w`` was a leaf, and the name is later used as if it still were: its
-    ``.grad`` is read, or it is handed to an optimizer.
+    ``.grad`` is read, or it is handed to an optimizer. Finds ``self.w = self.w.clamp(...)`` behind
+    the step of an optimizer that was given ``self.w``, too.
 
     Why is this bad?
     ----------------
@@ -56,9 +59,10 @@ class SelfReassignment(Codemod):
 
     Fix safety
     ----------
-    Safe: only names change. Not fixed where the name is visible to other functions, where it can be
-    looked up dynamically (``locals()``), or where branches merge leaf and value in a way that one
-    inserted copy cannot express.
+    Safe: only names change. Unsafe for an attribute that an optimizer holds: the leaf is changed in
+    place, so that it is trained from then on. Not fixed where the name is visible to other
+    functions, where it can be looked up dynamically (``locals()``), or where branches merge leaf
+    and value in a way that one inserted copy cannot express.
 
     References
     ----------
@@ -76,6 +80,8 @@ class SelfReassignment(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every rebinding of a leaf whose name is later used as the leaf."""
         yield from self._attributes(flow)
+        for replaced in replaced_leaves(flow):
+            yield self._replaced(flow, replaced)
         meant = {use.base: use for _, use in leaf_uses(flow)}
         done: set[Definition] = set()
         for scope in flow.scopes:
@@ -101,6 +107,32 @@ class SelfReassignment(Codemod):
                 continue
             if value.is_tracked and not is_meant_to_raise(flow, store.node):
                 yield self._attribute(flow, store, bound[0])
+
+    def _replaced(self, flow: ModuleFlow, found: Replaced) -> Finding:
+        name = flow.source_of(found.store.node)
+        fix, why_not = None, "how the leaf is to be changed in place is not plain to see"
+        no_grad = spelling(flow, found.store.scope, "torch.no_grad")
+        call, function = found.value, getattr(found.value, "func", None)
+        twin = isinstance(function, ast.Attribute) and op_facts(f"{function.attr}_", "method")
+        plain = isinstance(function, ast.Attribute) and flow.source_of(function.value) == name
+        if no_grad is not None and twin and plain and "\n" not in flow.source_of(call):
+            assert isinstance(call, ast.Call) and isinstance(function, ast.Attribute)
+            given = ", ".join(flow.source_of(a) for a in (*call.args, *call.keywords))
+            text = f"with {no_grad}():\n    {name}.{function.attr}_({given})"
+            edit = Edit(EditKind.STATEMENT, flow.span(found.store.statement), text)
+            fix = self.fix(Safety.UNSAFE, "change the leaf itself", edit)
+        return self.finding(
+            flow.span(found.store.statement),
+            f"`{name}` is bound to another tensor; the optimizer goes on with the old leaf",
+            because=(
+                flow.note(found.leaf, "the leaf is made here"),
+                flow.note(found.optimizer, "the optimizer is given it here"),
+                flow.note(found.step, "from the next step on it updates what nobody uses"),
+            ),
+            help="change the leaf in place under torch.no_grad()",
+            fix=fix,
+            why_not=None if fix is not None else why_not,
+        )
 
     def _attribute(self, flow: ModuleFlow, store: AttributeStore, leaf: Value) -> Finding:
         fix, why_not = None, None

@@ -12,7 +12,7 @@ from gradfix.flow.leaf_aliases import mistaken_copies
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.values import Value
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
 
 
 class SliceAliasing(Codemod):
@@ -142,4 +142,6 @@ class SliceAliasing(Codemod):
         if scope.escapes is not None:
             raise NotFixable(f"`{definition.name}` can be looked up by its name")
         text = f"{bracketed(flow.source_of(alias), alias)}.clone()"
-        return self.fix(safety, "take a copy", Edit(EditKind.REPLACE, flow.span(alias), text))
+        edit = Edit(EditKind.REPLACE, flow.span(alias), text)
+        values = Values.CHANGED if hidden else Values.SAME  # hidden writes reach the leaf today
+        return self.fix(safety, "take a copy", edit, values=values)

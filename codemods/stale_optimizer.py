@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
+from gradfix.flow.misdirected import Misdirected, misdirected
 from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.optimizers import (
     builds_optimizer,
@@ -98,6 +99,22 @@ class StaleOptimizer(Codemod):
             for definition in list(scope.definitions):
                 yield from self._spent(flow, scope, definition)
         yield from self._reset_later(flow)
+        for wrong in misdirected(flow):
+            yield self._misdirected(flow, wrong)
+
+    def _misdirected(self, flow: ModuleFlow, wrong: Misdirected) -> Finding:
+        edit = Edit(EditKind.REPLACE, flow.span(wrong.given), wrong.wanted)
+        return self.finding(
+            flow.span(wrong.given),
+            f"this optimizer steps for the loss of `{wrong.wanted}`, and does not hold it",
+            because=(
+                flow.note(wrong.first, "another optimizer holds the same model"),
+                flow.note(wrong.backward, f"this loss depends on `{wrong.wanted}` alone"),
+                flow.note(wrong.step, "and this step trains nothing of it"),
+            ),
+            help=f"build it over the Parameters of `{wrong.wanted}`",
+            fix=self.fix(Safety.UNSAFE, f"train {wrong.wanted}", edit),
+        )
 
     # -- what the optimizer is given ----------------------------------------------------------
 

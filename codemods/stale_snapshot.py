@@ -12,7 +12,7 @@ from gradfix.flow.names import spelling
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Scope
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
 
 
 class StaleSnapshot(Codemod):
@@ -111,7 +111,8 @@ class StaleSnapshot(Codemod):
             text = f"{bracketed(text, node)}{detach}.clone()"
         else:
             text = self._listing(flow, scope, found)
-        return self.fix(Safety.UNSAFE, "keep a copy", Edit(EditKind.REPLACE, flow.span(node), text))
+        edit = Edit(EditKind.REPLACE, flow.span(node), text)
+        return self.fix(Safety.UNSAFE, "keep a copy", edit, values=Values.CHANGED)
 
     def _listing(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> str:
         """A copy of everything that ``parameters()`` or ``state_dict()`` lists."""

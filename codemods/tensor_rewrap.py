@@ -11,7 +11,13 @@ from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
-from gradfix.flow.queries import leaf_use_of, loss_made_leaf, reaches_graph
+from gradfix.flow.queries import (
+    is_backward_from,
+    is_gradient_read,
+    leaf_use_of,
+    loss_made_leaf,
+    reaches_graph,
+)
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
@@ -109,6 +115,10 @@ class TensorRewrap(Codemod):
         because = []
         if source is not None and source.node is not None and hasattr(source.node, "lineno"):
             because.append(flow.note(source.node, "this value is a graph tensor"))
+        elif (
+            part := _computed_on_one_path(flow.value(data))
+        ) is not None and part.node is not None:
+            because.append(flow.note(part.node, "on this path it is a graph tensor"))
         elif input_of_forward(flow, call.scope, flow.value(data)):
             given = gets_history(flow, call.scope)
             if given is not None:
@@ -141,6 +151,8 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True
     if content is Certainty.NO or is_integer(call.result.dtype):
         return False
+    if _computed_on_one_path(value) is not None:
+        return True
     if input_of_forward(flow, call.scope, value):
         return _cuts_input(flow, call)
     if any(call.node in idle.cut_nodes for idle in idle_terms(flow)):
@@ -149,7 +161,9 @@ def _cuts(flow: ModuleFlow, call: Call, data: ast.expr) -> bool:
         return True  # nobody can train this leaf: the gradient was meant for the elements
     if _inside(value) is None:
         return False
-    return bool(flags_set_later(flow, call)) or _is_forward(flow, call)
+    if flags_set_later(flow, call):
+        return not is_gradient_read(flow, call.node) and is_backward_from(flow, call.node)
+    return _is_forward(flow, call) and not isinstance(value.node, ast.arg)
 
 
 def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
@@ -157,6 +171,15 @@ def _cuts_input(flow: ModuleFlow, call: Call) -> bool:
     if call.keyword("requires_grad") is not None:
         return False
     return call.name == "torch.tensor" and gets_history(flow, call.scope) is not None
+
+
+def _computed_on_one_path(value: Value) -> Value | None:
+    """What a branch before computes from Parameters, for some of the data; None for nothing."""
+    parts = parts_of(value) if value.kind is Kind.SEQUENCE else [value]
+    sources = (source for part in parts if part.op == "join" for source in part.inputs)
+    return next(
+        (s for s in sources if s.is_tracked and any(leaf.parameter for leaf in s.leaves)), None
+    )
 
 
 def _is_forward(flow: ModuleFlow, call: Call) -> bool:

@@ -38,17 +38,24 @@ class Processed:
     crash: str | None = None
 
 
+#: Looks at a file that is to be changed. What it returns counts; it may have the file fixed again
+#: under other settings, or checked only (``rewriting=False``).
+Again = Callable[[Settings, bool], Processed]
+Review = Callable[[files.Found, Processed, Again], Processed]
+
+
 def run(
     items: Iterable[files.Found | Failure],
     *,
     rewriting: bool,
     roots: Iterable[str] = (),
     cache: Cache | None = None,
+    review: Review | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
     What a file imports is looked up around it and under ``roots``. What ``cache`` knows is not
-    found out again.
+    found out again. ``review`` is asked about every file that is to be changed.
     """
     project = Project(files.text_of, map(os.path.abspath, roots))
     with _uncollected():
@@ -57,7 +64,13 @@ def run(
                 source = Source(item.filename, "")
                 yield Processed(item.filename, Outcome(source, "", failures=(item,)))
                 continue
-            done = _process_file(item, project, cache, rewriting=rewriting)
+            done = _process_file(item, project, item.settings, cache, rewriting=rewriting)
+            if review is not None and done.before != done.after:
+
+                def again(settings: Settings, rewrite: bool, item: files.Found = item) -> Processed:
+                    return _process_file(item, project, settings, None, rewriting=rewrite)
+
+                done = review(item, done, again)
             yield done
             if done.before != done.after:
                 project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
@@ -66,7 +79,12 @@ def run(
 
 
 def _process_file(
-    item: files.Found, project: Project, cache: Cache | None, *, rewriting: bool
+    item: files.Found,
+    project: Project,
+    settings: Settings,
+    cache: Cache | None,
+    *,
+    rewriting: bool,
 ) -> Processed:
     try:
         raw = files.read_bytes(item.path)
@@ -79,12 +97,12 @@ def _process_file(
     view = project.at(os.path.abspath(item.path))
     if cache is not None:
         source = Source(item.filename, decoded.text, from_root(item.filename))
-        known = cache.get(source, view.path, raw, item.settings, project)
-        if known is not None and not (rewriting and _to_fix(known, item.settings)):
+        known = cache.get(source, view.path, raw, settings, project)
+        if known is not None and not (rewriting and _to_fix(known, settings)):
             return Processed(item.path, known, raw, raw)
-    done = process(item.path, item.filename, decoded, item.settings, rewriting=rewriting, view=view)
+    done = process(item.path, item.filename, decoded, settings, rewriting=rewriting, view=view)
     if cache is not None and _as_checked(done.outcome, rewriting):
-        cache.put(done.outcome, view.path, raw, item.settings, project)
+        cache.put(done.outcome, view.path, raw, settings, project)
     return done
 
 

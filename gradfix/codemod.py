@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from gradfix.model import Edit, Finding, Fix, Note, Safety, Span
+from gradfix.model import Edit, Finding, Fix, Note, Safety, Span, Values
 
 if TYPE_CHECKING:
     import libcst
@@ -117,9 +117,9 @@ class Codemod(ABC):
         )
 
     @staticmethod
-    def fix(safety: Safety, title: str, *edits: Edit) -> Fix:
-        """A fix made of edits that only make sense together."""
-        return Fix(safety, title, edits)
+    def fix(safety: Safety, title: str, *edits: Edit, values: Values = Values.SAME) -> Fix:
+        """A fix made of edits that only make sense together, and what it promises about values."""
+        return Fix(safety, title, edits, values)
 
     # -- LibCST's runner --------------------------------------------------------------------
 

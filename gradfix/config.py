@@ -26,6 +26,7 @@ from gradfix.config_types import (
     verify_section,
 )
 from gradfix.errors import ConfigError
+from gradfix.recorded import FileFacts
 
 DEFAULT_EXCLUDE = (
     ".bzr",
@@ -91,6 +92,7 @@ class Settings:
     target_torch: str | None = None
     verify: VerifySection = field(default_factory=VerifySection)
     black: BlackSettings = field(default_factory=BlackSettings)
+    recorded: FileFacts | None = None
 
     def for_file(self, path: str) -> Settings:
         """These settings with the per-file ignores that concern ``path`` taken out of the codes."""

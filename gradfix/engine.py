@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
+from gradfix.assumed import with_recorded
 from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
@@ -87,8 +88,9 @@ def fix(
         return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
-    left, consulted = identified(findings, text, source), _consulted(view)
-    return Outcome(source, text, left, settled.named(source), consulted=consulted)
+    left = identified(findings, text, source)
+    fixed, found_in = settled.named(source), settled.found_in
+    return Outcome(source, text, left, fixed, (), _consulted(view), found_in)
 
 
 def without_fixes(
@@ -169,6 +171,8 @@ def _find(
         facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)
+        if settings.recorded is not None:
+            findings = with_recorded(findings, text, triggered, view, settings.recorded)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()
     else:
@@ -233,7 +237,8 @@ def _judged(
     if reason is not None:
         return replace(finding, fix=None, not_fixed_reason=reason)
     safety = finding.fix.safety
-    if safety is Safety.UNSAFE and finding.code in settings.extend_safe_fixes:
+    proven = not finding.fix.assumes
+    if safety is Safety.UNSAFE and proven and finding.code in settings.extend_safe_fixes:
         safety = Safety.SAFE
     if safety is Safety.SAFE and finding.code in settings.extend_unsafe_fixes:
         safety = Safety.UNSAFE
@@ -269,6 +274,11 @@ class _Settled:
         return tuple(
             finding for text, applied in self.fixed for finding in identified(applied, text, source)
         )
+
+    @property
+    def found_in(self) -> tuple[str, ...]:
+        """For each fixed finding, the text it was found in."""
+        return tuple(text for text, applied in self.fixed for _ in applied)
 
 
 def _settle(

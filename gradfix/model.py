@@ -14,6 +14,14 @@ class Safety(enum.Enum):
     MANUAL = "manual"
 
 
+class Values(enum.Enum):
+    """What a rewrite promises about the values that the code computes, where it ran before."""
+
+    SAME = "same"  # bit for bit, with the same shapes and dtypes
+    CLOSE = "close"  # up to rounding; a Python number may become a tensor of one element
+    CHANGED = "changed"  # other values, or other gradients, are the purpose of the fix
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
     """A half-open range of source text; rows and columns are 1-based, columns count characters."""
@@ -47,11 +55,16 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """All edits that together mend one finding; they are applied together or not at all."""
+    """All edits that together mend one finding; they are applied together or not at all.
+
+    ``assumes`` says that the fix rests on recorded facts; no configuration makes such a fix safe.
+    """
 
     safety: Safety
     title: str
     edits: tuple[Edit, ...]
+    values: Values = Values.SAME
+    assumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,9 @@ class Finding:
     """One fault: where it is, why it is one, and the fix or the reason there is none.
 
     Codemods leave ``filename``, ``cell`` and ``fingerprint`` empty; the engine fills them in.
-    Exactly one of ``fix`` and ``not_fixed_reason`` is set.
+    Exactly one of ``fix`` and ``not_fixed_reason`` is set, except that a fix which verification did
+    not accept is kept beside the reason. ``verification`` is what verification said about a fix
+    that was applied, empty where nobody asked.
     """
 
     code: str
@@ -82,6 +97,7 @@ class Finding:
     cell: int | None = None
     fingerprint: str = ""
     applied: bool = False
+    verification: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +128,9 @@ class Outcome:
 
     ``text`` is the new text (equal to the source's when nothing changed). ``findings`` holds what
     is left, with positions in ``text`` before the rewrite for ``check`` and after it for ``apply``;
-    ``fixed`` holds what was rewritten, with positions in the text it was found in. ``consulted``
-    are the paths of other files of the project that the outcome depends on.
+    ``fixed`` holds what was rewritten, with positions in the text it was found in, which is
+    ``found_in`` at the same index (rewriting takes several rounds). ``consulted`` are the paths of
+    other files of the project that the outcome depends on.
     """
 
     source: Source
@@ -122,6 +139,7 @@ class Outcome:
     fixed: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
     consulted: tuple[str, ...] = ()
+    found_in: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:

@@ -7,7 +7,7 @@ around by indenting is none.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,21 +15,28 @@ import pytest
 LONGEST = 400  # lines of a file that one can still hold in the head
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = "gradfix.verify.worker"
+#: The doors behind which torch is: the child process, and the user's own process where it is asked
+#: for by name.
+TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess"})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "lines", "model", "repository"}),
+    frozenset({"recorded"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
     frozenset({"recipes"}),
     frozenset({"codemods"}),
-    frozenset({"registry"}),
+    frozenset({"assumed", "registry"}),
     frozenset({"rules"}),
     frozenset({"baseline", "config_types", "fingerprints", "records", "suppress"}),
     frozenset({"config", "formatting"}),
     frozenset({"cache", "engine", "files"}),
+    frozenset({"facts"}),
     frozenset({"batch", "report", "verify"}),
-    frozenset({"cli"}),
+    frozenset({"testing"}),
+    frozenset({"pytest_session"}),
+    frozenset({"cli", "pytest_plugin"}),
     frozenset({"__main__"}),
 )
 #: Narrower than the layers: all that these parts may import of gradfix besides themselves.
@@ -38,7 +45,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "model": frozenset(),
     "lines": frozenset(),
     "repository": frozenset(),
-    "flow": frozenset({"model", "errors"}),
+    "flow": frozenset({"model", "errors", "recorded"}),
     "recipes": frozenset({"codemod", "flow", "model"}),
     "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),
 }
@@ -121,26 +128,26 @@ def may_import(module: str, target: str) -> bool:
 
 
 def wrong_torch(tree: Tree) -> list[str]:
-    """Modules that import torch though they can be loaded outside the worker process."""
+    """Modules that import torch though they can be loaded from outside the torch side."""
     graph = {module: set(imports(module, text, tree)) for module, text in tree.items()}
     outside = reachable({m for m in tree if not m.startswith("gradfix.verify.")}, graph)
     return sorted(
         f"{module} imports torch"
         for module, targets in graph.items()
         if any(target.partition(".")[0] == "torch" for target in targets)
-        and (module in outside or module not in reachable({WORKER}, graph, through_worker=True))
+        and (module in outside or module not in reachable(TORCH_SIDE, graph, into_torch=True))
     )
 
 
 def reachable(
-    roots: set[str], graph: Mapping[str, set[str]], *, through_worker: bool = False
+    roots: Collection[str], graph: Mapping[str, set[str]], *, into_torch: bool = False
 ) -> set[str]:
-    """All own modules that importing the roots loads, by default not looking into the worker."""
+    """All own modules that importing the roots loads, by default not those of the torch side."""
     seen: set[str] = set()
     todo = list(roots)
     while todo:
         module = todo.pop()
-        if module in seen or module not in graph or (module == WORKER and not through_worker):
+        if module in seen or module not in graph or (module in TORCH_SIDE and not into_torch):
             continue
         seen.add(module)
         todo += graph[module]

@@ -66,6 +66,13 @@ def test_apply_rewrites_without_torch(project: Path) -> None:
     assert not modules & {"torch", "numpy", "gradfix.verify"}
 
 
+def test_apply_verify_leaves_torch_to_its_children(project: Path) -> None:
+    code, modules = loaded(project, "apply", "--verify", ".")
+    assert code == 0
+    assert (project / "m.py").read_text() != FAULTY
+    assert not modules & {"torch", "numpy"}
+
+
 def test_check_reads_without_torch_and_without_libcst(project: Path) -> None:
     code, modules = loaded(project, "check", ".")
     assert code == 1

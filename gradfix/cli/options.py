@@ -49,6 +49,8 @@ _SELECTION = (
     click.option("--cache-dir", type=click.Path(), metavar="FOLDER", envvar="GRADFIX_CACHE_DIR",
                  show_envvar=True,
                  help="Where results are kept  [default: .gradfix_cache in the repository's root]"),
+    click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
+                 help="Also use what `verify --facts FILE` has recorded."),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

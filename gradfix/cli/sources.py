@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,10 +20,14 @@ from gradfix.cli.known import Known, written
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
+from gradfix.facts import with_facts
 from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.report.diff import unified
 from gradfix.repository import root
+
+if TYPE_CHECKING:
+    from gradfix.cli.reviewer import Reviewer
 
 
 @click.command()
@@ -54,10 +58,19 @@ def check(paths: tuple[str, ...], **options: Any) -> int:
 @source_options
 @click.option("--dry-run", "--diff", "dry_run", is_flag=True,
               help="Show a unified diff; write nothing.")  # fmt: skip
+@click.option(
+    "--verify",
+    "verified",
+    is_flag=True,
+    help="Run every file before and after; keep only what stands the comparison.",
+)
 @click.option("--show-fixes", is_flag=True, help="List what was fixed.")
 @click.option("--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed.")
 def apply(paths: tuple[str, ...], **options: Any) -> int:
     """Rewrite what is safe to rewrite, and report what is left. Never imports torch.
+
+    With --verify, the modules of every file that is to be changed are run by torch, in child
+    processes on a copy of the project, before and after.
 
     PATHS are files and folders, `-` rewrites standard input to standard output; without any, the
     current folder.
@@ -81,7 +94,17 @@ class _Command:
         self.stdin = "-" in self.paths
         if self.stdin and len(self.paths) > 1:
             raise click.UsageError("`-` reads standard input and goes with no other path")
+        if self.stdin and options["facts"] is not None:
+            raise click.UsageError("--facts are about files; standard input is none")
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
+        self.reviewer = self._reviewer() if options.get("verified") else None
+
+    def _reviewer(self) -> Reviewer:
+        if self.stdin:
+            raise click.UsageError("--verify runs files; standard input is none")
+        from gradfix.cli.reviewer import Reviewer
+
+        return Reviewer(self.run, self.messages, self._message, verbose=self.options["verbose"])
 
     def execute(self) -> int:
         try:
@@ -104,19 +127,28 @@ class _Command:
 
     def _from_files(self) -> Iterator[batch.Processed]:
         # All configuration is read before anything is written.
+        found = list(files.discover(self.paths, self.finder.settings))
+        if self.options["facts"] is not None:
+            found = with_facts(found, self.options["facts"], self._message)
         found = [
             (
                 replace(item, settings=self.known.told(item.settings, item.filename))
                 if isinstance(item, files.Found)
                 else item
             )
-            for item in files.discover(self.paths, self.finder.settings)
+            for item in found
         ]
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
         with self._cache() as cache:
-            for done in batch.run(found, rewriting=self.run.rewriting, roots=roots, cache=cache):
+            for done in batch.run(
+                found,
+                rewriting=self.run.rewriting,
+                roots=roots,
+                cache=cache,
+                review=self.reviewer,
+            ):
                 if writing and done.before != done.after:
                     yield batch.write_back(done, settings[done.path])
                 else:

@@ -9,12 +9,14 @@ import ast
 import warnings
 
 from gradfix.errors import SourceError
+from gradfix.flow.given import told
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.project import Project, View
 from gradfix.flow.session import Session
 from gradfix.flow.top_level import Opened
+from gradfix.recorded import FileFacts
 
-__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse"]
+__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse", "told"]
 
 
 def parse(text: str) -> ast.Module:
@@ -35,8 +37,10 @@ def parse(text: str) -> ast.Module:
         raise SourceError("the code is nested too deeply to be parsed") from None
 
 
-def analyse(text: str, view: View | None = None) -> ModuleFlow:
+def analyse(text: str, view: View | None = None, recorded: FileFacts | None = None) -> ModuleFlow:
     """All facts about one source text; what it imports is looked up in the project, if any.
+
+    ``recorded`` are facts of calls that were made, to be assumed for all calls.
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
@@ -44,8 +48,8 @@ def analyse(text: str, view: View | None = None) -> ModuleFlow:
     tree = parse(text) if view is None else view.project.tree_of(view.path, text)
     try:
         if view is None:
-            return ModuleFlow(text, tree)
-        return ModuleFlow(text, tree, _session(view.project), view.path)
+            return ModuleFlow(text, tree, recorded=recorded)
+        return ModuleFlow(text, tree, _session(view.project), view.path, recorded=recorded)
     except RecursionError:
         raise SourceError("the code is nested too deeply to be analysed") from None
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import with_cuts
+from gradfix.flow.kept_results import kept_at_call
 from gradfix.flow.operands import Argument
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
-from gradfix.flow.state import GradMode
+from gradfix.flow.state import GradMode, Saved
 from gradfix.flow.tensors import may_need_grad
 from gradfix.flow.values import (
     Elsewhere,
@@ -113,6 +114,9 @@ class Calls(PythonCalls):
             if plain in ("device", "Size", "Generator", "manual_seed", "finfo", "iinfo"):
                 return foreign(node, plain)
             return self.tensor_op(node, plain, "function", arguments)
+        if name.startswith("torch.nn.init.") and name.endswith("_") and arguments:
+            if arguments[0].value.is_tensor:
+                return arguments[0].value  # filled without grad mode, and given back
         inputs = tuple(argument.value for argument in arguments)
         if name.startswith(("numpy.", "math.")):
             cut = name if may_need_grad(inputs) else ""
@@ -160,9 +164,28 @@ class Calls(PythonCalls):
             called = detach_identity(result, node, inputs)
             if self.state.mode is not GradMode.ON:
                 return _perhaps_unrecorded(called)
-            return with_cuts(self.flow, node, function.definition, called, inputs)
+            called = with_cuts(self.flow, node, function.definition, called, inputs)
+            return self._kept_result(node, function.definition, called)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
+
+    def forward_of(self, module: Value) -> tuple[Value | None, Saved | None]:
+        """What ``forward`` of an object returns, and the operation in it that keeps just that."""
+        known = module.kind is Kind.INSTANCE and classes.is_module(self.flow, module)
+        function = classes.method(self.flow, module, "forward") if known else None
+        if function is None or function.definition is None:
+            return None, None
+        result = self.flow.summary(function)
+        return result, self.flow.kept_results.get(function.definition)
+
+    def _kept_result(self, node: ast.Call, function: ast.AST | None, called: Value) -> Value:
+        """The result of a function of this file; perhaps an operation in it keeps just that."""
+        kept = self.flow.kept_results.get(function) if function is not None else None
+        if kept is None or not called.is_tensor or called.cut:
+            return called
+        fresh, saved = kept_at_call(node, kept, called)
+        self.remember(saved)
+        return fresh
 
 
 def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> Value:

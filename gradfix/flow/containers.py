@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gradfix.flow import classes
+from gradfix.flow.arguments import calls_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
-from gradfix.flow.state import AttributeStore
+from gradfix.flow.returned_lists import hands_out_lists, returned_list
+from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.values import Kind
 
 
@@ -23,6 +25,7 @@ class Container:
 
     ``unseen`` says why some of the contents are not known; ``repeated`` that one object is put in
     several times (``[block] * n``); ``shared`` that a local name of it goes to other code as well.
+    ``handed`` is the call of a function in this file that makes the container and returns it.
     """
 
     store: AttributeStore
@@ -36,6 +39,7 @@ class Container:
     repeated: bool = False
     shared: bool = False
     filled: bool = False
+    handed: ast.Call | None = None
 
     @property
     def name(self) -> str:
@@ -45,17 +49,26 @@ class Container:
 
 def containers(flow: ModuleFlow) -> Iterator[Container]:
     """Every plain container that a method of a class binds to an attribute of a Module."""
+    if hands_out_lists(flow):
+        flow.complete()
     for store in flow.all(AttributeStore):
         if store.value.kind not in (Kind.SEQUENCE, Kind.DICT) or not is_own_store(flow, store):
             continue
         facts = flow.class_facts(store.scope.class_node)
-        node = stored(store)
+        handed = returned_list(flow, store)
+        node = stored(store) if handed is None else handed.node
         if facts is None or node is None or store.value.name not in ("list", "tuple", "dict"):
             continue
         if classes.used_elsewhere(flow, facts, store.name):
             continue  # what a base class in another file does with it is not looked at
         found = Container(store, facts, node, store.value.kind is Kind.DICT)
-        _contents(flow, found, node)
+        if handed is None:
+            _contents(flow, found, node)
+        else:
+            found.handed = handed.call
+            _local(flow, found, handed.returned, handed.scope)
+            if len(calls_of(flow, handed.scope)) != 1:
+                found.unseen = "other calls are given such a list, too"
         for use in attribute_nodes(flow, facts, store.name):
             if use is not store.node:
                 _classify(flow, found, use)
@@ -115,6 +128,22 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
     return facts not in classes.lineage(flow, other) and other not in classes.lineage(flow, facts)
 
 
+def is_collected(flow: ModuleFlow, read: ast.AST) -> bool:
+    """Whether a loop over a container puts what is in it into another list."""
+    loop = flow.enclosing(read, ast.For)
+    if loop is None or read not in set(ast.walk(loop.iter)):
+        return False
+    names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("append", "extend")
+        and any(isinstance(part, ast.Name) and part.id in names for part in node.args)
+        for statement in loop.body
+        for node in ast.walk(statement)
+    )
+
+
 # -- contents -----------------------------------------------------------------------------------
 
 
@@ -149,7 +178,7 @@ def _contents(flow: ModuleFlow, found: Container, node: ast.expr) -> None:
     elif isinstance(node, ast.Call):
         _called(flow, found, node)
     elif isinstance(node, ast.Name):
-        _local(flow, found, node)
+        _local(flow, found, node, found.store.scope)
     else:
         found.unseen = "it is not known what all of the elements are"
 
@@ -170,9 +199,8 @@ def _called(flow: ModuleFlow, found: Container, node: ast.Call) -> None:
         found.elements.append(keyword.value)
 
 
-def _local(flow: ModuleFlow, found: Container, node: ast.Name) -> None:
+def _local(flow: ModuleFlow, found: Container, node: ast.Name, scope: Scope) -> None:
     """A list that was built under a local name."""
-    scope = found.store.scope
     definitions = reaching(scope, node)
     unknown = "it is not known what all of the elements are"
     if len(definitions) != 1 or captured(flow, scope, node.id) is not None:

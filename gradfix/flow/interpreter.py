@@ -21,6 +21,7 @@ from typing import Any
 from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
+from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.state import (
     GradMode,
     State,
@@ -77,6 +78,7 @@ class Interpreter(Bindings):
         value = self.eval(node.value) if node.value is not None else foreign(node, "constant")
         if not self.ahead:
             self.scope.returns.append((node, value))
+            self.scope.kept.append(kept_at_return(self.scope, self.state, value))
             self.scope.exits.append((node, self.state.switched))
         self.state.alive = False
 

@@ -41,10 +41,7 @@ def _update(flow: ModuleFlow, methods: list[Scope], path: str) -> Update | None:
     """An update of the Module in one of the methods."""
     for scope in methods:
         for update in updates(flow, scope):
-            loads = isinstance(update.node, ast.Call) and "load_state_dict" in ast.unparse(
-                update.node.func
-            )
-            if not loads and (not update.paths or path in update.paths):
+            if not update.loads and (not update.paths or path in update.paths):
                 return update
     return None
 

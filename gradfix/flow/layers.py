@@ -274,7 +274,8 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if layer in _CONTAINERS and layer != "Sequential":
         return unknown(node, (module, *inputs))
     # Activations at the end of a Sequential, in-place ones and Identity may return what they got.
-    storages = frozenset({Storage(node)}) if layer in _WEIGHTED else Value().storages
+    new = layer in _WEIGHTED or layer in _MAYBE_WEIGHTED  # the others may return what they got
+    storages = frozenset({Storage(node)}) if new else Value().storages
     if (
         layer == "Sequential"
         and module.items
@@ -291,6 +292,11 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if last is not None and (op := saves_result(last)):
         if trained is Certainty.YES or not writes_in_place(last):  # else it may be what went in
             storages = frozenset({Storage(node)})
+    inner, kept = run.forward_of(last) if last is not None else (None, None)
+    if inner is not None and inner.is_tracked and run.state.mode is GradMode.ON:
+        role = Role.TRACKED
+    if kept is not None:
+        storages = frozenset({Storage(node)})
     one = Value(
         Kind.TENSOR,
         role,
@@ -307,6 +313,8 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if last is not None and op and run.state.mode is not GradMode.OFF:
         certain = trained is Certainty.YES and run.state.mode is GradMode.ON
         run.remember(Saved(node, op, None, one, certain))
+    if kept is not None and run.state.mode is GradMode.ON:
+        run.remember(Saved(node, kept.op, None, one, kept.certain and one.is_tracked))
     if layer in _SEVERAL_RESULTS:
         return sequence(None, element=one, node=node, name="tuple")
     return one

@@ -11,14 +11,17 @@ from functools import cached_property
 from gradfix.flow import classes, layers
 from gradfix.flow.cut_inside import CutInside
 from gradfix.flow.elsewhere import Others
+from gradfix.flow.given import assumed, given
 from gradfix.flow.interpreter import Interpreter, decorated_mode
+from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
-from gradfix.flow.state import Binding, Definition, GradMode, Scope, State, Turn
+from gradfix.flow.state import Binding, Definition, GradMode, Saved, Scope, State, Turn
 from gradfix.flow.telling import Telling
 from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.recorded import FileFacts
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 _SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
@@ -50,9 +53,11 @@ class ModuleFlow(TextFacts):
         path: str = "",
         *,
         source: bool = False,
+        recorded: FileFacts | None = None,
     ) -> None:
         self.text = text
         self.tree = tree
+        self.recorded = recorded
         self.events: dict[type, list[object]] = {}
         self.values: dict[ast.AST, Value] = {}
         self.made: list[Value] = []
@@ -71,6 +76,7 @@ class ModuleFlow(TextFacts):
         self._ends: dict[Scope, State] = {}
         self._defined_in: dict[ast.AST, Scope] = {}
         self._summaries: dict[ast.AST, Value | None] = {}
+        self.kept_results: dict[ast.AST, Saved | None] = {}  # of the functions with a summary
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
@@ -152,6 +158,7 @@ class ModuleFlow(TextFacts):
         state = self._entry(node, scope)
         self._run_body(scope, state, node.body)
         self._summaries[node] = scope.result
+        self.kept_results[node] = kept_by_calls(scope)
 
     def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
         """The state at the beginning of a function: arguments, and the decorators' grad mode."""
@@ -159,13 +166,15 @@ class ModuleFlow(TextFacts):
         state = State(mode=decorated_mode(decorators) or GradMode.ON)
         names = {_name_of(d) for d in node.decorator_list}
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        facts = given(self, node, scope.class_node)
         for at, argument in enumerate(arguments):
             value = unknown(argument)
             if at == 0 and scope.class_node is not None and "staticmethod" not in names:
                 value = self.self_of(scope) if "classmethod" not in names else value
             elif argument.annotation is not None:
                 value = self._annotated(argument, scope)
-            if value.symbol is None:
+            value = assumed(facts.get(argument.arg), argument, value) if facts else value
+            if value.symbol is None and value.const is None:
                 value.symbol = f"{argument.arg}@{scope.name}:{node.lineno}"
             self._bind_argument(state, scope, argument.arg, argument, value)
         if node.args.vararg is not None:
@@ -303,6 +312,8 @@ class ModuleFlow(TextFacts):
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
             return starred
+        if name == "torch" and "import *" in self.text:
+            return reference(name)  # the one name that means the same wherever it comes from
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
@@ -350,11 +361,13 @@ class ModuleFlow(TextFacts):
         run.loud = False
         run.run(node.body)
         self._summaries[node] = scope.result
+        self.kept_results[node] = kept_by_calls(scope)
         return self._summaries[node]
 
     def forget_summaries(self) -> None:
         """A name that functions read from outside has got another value."""
         self._summaries.clear()
+        self.kept_results.clear()
         self.read_from_inside.clear()
 
     def switches_mode(self, context: ast.expr) -> bool:

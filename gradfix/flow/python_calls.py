@@ -20,6 +20,7 @@ from gradfix.flow.values import (
     foreign,
     join_all,
     number,
+    reference,
     sequence,
     unknown,
 )
@@ -109,6 +110,16 @@ class PythonCalls(Constructors):
             name="dict",
         )
 
+    def _looked_up(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``getattr(module, "name")``; one of the initialisers where the name is not known."""
+        inputs = [argument.value for argument in arguments]
+        if len(inputs) > 1 and inputs[0].kind is Kind.REFERENCE:
+            if isinstance(inputs[1].const, str):
+                return self.flow.followed(self.flow.imported(f"{inputs[0].name}.{inputs[1].const}"))
+            if inputs[0].name == "torch.nn.init":
+                return reference("torch.nn.init.any_")
+        return unknown(node, inputs)
+
     def _filtered(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
             return unknown(node)
@@ -175,6 +186,7 @@ BUILTINS: dict[str, _Function] = {
     "min": PythonCalls._extreme,
     "isinstance": PythonCalls._number,
     "hasattr": PythonCalls._number,
+    "getattr": PythonCalls._looked_up,
     "print": PythonCalls._nothing,
     "str": PythonCalls._nothing,
     "repr": PythonCalls._nothing,

@@ -80,6 +80,20 @@ def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
     return min(uses, key=lambda use: flow.span(use.node)) if uses else None
 
 
+def is_gradient_read(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether code reads the gradient of a tensor, or of a moved or reshaped copy of it."""
+    mine = {node} | {v.node for v in flow.consumers(node, lambda v: v.op in VIEWS | CASTS)}
+    return any(not read.store and mine & origins(read.tensor) for read in flow.all(GradRead))
+
+
+def is_backward_from(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether ``backward`` is called on something that is computed from a value."""
+    losses = {origin for event in flow.all(Backward) for origin in origins(event.loss)}
+    return node in losses or any(
+        v.node in losses for v in flow.consumers(node, lambda v: v.kind in _CARRIERS)
+    )
+
+
 def reaches_graph(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
     """Where the value of ``node`` is returned, stored or differentiated; None for nowhere.
 
@@ -217,6 +231,8 @@ def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
         return None
     data, result = call.arguments[0], call.result
     if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
+        return None
+    if is_gradient_read(flow, call.node):
         return None
     place = differentiated_at(flow, result)
     if place is not None:

@@ -94,7 +94,8 @@ def is_weighted(flow: ModuleFlow, value: Value, depth: int = 0) -> bool:
                 k.arg in ("affine", "elementwise_affine", None) for k in value.node.keywords
             )
         if layer in _CONTAINERS:
-            parts = value.items or ((value.element,) if value.element is not None else ())
+            inner = (value.element,) if value.element is not None else ()
+            parts = (*(value.items or inner), *value.inputs)  # those that were added, one by one
             return depth < 5 and any(is_weighted(flow, part, depth + 1) for part in parts)
         return has_weights(value) is Certainty.YES
     facts = classes.facts_of(flow, value) if value.kind is Kind.INSTANCE else None

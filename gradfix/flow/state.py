@@ -123,6 +123,8 @@ class Scope:
     escapes: ast.AST | None = None  # a call of locals(), eval(), exec(), ...
     returns: list[tuple[ast.AST, Value]] = field(default_factory=list)
     arguments: dict[str, Value] = field(default_factory=dict)
+    #: For each ``return`` the operation that keeps just what it gives away.
+    kept: list[Saved | None] = field(default_factory=list)
     #: Where the body is left, and the calls that have switched grad mode off for good by then.
     exits: list[tuple[ast.AST, frozenset[ast.AST]]] = field(default_factory=list)
 

@@ -37,6 +37,7 @@ _ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
 _WITHOUT_GRAD = re.compile(
     r"requires_grad|optim|backward|zero_grad|Variable|setattr|add_module|register_|enable_grad"
     r"|set_grad_enabled|state_dict\(|parameters\(|\.grad\b|Parameter\(|ModuleList|ModuleDict|yield"
+    r"|return[ \t]+(?!None\b)\S"  # what it returns has lost its history
 )
 _IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
 _FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")

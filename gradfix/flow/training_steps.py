@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import enclosing_loops, is_conditional, trainers
@@ -164,6 +165,84 @@ def _filled_by(
 def _plain_backward(statement: ast.stmt, backwards: list[ast.AST]) -> ast.AST | None:
     value = statement.value if isinstance(statement, ast.Expr) else None
     return value if value in backwards else None
+
+
+# -- zeroed while they are collected ------------------------------------------------------------
+
+
+def zeroed_collections(flow: ModuleFlow) -> Iterator[Lost]:
+    """Every ``zero_grad`` that throws away what a loop has collected for the step of the same turn.
+
+    In a loop that steps every n-th turn, it stands under the condition of the step and before the
+    backward of that turn: what the turns before have added is lost.
+    """
+    backwards = [event.node for event in flow.all(Backward)]
+    for call in flow.all(Call) if backwards else ():
+        guard = flow.parents.get(call.statement)
+        if call.name != ".zero_grad" or not _is_statement(flow, call):
+            continue
+        if not isinstance(guard, ast.If) or guard.orelse or len(guard.body) != 1:
+            continue
+        loops = enclosing_loops(flow, guard)
+        if (
+            not loops
+            or guard not in loops[0].body
+            or not _comes_in_turns(flow, guard.test, loops[0])
+        ):
+            continue
+        names = _optimizers_zeroed(flow, call)
+        if not _steps_alone(flow, loops[0], names):
+            continue
+        backward: ast.AST | None = None
+        for later in loops[0].body[loops[0].body.index(guard) + 1 :]:
+            if _is_same_guard(later, guard):
+                steps = (_step_of(flow, statement, names) for statement in later.body)
+                step = next(filter(None, steps), None)
+                if step is not None and backward is not None:
+                    yield Lost(backward, call.node, step)
+                break
+            if _binds_any(later, guard.test):
+                break
+            backward = backward or _plain_backward(later, backwards)
+
+
+def _comes_in_turns(flow: ModuleFlow, test: ast.expr, loop: ast.AST) -> bool:
+    """Whether a condition with ``%`` counts the turns of a loop."""
+    counted = {n.left.id for n in ast.walk(test)
+               if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mod)
+               and isinstance(n.left, ast.Name)}  # fmt: skip
+    added = {
+        node.target.id
+        for node in ast.walk(loop)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
+    target = loop.target if isinstance(loop, (ast.For, ast.AsyncFor)) else None
+    bound = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)} if target else set()
+    return not counted.isdisjoint(added | bound)
+
+
+def _steps_alone(flow: ModuleFlow, loop: ast.AST, names: frozenset[str]) -> bool:
+    """Whether nothing else in the loop steps or zeroes: another optimizer may step every turn."""
+    calls = [
+        node
+        for node in ast.walk(loop)
+        if isinstance(node, ast.Attribute) and node.attr in ("step", "zero_grad")
+    ]
+    own = [node for node in calls if flow.source_of(node.value) in names]
+    return len(calls) == len(own) == 2
+
+
+def _is_same_guard(statement: ast.stmt, guard: ast.If) -> TypeGuard[ast.If]:
+    return isinstance(statement, ast.If) and ast.dump(statement.test) == ast.dump(guard.test)
+
+
+def _binds_any(statement: ast.stmt, test: ast.expr) -> bool:
+    """Whether a statement binds a name that a condition reads."""
+    read = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Name) and node.id in read and not isinstance(node.ctx, ast.Load)
+        for node in ast.walk(statement)
+    )
 
 
 # -- read before it exists ----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
-from gradfix.flow.containers import attribute_nodes, is_own_store, stored
+from gradfix.flow.containers import Container, attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.reached import run_by, run_by_forward
 from gradfix.flow.registered import is_weighted, registers_by_hand
@@ -151,12 +151,8 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
 
 def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain tensors that ``nn.init`` fills as if they were weights, and that ``forward`` uses."""
-    filled = {
-        call.statement: call.node
-        for call in flow.all(Call)
-        if call.name.startswith("torch.nn.init.") and call.name.rpartition(".")[2] not in _CONSTANT
-    }
-    for store, facts, node in _single_stores(flow, _is_plain_tensor) if filled else ():
+    filled = _initialised(flow)
+    for store, facts, node in _single_stores(flow, _is_plain) if filled else ():
         flow.complete()
         uses = set(attribute_nodes(flow, facts, store.name))
         place = next(
@@ -167,13 +163,38 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
             ),
             None,
         )
-        if place is None or store.value.node is not node:
+        if place is None or (store.value.node is not node and place is not node):
             continue
         if next(_operands(flow, facts, store.name), None) is not None:
             yield node, (flow.note(place, "and filled like a weight here"),)
 
 
-def _is_plain_tensor(value: Value) -> bool:
+def initialised_element(flow: ModuleFlow, found: Container) -> ast.expr | None:
+    """A plain tensor in a list that ``nn.init`` fills like a weight, where ``forward`` reads it."""
+    calls = [e for e in found.elements if isinstance(e, ast.Call) and _is_plain(flow.value(e))]
+    filled = _initialised(flow).values() if calls else ()
+    element = next((call for call in calls if call in filled), None)
+    if element is None:
+        return None
+    reached = {
+        node
+        for name in run_by_forward(flow, found.facts.node)
+        if name in found.facts.methods
+        for node in ast.walk(found.facts.methods[name])
+    }
+    return element if any(read in reached for read in found.reads) else None
+
+
+def _initialised(flow: ModuleFlow) -> dict[ast.stmt, ast.AST]:
+    """The calls that fill a tensor with random numbers, as is done for weights."""
+    return {
+        call.statement: call.node
+        for call in flow.all(Call)
+        if call.name.startswith("torch.nn.init.") and call.name.rpartition(".")[2] not in _CONSTANT
+    }
+
+
+def _is_plain(value: Value) -> bool:
     return value.is_tensor and not value.parameter and not value.role & ~Role.UNTRACKED
 
 

@@ -24,10 +24,14 @@ _BY_HAND = re.compile(r"[a-zA-Z0-9]_\(|[-+*/@%&|^<>]=|load_state_dict")
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An update of weights; ``paths`` are what is updated, empty where that is not known."""
+    """An update of weights; ``paths`` are what is updated, empty where that is not known.
+
+    ``loads`` says that it puts back what was kept: ``load_state_dict``, also by a called function.
+    """
 
     node: ast.AST
     paths: tuple[str, ...] = ()
+    loads: bool = False
 
 
 def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
@@ -82,12 +86,12 @@ def _updates_inside(flow: ModuleFlow, call: Call, node: ast.Call, depth: int) ->
     for scope in scopes_of(flow, call.callee):
         for update in updates(flow, scope, depth + 1):
             if not update.paths:
-                yield Update(node)
+                yield Update(node, loads=update.loads)
                 continue
             paths = [_outside(scope, call, node, path) for path in update.paths]
             known = tuple(path for path in paths if path is not None)
             if known:
-                yield Update(node, known)
+                yield Update(node, known, update.loads)
 
 
 def _outside(scope: Scope, call: Call, node: ast.Call, path: str) -> str | None:
@@ -119,7 +123,7 @@ def _by_hand(memories: Memories, node: ast.AST) -> Iterator[Update]:
             target = node.func.value
         elif name == "load_state_dict" and root_of(node.func.value) is not None:
             if not any(keyword.arg == "assign" for keyword in node.keywords):
-                yield Update(node, (ast.unparse(node.func.value),))
+                yield Update(node, (ast.unparse(node.func.value),), loads=True)
     for found in memories.of(target) if target is not None else ():
         if found.form == "one" and found.origin is None:
             yield Update(node, (found.path,))

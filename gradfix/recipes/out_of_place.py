@@ -148,7 +148,9 @@ def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
         node = entry.operand if entry.operand is not None else entry.node
         if not isinstance(node, ast.expr) or isinstance(node, ast.Starred):
             raise NotFixable("the operation that saved the value cannot be changed here")
-        if entry.operand is None and entry.op.endswith("_"):
+        # A copy of what a call gives leaves the memory alone that was written inside of it.
+        inside = entry.value.op in ("call", "layer")
+        if entry.operand is None and entry.op.endswith("_") and not inside:
             raise NotFixable("an in-place operation saved its result, which is overwritten")
         inner = flow.source_of(node)
         if isinstance(flow.parents.get(node), ast.AugAssign):

@@ -10,11 +10,13 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
 from gradfix.flow.names import spelling, uses_of
 from gradfix.flow.source_text import bracketed, replaced
-from gradfix.flow.state import Backward, Call, GradMode
+from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind
 from gradfix.model import Edit, EditKind, Fix, Safety
 
+_NO = Certainty.NO
+_TRAIN = ("backward", "step", "grad", "fit")
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
 
 
@@ -33,6 +35,7 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
     if flag is not None and not _is(flag, False):
         text, safety = _leaf(flow, data, flag)
         return Fix(safety, "use a tensor that requires grad", (_replacement(flow, node, text),))
+    _must_not_be_written(flow, call, data)
     safety = Safety.UNSAFE
     if flag is not None and flow.value(data).needs_grad is not Certainty.NO:
         raise NotFixable("`requires_grad=False` is written out: it may be there to cut a history")
@@ -69,6 +72,20 @@ def _must_keep_its_history(flow: ModuleFlow, data: ast.expr) -> None:
         raise NotFixable("what is wrapped is no tensor")
     if went_through_numpy(value):
         raise NotFixable("the value comes from a tensor by way of NumPy: its history is lost")
+
+
+def _must_not_be_written(flow: ModuleFlow, call: Call, data: ast.expr) -> None:
+    """What is written into a wrapper has its history there, and not in the data that is kept."""
+    if not isinstance(data, (ast.Attribute, ast.Subscript)):
+        return
+    made = [d for d in call.scope.definitions if d.statement is call.statement]
+    uses = {use for definition in made for use in uses_of(call.scope, definition)}
+    for write in flow.all(Write):
+        if write.base in uses and (write.value is None or write.value.needs_grad is not _NO):
+            raise NotFixable(
+                f"what is written into the wrapper would go into `{flow.source_of(data)}`,"
+                " too, with its history"
+            )
 
 
 # -- a plain wrapper, a leaf -----------------------------------------------------------------------
@@ -196,7 +213,7 @@ def _must_not_differentiate(flow: ModuleFlow, call: Call, region: list[ast.stmt]
         if isinstance(part, ast.Call) and part is not call.node:
             if _last_name(part.func) == "Variable" and not _is_volatile(part):
                 raise NotFixable("a Variable with a graph of its own is made further down")
-        if isinstance(part, ast.Call) and _last_name(part.func) in training:
+        if isinstance(part, ast.Call) and _trains(part.func, training):
             raise NotFixable("what is called further down in the block computes gradients")
 
 
@@ -204,15 +221,30 @@ def _is_volatile(node: ast.Call) -> bool:
     return any(k.arg == "volatile" and _is(k.value, True) for k in node.keywords)
 
 
+def _trains(called: ast.expr, training: set[str]) -> bool:
+    """Whether a call is one of those; ``.train()`` of an object is no function of that name."""
+    dotted = isinstance(called, ast.Attribute)
+    return f".{_last_name(called)}" in training if dotted else _last_name(called) in training
+
+
 def _training_functions(tree: ast.Module) -> set[str]:
-    """The names of functions that compute gradients or make a step, or call one that does."""
-    found = {"backward", "step", "grad", "fit"}
+    """The functions that compute gradients or make a step, or call one that does.
+
+    Names of functions as they are, those of methods with a dot in front.
+    """
+    found = {name for plain in _TRAIN for name in (plain, f".{plain}")}
+    methods = {
+        item for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body
+    }
     functions = [
-        (node.name, {_last_name(c.func) for c in ast.walk(node) if isinstance(c, ast.Call)})
+        (
+            f".{node.name}" if node in methods else node.name,
+            [c.func for c in ast.walk(node) if isinstance(c, ast.Call)],
+        )
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
-    while more := {name for name, calls in functions if calls & found} - found:
+    while more := {n for n, calls in functions if any(_trains(c, found) for c in calls)} - found:
         found |= more
     return found
 

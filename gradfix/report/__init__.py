@@ -20,6 +20,9 @@ class Run:
     baselined: int = 0  # findings that a baseline knows; nothing else is said about them
     outcomes: list[Outcome] = field(default_factory=list)
     diffs: list[tuple[str, bytes]] = field(default_factory=list)
+    verified_files: int = 0
+    unverified_files: int = 0
+    refused_files: int = 0
 
     @property
     def findings(self) -> list[Finding]:

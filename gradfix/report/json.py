@@ -61,6 +61,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
     fix = finding.fix and {
         "applicability": finding.fix.safety.value,
         "applied": finding.applied,
+        "verification": finding.verification or None,
         "title": finding.fix.title,
         "edits": [_edit_object(edit) for edit in finding.fix.edits],
     }

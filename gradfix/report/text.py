@@ -101,6 +101,13 @@ def summary(run: Run) -> str:
         verb = "Would fix" if run.dry_run else "Fixed"
         files = _count(run.changed_files, "file")
         parts.append(f"{verb} {_count(len(run.fixed), 'finding')} in {files}.")
+    if run.verified_files or run.unverified_files or run.refused_files:
+        counts = (
+            (run.verified_files, "verified"),
+            (run.unverified_files, "not verified"),
+            (run.refused_files, "refused"),
+        )
+        parts.append(f"Verification: {', '.join(f'{n} {what}' for n, what in counts if n)}.")
     if run.findings:
         verb = "Left" if run.rewriting else "Found"
         parts.append(f"{verb} {_count(len(run.findings), 'finding')}{_fixable(run)}.")
@@ -116,7 +123,7 @@ def summary(run: Run) -> str:
 
 
 def _fixable(run: Run) -> str:
-    kinds = [_safety(finding) for finding in run.findings]
+    kinds = [_safety(f) for f in run.findings if f.not_fixed_reason is None]
     parts = []
     if safe := kinds.count(Safety.SAFE):
         parts.append(f"{safe} fixable with `gradfix apply`")

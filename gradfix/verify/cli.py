@@ -13,12 +13,14 @@ import click
 from gradfix.config import Finder
 from gradfix.config_types import Overrides
 from gradfix.errors import GradfixError
+from gradfix.facts import load_facts, save_facts
 from gradfix.verify import report as shown
+from gradfix.verify.init import write_cases
 from gradfix.verify.report import Report
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
+from gradfix.verify.session import Configure
 from gradfix.verify.session import verify as verify_targets
-from gradfix.verify.settings import settings_from
-from gradfix.verify.skeleton import write_skeleton
+from gradfix.verify.settings import VerifySettings, settings_from
 from gradfix.verify.targets import Target, resolve
 
 INTERRUPTED = 130
@@ -38,11 +40,14 @@ INTERRUPTED = 130
 @click.option("--seed", type=int, metavar="N", help="For torch, numpy and random.  [default: 0]")
 @click.option("--cases", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="Use these cases instead of the nearest gradfix_cases.py.")
+@click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Record what functions were given, for `check` and `apply --facts FILE`.")
 @click.option("--allow-unverified", is_flag=True,
               help="Exit with 0 if nothing failed, even if something could not be verified.")
 @click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration.")
 @click.option("--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.option("--init", is_flag=True, help="Write a gradfix_cases.py to fill in, and stop.")
+@click.option("--init", is_flag=True,
+              help="Write cases to fill in for what could not be verified, and stop.")
 @click.option("--quiet", "-q", is_flag=True, help="No summary.")
 @click.option("--verbose", "-v", is_flag=True, help="Every Parameter; tracebacks of our bugs.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
@@ -58,11 +63,14 @@ def verify(targets: tuple[str, ...], **options: Any) -> int:
     asked = targets or (".",)
     found, failures = resolve(asked, finder.settings)
     if options["init"]:
-        path = write_skeleton(found, _folder_of(asked[0]))
-        click.echo(f"wrote {os.path.relpath(path)}", err=True)
-        return 0
+        for failure in failures:
+            click.echo(f"{failure.filename}: error: {failure.message}", err=True)
+        unread = write_cases(found, _folder_of(asked[0]), _configure(finder, options))
+        return 2 if failures or unread else 0
     if importlib.util.find_spec("torch") is None:
         raise GradfixError(f"verify needs torch, which {sys.executable} does not have")
+    if options["facts"] is not None and os.path.exists(options["facts"]):
+        load_facts(options["facts"])  # better said now than after the work
     result = Report(failures=failures)
     try:
         _run(found, finder, options, result)
@@ -84,17 +92,24 @@ def _folder_of(target: str) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Report) -> None:
-    def configure(path: Path) -> Any:
+def _configure(finder: Finder, options: dict[str, Any]) -> Configure:
+    def configure(path: Path) -> VerifySettings:
         return settings_from(
             finder.settings(path.parent).verify,
             timeout=options["timeout"],
             memory_mb=options["memory"],
             seed=options["seed"],
             cases_file=options["cases"],
+            record=options["facts"] is not None,
         )
 
-    for done in verify_targets(found, configure):
+    return configure
+
+
+def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Report) -> None:
+    facts: list[tuple[str, list[dict[str, Any]]]] = []
+    for done in verify_targets(found, _configure(finder, options)):
+        facts += done.facts
         into.results += done.results
         into.failures += done.failures
         for traceback in done.tracebacks if options["verbose"] else ():
@@ -102,6 +117,15 @@ def _run(found: list[Target], finder: Finder, options: dict[str, Any], into: Rep
         for failure in done.failures:
             row = f":{failure.row}" if failure.row else ""
             click.echo(f"{failure.filename}{row}: error: {failure.message}", err=True)
+    if options["facts"] is not None:
+        _record(options["facts"], facts)
+
+
+def _record(path: str, facts: list[tuple[str, list[dict[str, Any]]]]) -> None:
+    number = save_facts(path, facts)
+    calls = "1 call" if number == 1 else f"{number} calls"
+    hint = "" if number else " (only cases and call sites are recorded, not made-up inputs)"
+    click.echo(f"recorded {calls} in {path}{hint}", err=True)
 
 
 def _show(result: Report, options: dict[str, Any]) -> None:

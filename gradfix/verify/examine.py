@@ -51,13 +51,13 @@ class Run:
         return self.tracer.nodes_of.get(id(tensor), set())
 
 
-def examine(drive: Drive, seed: int, folders: tuple[str, ...]) -> Run:
-    """Build, call and differentiate once under the tracer.
+def examine(drive: Drive, seed: int, folders: tuple[str, ...], tracer: Tracer | None = None) -> Run:
+    """Build, call and differentiate once under a tracer, a new one unless it is given.
 
     Errors of the user's forward and backward are recorded in the run. Raises BuildError when the
     module cannot be built, DriveError when a case is none or the outputs hold no values.
     """
-    tracer = Tracer(folders)
+    tracer = tracer or Tracer(folders)
     with traced(tracer):
         reseed(seed)
         try:
@@ -68,7 +68,7 @@ def examine(drive: Drive, seed: int, folders: tuple[str, ...]) -> Run:
             raise BuildError(error) from error
         module = prepared.module
         parameters = dict(module.named_parameters())
-        run = Run(module, tracer, parameters, list(_hidden(module)))
+        run = Run(module, tracer, parameters, list(hidden_leaves(module)))
         run.inputs = {tracer.node(t) for t in outputs_of((prepared.args, prepared.kwargs))}
         tracer.phase = "run"
         tracer.failed = None
@@ -108,7 +108,7 @@ def _backward(run: Run, prepared: Prepared, seed: int) -> None:
         run.backward_error = error
 
 
-def _hidden(module: nn.Module) -> Iterator[Hidden]:
+def hidden_leaves(module: nn.Module) -> Iterator[Hidden]:
     """Trainable leaves held by attributes that do not register them."""
     known = {id(p) for p in module.parameters()} | {id(b) for b in module.buffers()}
     seen: set[int] = set()

@@ -48,11 +48,11 @@ class Judge:
         if run.backward_error is not None or run.forward_error is not None:
             return None
         for name, parameter in run.parameters.items():
-            if parameter.grad is not None and not self._reaches(parameter):
+            if parameter.grad is not None and not self.reaches(parameter):
                 return f"the gradient of {name} came through code that cannot be followed"
         return None
 
-    def _reaches(self, tensor: torch.Tensor) -> bool:
+    def reaches(self, tensor: torch.Tensor) -> bool:
         graph = self.run.tracer.graph
         return bool(graph.live_from(self.run.nodes(tensor)) & self.run.roots)
 
@@ -83,18 +83,19 @@ class Judge:
             if incomplete:
                 message = f"no gradient, and the trace is incomplete: {incomplete}"
                 return self._result(name, parameter, "inconclusive", message)
-            return self._missing(name, parameter)
+            return self.missing(name, parameter)
         if not bool(torch.isfinite(parameter.grad).all()):
             return self._nonfinite(name, parameter)
         return self._present(name, parameter, incomplete)
 
     # -- no gradient ---------------------------------------------------------------------------
 
-    def _missing(self, name: str, parameter: torch.nn.Parameter) -> ParameterResult:
+    def missing(self, name: str, parameter: torch.nn.Parameter) -> ParameterResult:
+        """The verdict on a Parameter without a gradient; the trace must be complete."""
         run, places = self.run, self.context.places
         graph, nodes = run.tracer.graph, run.nodes(parameter)
         reached = graph.live_from(nodes)
-        if self._reaches(parameter):
+        if self.reaches(parameter):
             message = "the trace shows a way for the gradient, but none arrived"
             return self._result(name, parameter, "inconclusive", message)
         used = any(e.call.phase == "run" for n in nodes for e in graph.outgoing[n])
@@ -232,9 +233,9 @@ class Judge:
         self, name: str, parameter: torch.nn.Parameter, error: Exception
     ) -> ParameterResult:
         text = f"backward raises {lines_of(error)}"
-        if not self._reaches(parameter):
+        if not self.reaches(parameter):
             if any(self.run.nodes(parameter)):
-                return self._missing(name, parameter)
+                return self.missing(name, parameter)
             return self._unused(name, parameter)
         if is_overwritten(error) and self.run.root is not None:
             blames = overwritten(self.run.root, self.run.tracer, self.context.places)

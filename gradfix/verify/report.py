@@ -109,7 +109,7 @@ def _block(result: TargetResult, colour: bool, verbose: bool) -> str:
     if result.reason and not any(result.reason.endswith(p.message) for p in troubled):
         lines.append(f"    {result.reason}")
     for parameter in result.parameters if verbose else _or_remarks(result, troubled):
-        lines += _parameter(parameter)
+        lines += parameter_lines(parameter)
     if result.case:
         lines += ["    to verify it, put this into gradfix_cases.py and correct it:", ""]
         lines += [f"        {line}" if line else "" for line in result.case.splitlines()] + [""]
@@ -121,7 +121,8 @@ def _or_remarks(result: TargetResult, troubled: list[ParameterResult]) -> list[P
     return [p for p in result.parameters if p in troubled or p.confidence == "likely"]
 
 
-def _parameter(parameter: ParameterResult) -> list[str]:
+def parameter_lines(parameter: ParameterResult) -> list[str]:
+    """One Parameter: its verdict, and the lines to blame with their source."""
     likely = " (likely)" if parameter.confidence == "likely" else ""
     shape = "x".join(map(str, parameter.shape)) or "scalar"
     text = f": {parameter.message}" if parameter.message else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from gradfix.verify.isolate import ChildRun, run_child
 from gradfix.verify.plan import ClassPlan, attributes_read, plan
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
 from gradfix.verify.settings import VerifySettings
-from gradfix.verify.targets import CASES_NAME, Location, Target, locate
+from gradfix.verify.targets import Location, Target, cases_file, locate
 from gradfix.verify.workspace import workspace
 
 Configure = Callable[[Path], VerifySettings]
@@ -26,11 +26,28 @@ Configure = Callable[[Path], VerifySettings]
 @dataclass(slots=True)
 class FileReport:
     """What came of one file: results in source order, and what failed that is not the user's code:
-    the file could not be read, or gradfix itself has a bug, with its traceback."""
+    the file could not be read, or gradfix itself has a bug, with its traceback. ``facts`` are calls
+    that were recorded, by the path of their file, if the settings ask for them."""
 
     results: list[TargetResult] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
+    facts: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Observed(FileReport):
+    """What came of one version of a file, kept to be compared with another version.
+
+    ``witnessed`` holds what each class did, recipe by recipe; ``imported`` how the file could be
+    imported ("import" if plainly), with the reason where it could not; ``targets`` is what was
+    asked for.
+    """
+
+    witnessed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    imported: str = ""
+    why_not_imported: str = ""
+    targets: list[dict[str, Any]] = field(default_factory=list)
 
 
 def verify(targets: list[Target], configure: Configure) -> Iterator[FileReport]:
@@ -56,7 +73,7 @@ def verify_file(target: Target, settings: VerifySettings) -> FileReport:
         tree = _parse(target.path)
     except SourceError as error:
         return FileReport(failures=[Failure(shown, str(error), error.row)])
-    wanted = _wanted(plan(tree), target)
+    wanted = _wanted(plan(tree), target.names)
     if not wanted:
         return FileReport()
     job = _job(target.path, wanted, settings, shown)
@@ -66,9 +83,38 @@ def verify_file(target: Target, settings: VerifySettings) -> FileReport:
     return report
 
 
-def _parse(path: Path) -> ast.Module:
+def observe(
+    path: Path,
+    settings: VerifySettings,
+    changed: Mapping[Path, bytes],
+    like: Observed | None = None,
+) -> Observed:
+    """Verify one version of a file: files in ``changed`` have the given bytes, on a copy only.
+
+    The recipes of ``like``, another version of the same file, are used again where they can be.
+    Raises GradfixError where the project is too large to be copied, and SourceError for a file that
+    cannot be parsed.
+    """
+    tree = _parse(path, changed.get(path))
+    wanted = [_again(item, like) for item in like.targets] if like else _wanted(plan(tree))
+    report = Observed(targets=wanted)
+    if wanted:
+        job = _job(path, wanted, settings, reported_name(str(path)))
+        job["attributes_read"] = attributes_read(tree)
+        job["witness"] = True
+        report.results = _run(job, locate(path, tree), settings, report, changed)
+    return report
+
+
+def _again(item: dict[str, Any], like: Observed) -> dict[str, Any]:
+    """The same target, to be driven as it was driven before."""
+    said = like.witnessed.get(item["name"], [])
+    return {**item, "drives": [[each["driven_by"], each["call"]] for each in said]}
+
+
+def _parse(path: Path, data: bytes | None = None) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(path.read_bytes() if data is None else data, filename=str(path))
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror or error}") from error
     except SyntaxError as error:
@@ -77,13 +123,13 @@ def _parse(path: Path) -> ast.Module:
         raise SourceError(f"cannot be parsed: {error}") from error
 
 
-def _wanted(classes: list[ClassPlan], target: Target) -> list[dict[str, Any]]:
-    if not target.names:
+def _wanted(classes: list[ClassPlan], names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    if not names:
         return [{**asdict(c), "asked": False} for c in classes if not c.abstract]
     known = {c.name: c for c in classes}
     return [
         {**(asdict(known[name]) if name in known else {"name": name}), "asked": True}
-        for name in target.names
+        for name in names
     ]
 
 
@@ -105,18 +151,8 @@ def _job(
         "cpu_seconds": int(settings.timeout * (len(wanted) + 1)) + 10,
         "definitions": False,
         "timeout": settings.timeout,
+        "record": settings.record,
     }
-
-
-def _cases_file(path: Path, root: Path, settings: VerifySettings) -> Path | None:
-    if settings.cases_file is not None:
-        return Path(settings.cases_file).resolve()
-    for folder in (path.parent, *path.parent.parents):
-        if (folder / CASES_NAME).is_file():
-            return folder / CASES_NAME
-        if folder == root:
-            break
-    return None
 
 
 @dataclass(slots=True)
@@ -129,7 +165,11 @@ class _Reply:
     current: str | None = None
     results: dict[str, TargetResult] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
+    witnessed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    how: str = "not"
+    why: str = ""
     bugs: dict[str, str] = field(default_factory=dict)
+    facts: list[tuple[str, list[dict[str, Any]]]] = field(default_factory=list)
 
 
 def _read(run: ChildRun) -> _Reply:
@@ -140,8 +180,13 @@ def _read(run: ChildRun) -> _Reply:
             reply.started = True
         elif stage == "imported":
             reply.imported = True
+            reply.how, reply.why = message["how"], message["why"]
         elif stage == "target":
             reply.current = name
+        elif stage == "witness":
+            reply.witnessed[name] = message["data"]
+        elif stage == "facts":
+            reply.facts += message["data"].items()
         elif stage == "result":
             reply.results[name] = TargetResult.from_json(message["data"])
             reply.current = None
@@ -157,7 +202,11 @@ def _read(run: ChildRun) -> _Reply:
 
 
 def _run(
-    job: dict[str, Any], where: Location, settings: VerifySettings, report: FileReport
+    job: dict[str, Any],
+    where: Location,
+    settings: VerifySettings,
+    report: FileReport,
+    changed: Mapping[Path, bytes] | None = None,
 ) -> list[TargetResult]:
     """Run children until every target is settled; each child settles at least one."""
     results: dict[str, TargetResult] = {}
@@ -171,9 +220,14 @@ def _run(
 
     while todo:
         wanted = [item for item in job["targets"] if item["name"] in todo]
-        run = _child({**job, "targets": wanted, "definitions": bool(at_import)}, where, settings)
+        asked = {**job, "targets": wanted, "definitions": bool(at_import)}
+        run = _child(asked, where, settings, changed or {})
         reply = _read(run)
         results.update(reply.results)
+        report.facts += reply.facts
+        if isinstance(report, Observed):
+            report.witnessed.update(reply.witnessed)
+            report.imported, report.why_not_imported = reply.how, at_import or reply.why
         skipped |= reply.skipped | set(reply.bugs)
         for name, traceback in reply.bugs.items():
             last = traceback.strip().rpartition("\n")[2]
@@ -202,9 +256,15 @@ def _run(
     return [results[item["name"]] for item in job["targets"] if item["name"] in results]
 
 
-def _child(job: dict[str, Any], where: Location, settings: VerifySettings) -> ChildRun:
+def _child(
+    job: dict[str, Any],
+    where: Location,
+    settings: VerifySettings,
+    changed: Mapping[Path, bytes],
+) -> ChildRun:
     with workspace(where.root) as space:
-        cases = _cases_file(where.path, where.root, settings)
+        space.change(changed)
+        cases = cases_file(where.path, where.root, settings.cases_file)
         lent = {
             "path": str(space.inside(where.path)),
             "entry": str(space.inside(where.entry)),
@@ -213,4 +273,9 @@ def _child(job: dict[str, Any], where: Location, settings: VerifySettings) -> Ch
             "module": where.module,
             "cases_file": None if cases is None else str(space.inside(cases)),
         }
-        return run_child({**job, **lent}, space, settings.timeout)
+        run = run_child({**job, **lent}, space, settings.timeout)
+        for message in run.messages:
+            if message.get("stage") == "facts":  # the copy is gone when they are read
+                data = message["data"]
+                message["data"] = {str(space.outside(Path(p))): data[p] for p in data}
+        return run

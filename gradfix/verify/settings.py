@@ -19,6 +19,7 @@ class VerifySettings:
 
     ``timeout`` is in seconds and holds for each step (importing, each target); ``memory_mb`` bounds
     the child's address space. ``cases_file`` replaces the search for ``gradfix_cases.py``.
+    ``record`` asks for facts about calls.
     """
 
     timeout: float = DEFAULT_TIMEOUT
@@ -26,6 +27,7 @@ class VerifySettings:
     seed: int = 0
     cases: Mapping[str, Case] = field(default_factory=dict)
     cases_file: str | None = None
+    record: bool = False
 
     def case_for(self, path: Path, name: str) -> Case | None:
         """The configured case for a class; keys are ``Class``, ``path.py:Class``, path may glob."""
@@ -43,6 +45,7 @@ def settings_from(
     memory_mb: int | None = None,
     seed: int | None = None,
     cases_file: str | None = None,
+    record: bool = False,
 ) -> VerifySettings:
     """The configuration under the command line's say, over the defaults."""
 
@@ -55,4 +58,5 @@ def settings_from(
         seed=int(first(seed, section.seeds[0] if section.seeds else None, 0)),
         cases=section.cases,
         cases_file=cases_file or section.cases_file,
+        record=record,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -51,6 +53,8 @@ class Subject:
         # The parent's clock ends the child; what can be said before that is worth saying.
         self.started, self.limit = time.monotonic(), float(job["timeout"])
         self.places = Places(job["project"], job["root"], job["base"])
+        #: The recipes that the result rests on.
+        self.driven: list[Drive] = []
 
     def result(self) -> TargetResult:
         """The verdict on the class; whatever stands in the way becomes the reason."""
@@ -58,6 +62,7 @@ class Subject:
             judged = self._judged()
         except DriveError as error:
             return unverified(self.job, self.target, str(error), error.case)
+        self.driven = [drive for drive, _ in judged]
         parameters = merged([found for _, found in judged])
         return TargetResult(
             f"{self.job['shown']}:{self.target['name']}",
@@ -70,6 +75,9 @@ class Subject:
 
     def _judged(self) -> list[Judged]:
         """Every written case; else recipes until all Parameters have been put to the test."""
+        same = self._the_same(self.target.get("drives") or [])
+        if same:
+            return same
         written = self._written()
         if written:
             return [(drive, self._judge(drive)) for drive in written]
@@ -90,6 +98,23 @@ class Subject:
                 break
         if not judged:
             raise problem or DriveError("no way to run it was found")
+        return judged
+
+    def _the_same(self, wanted: list[list[str]]) -> list[Judged]:
+        """The recipes that were used on another version of the file, as far as they are found."""
+        judged: list[Judged] = []
+        left = [tuple(each) for each in wanted]
+        if not left:
+            return judged
+        drives = itertools.chain(self._written(), self._made_up())
+        with contextlib.suppress(DriveError):  # raised where the search ends
+            for drive in drives:
+                if (drive.driven_by, drive.text) in left:
+                    left.remove((drive.driven_by, drive.text))
+                    with contextlib.suppress(DriveError):  # what is missing is seen by its absence
+                        judged.append((drive, self._judge(drive)))
+                if not left:
+                    break
         return judged
 
     def _written(self) -> list[Drive]:

@@ -111,6 +111,18 @@ def locate(path: Path, tree: ast.Module) -> Location:
     return Location(path, root, entry, ".".join(parts))
 
 
+def cases_file(path: Path, root: Path, given: str | None) -> Path | None:
+    """The cases for a file: those given, else the nearest ``gradfix_cases.py`` up to the root."""
+    if given is not None:
+        return Path(given).resolve()
+    for folder in (path.parent, *path.parent.parents):
+        if (folder / CASES_NAME).is_file():
+            return folder / CASES_NAME
+        if folder == root:
+            break
+    return None
+
+
 def _project_root(entry: Path) -> Path:
     for folder in (entry, *entry.parents):
         if folder in (Path.home(), Path(folder.anchor)):

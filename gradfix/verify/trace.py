@@ -170,6 +170,7 @@ class Tracer(TorchFunctionMode):
     # -- the mode ------------------------------------------------------------------------------
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        __tracebackhide__ = True  # under pytest, what a test raises is shown without this frame
         kwargs = kwargs or {}
         name = function_name(func)
         if self.paused or os.getpid() != self.owner or name in _IGNORED:

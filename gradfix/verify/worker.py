@@ -21,12 +21,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.calls import WRITTEN, recorded_calls
 from gradfix.verify.cases import cases_module
 from gradfix.verify.drive import DriveError
 from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.load import Loaded, LoadError, load
 from gradfix.verify.results import TargetResult
 from gradfix.verify.subject import Subject, unverified
+from gradfix.verify.witness import witness
 
 
 class Channel:
@@ -75,11 +77,11 @@ def _work(channel: Channel, job: dict[str, Any]) -> None:
     try:
         loaded = load(path, job["module"], entry, definitions=job["definitions"])
     except LoadError as error:
-        channel.say("imported")
+        channel.say("imported", how="not", why=str(error))
         for target in job["targets"]:
             _answer(channel, job, target, unverified(job, target, f"cannot be imported: {error}"))
     else:
-        channel.say("imported", how=loaded.how)
+        channel.say("imported", how=loaded.how, why=loaded.notes[0] if loaded.notes else "")
         _verify_all(channel, job, loaded)
 
 
@@ -112,7 +114,23 @@ def _examine(channel: Channel, subject: Subject) -> None:
     except Exception:  # the user's code was caught further in: this is a bug of ours, and said so
         channel.say("bug", name=subject.target["name"], traceback=traceback.format_exc())
         return
+    if subject.job.get("record"):
+        _record(channel, subject)
+    if subject.job.get("witness"):
+        channel.say("judged")  # what follows has its own time
+        path, name = subject.job["path"], subject.target["name"]
+        said = [witness(drive, subject.seed, path) for drive in subject.driven]
+        channel.say("witness", name=name, data=said)
     _answer(channel, subject.job, subject.target, result)
+
+
+def _record(channel: Channel, subject: Subject) -> None:
+    """Say what the project's functions were given, where somebody wrote the inputs."""
+    for drive in subject.driven:
+        if drive.driven_by in WRITTEN:
+            channel.say("judged")  # what follows has its own time
+            found = recorded_calls(drive, subject.seed, subject.job["project"])
+            channel.say("facts", name=subject.target["name"], data=found)
 
 
 def _lookup(module: ModuleType, name: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,6 +19,10 @@ from gradfix.errors import GradfixError
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 _MAX_FILES = 20_000
 _MAX_BYTES = 64 * 1024 * 1024
+
+
+class NoCopy(GradfixError):
+    """A changed file cannot be tried out, because the project is not copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,24 @@ class Workspace:
         if self.copied and path.is_relative_to(self.root):
             return self.project / path.relative_to(self.root)
         return path
+
+    def outside(self, path: Path) -> Path:
+        """The original's path of a path of the copy."""
+        if self.copied and path.is_relative_to(self.project):
+            return self.root / path.relative_to(self.project)
+        return path
+
+    def change(self, files: Mapping[Path, bytes]) -> None:
+        """Give files of the copy other bytes than the originals have.
+
+        Raises NoCopy where the child would run against the original.
+        """
+        if files and not self.copied:
+            raise NoCopy(f"{self.root} holds too many files to be copied")
+        for path, data in files.items():
+            if path.is_relative_to(self.root):
+                self.inside(path).parent.mkdir(parents=True, exist_ok=True)
+                self.inside(path).write_bytes(data)
 
 
 @contextlib.contextmanager

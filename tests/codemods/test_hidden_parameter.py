@@ -572,6 +572,30 @@ grads = [p.grad for p in net.parameters()] or None
 """)
 
 LEAVE = cases("""
+=== masks that are collected for an optimizer of their own
+class Explainer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.masks = {}
+
+    def prepare(self, sizes):
+        self.masks = {}
+        for name, size in sizes.items():
+            self.masks[name] = nn.Parameter(torch.zeros(size))
+
+    def train_masks(self, x):
+        parameters = []
+        for mask in self.masks.values():
+            if mask is not None:
+                parameters.append(mask)
+        optimizer = torch.optim.Adam(parameters, lr=0.1)
+        (x * self.masks["x"].sigmoid()).sum().backward()
+        optimizer.step()
+
+
+explainer = Explainer()
+explainer.prepare({"x": 3})
+explainer.train_masks(torch.ones(3))
 === a ModuleList
 class Net(nn.Module):
     def __init__(self):

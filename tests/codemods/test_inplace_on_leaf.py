@@ -296,9 +296,101 @@ write(memory, 1)
 write(slot=2, memory=memory)
 memory.value(torch.ones(1, 4)).sum().backward()
 grad = memory.value.weight.grad
+=== an update of what another file makes, with its own gradient | raises
+def step(model, x, lr):
+    loss = model(x).sum()
+    loss.backward()
+    for p in model.parameters():
+        if p.grad is not None:
+            p.add_(p.grad, alpha=-lr)
+    return model.weight.grad
+
+
+grad = step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+--->
+def step(model, x, lr):
+    loss = model(x).sum()
+    loss.backward()
+    for p in model.parameters():
+        if p.grad is not None:
+            with torch.no_grad():
+                p.add_(p.grad, alpha=-lr)
+    return model.weight.grad
+
+
+grad = step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+=== an update of named Parameters | raises
+def step(model, x, lr):
+    model(x).sum().backward()
+    for name, p in model.named_parameters():
+        p -= lr * p.grad
+    return model.weight.grad
+
+
+grad = step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+--->
+def step(model, x, lr):
+    model(x).sum().backward()
+    for name, p in model.named_parameters():
+        with torch.no_grad():
+            p -= lr * p.grad
+    return model.weight.grad
+
+
+grad = step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+=== a view of a bias that is registered again | raises unsafe
+class Heads(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+        for layer in self.layers:
+            b = layer.bias.view(2, -1)
+            b[:, 0] += 0.5
+            layer.bias = nn.Parameter(b.view(-1))
+
+
+heads = Heads(nn.ModuleList([nn.Linear(2, 4)]))
+heads.layers[0](torch.ones(1, 2)).sum().backward()
+grad = heads.layers[0].bias.grad
+--->
+class Heads(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+        for layer in self.layers:
+            b = layer.bias.view(2, -1)
+            with torch.no_grad():
+                b[:, 0] += 0.5
+            layer.bias = nn.Parameter(b.view(-1))
+
+
+heads = Heads(nn.ModuleList([nn.Linear(2, 4)]))
+heads.layers[0](torch.ones(1, 2)).sum().backward()
+grad = heads.layers[0].bias.grad
+=== the result of a function goes into a leaf | raises
+w = Parameter(torch.ones(2))
+torch.add(torch.ones(2), torch.ones(2), out=w)
+(w * w).sum().backward()
+grad = w.grad
+--->
+w = Parameter(torch.ones(2))
+with torch.no_grad():
+    torch.add(torch.ones(2), torch.ones(2), out=w)
+(w * w).sum().backward()
+grad = w.grad
 """)
 
 REPORT = cases("""
+=== a constructor writes into a leaf
+class Basis(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.frequencies = nn.Parameter(torch.empty(n))
+        torch.arange(1, n + 1, out=self.frequencies).mul_(3.14)
+
+    def forward(self, x):
+        return torch.sin(self.frequencies * x)
+reason: switches
 === the written value has a history
 class Net(nn.Module):
     def __init__(self):

@@ -298,6 +298,102 @@ def clear(memory, row):
 
 
 clear(Memory(), 0)
+=== an update with its own gradient, without grad mode
+@torch.no_grad()
+def update(model, lr):
+    for p in model.parameters():
+        p -= lr * p.grad
+
+
+def step(model, x, lr):
+    model(x).sum().backward()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(p.grad, alpha=-lr)
+    update(model, lr)
+
+
+step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+=== an update of the data, and of the gradient
+def step(model, x, lr):
+    model(x).sum().backward()
+    for p in model.parameters():
+        p.grad *= 0.5
+        p.grad.add_(p.grad)
+        p.data -= lr * p.grad
+        p.data.add_(p.grad, alpha=-lr)
+
+
+step(nn.Linear(2, 2), torch.ones(1, 2), 0.1)
+=== an update where nobody says that grad mode is on
+def update(model, lr):
+    for p in model.parameters():
+        p.add_(p.grad, alpha=-lr)
+
+
+layer = nn.Linear(2, 2)
+layer(torch.ones(1, 2)).sum().backward()
+torch.set_grad_enabled(False)
+update(layer, 0.1)
+=== another value under the name of a Parameter
+def norm(model, x):
+    model(x).sum().backward()
+    for p in model.parameters():
+        p = p.detach().clone()
+        p += model.weight.grad.sum()
+    total = 0.0
+    for p in model.parameters():
+        total += p.grad.norm()
+    return total
+
+
+norm(nn.Linear(2, 2), torch.ones(1, 2))
+=== a Parameter made of copied values
+def prune(layers):
+    for layer in layers:
+        b = layer.bias.detach().clone().view(2, -1)
+        b[:, 0] += 0.5
+        layer.bias = nn.Parameter(b.view(-1))
+
+
+def widen(layers):
+    for layer in layers:
+        with torch.no_grad():
+            w = layer.weight.view(2, -1)
+            w[:, 0] = 0.5
+            layer.weight = nn.Parameter(w.view(layer.weight.shape))
+
+
+def shift(layers):
+    for layer in layers:
+        b = layer.bias.view(2, -1).data
+        b[:, 0] += 0.5
+        layer.bias = nn.Parameter(b.view(-1))
+
+
+many = [nn.Linear(2, 4)]
+prune(many)
+widen(many)
+shift(many)
+=== a buffer is written before something else is registered
+class Scaled(nn.Module):
+    def __init__(self, other):
+        super().__init__()
+        other.scale[0] = 2.0
+        other.bias = nn.Parameter(torch.zeros(2))
+        self.other = other
+
+
+other = nn.Linear(2, 2)
+other.register_buffer("scale", torch.ones(2))
+Scaled(other)
+=== results that go into a constant
+w = Parameter(torch.ones(2))
+buffer = torch.empty(2)
+torch.add(torch.ones(2), torch.ones(2), out=buffer)
+with torch.no_grad():
+    torch.add(w, w, out=w)
+torch.arange(0, 2, out=torch.empty(2))
 """)
 
 

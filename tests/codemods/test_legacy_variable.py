@@ -241,6 +241,46 @@ net = nn.Linear(3, 2)
 out = predict(net, [torch.ones(1, 3)]).requires_grad
 net(torch.ones(3)).sum().backward()
 grad = net.weight.grad
+=== volatile where another function is called train | unsafe values
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def train(net, x):
+    net(x).sum().backward()
+
+
+def test(net, x):
+    x = Variable(x, volatile=True)
+    net.train(False)
+    return net(x)
+
+
+net = nn.Linear(3, 3)
+train(net, torch.ones(3))
+out = test(net, torch.ones(3)).requires_grad
+grad = net.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def train(net, x):
+    net(x).sum().backward()
+
+
+def test(net, x):
+    with torch.no_grad():
+        net.train(False)
+        return net(x)
+
+
+net = nn.Linear(3, 3)
+train(net, torch.ones(3))
+out = test(net, torch.ones(3)).requires_grad
+grad = net.weight.grad
 === the first element of a loss | raises
 w = Parameter(torch.ones(3))
 loss = (w * 2).sum()
@@ -614,6 +654,26 @@ class Pyramid(nn.Module):
 
 Pyramid(True)(torch.ones(3), torch.sigmoid).sum().backward()
 reason: written out
+=== a buffer that is filled through its wrapper
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+class Memory(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("slots", torch.zeros(2, 3))
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        slots = Variable(self.slots)
+        slots[0] = self.layer(x)
+        return slots.sum()
+
+
+Memory()(torch.ones(3)).backward()
+reason: would go into `self.slots`, too
 === volatile, and a graph of its own further down
 import torch
 from torch import nn

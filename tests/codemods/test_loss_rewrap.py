@@ -202,6 +202,22 @@ grad = net.weight.grad
 """)
 
 LEAVE = cases("""
+=== the gradient of an input, through steps that may be none
+class Estimator:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def gradient(self, x, gradients):
+        x = torch.tensor(x, requires_grad=True)
+        first = x
+        for step in self.steps:
+            x = step(x)
+        x.backward(torch.tensor(gradients))
+        return first.grad.detach().numpy()
+
+
+Estimator([lambda x: x * 2])
+Estimator([]).gradient([1.0, 2.0], [1.0, 1.0])
 === the start of a sum
 w = Parameter(torch.ones(3))
 total = torch.tensor(0.0, requires_grad=True)

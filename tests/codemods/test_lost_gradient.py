@@ -127,7 +127,100 @@ moved = not torch.equal(start, net.weight)
 reason: out of place
 """)
 
+#: The first of two batches counts for nothing: ``lost`` is what the step has seen of it.
+COLLECTS = cases("""
+=== zeroed in the turn of the step
+x = torch.eye(2)
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+for i in range(1, 3):
+    loss = (w * x[i - 1]).sum()
+    if i % 2 == 0:
+        opt.zero_grad()
+    loss.backward()
+    if i % 2 == 0:
+        opt.step()
+moved = w.detach()[0].item() != 0
+reason: left at the end
+=== a counter and a clip
+x = torch.eye(2)
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+count, size = 0, 2
+for row in x:
+    count += 1
+    if (count % size) == 0:
+        opt.zero_grad()
+    (w * row).sum().backward()
+    torch.nn.utils.clip_grad_norm_([w], 5.0)
+    if (count % size) == 0:
+        opt.step()
+        count = 0
+moved = w.detach()[0].item() != 0
+reason: left at the end
+""")
+
 LEAVE = cases("""
+=== collected, then zeroed behind the step
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+for i in range(4):
+    (w * i).sum().backward()
+    if i % 2 == 1:
+        opt.step()
+        opt.zero_grad()
+=== zeroed in the turn behind the step
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+for i in range(4):
+    if i % 2 == 0:
+        opt.zero_grad()
+    (w * i).sum().backward()
+    if (i + 1) % 2 == 0:
+        opt.step()
+=== a condition that all turns share
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+train = 3
+for i in range(4):
+    if train % 2 == 1:
+        opt.zero_grad()
+    (w * i).sum().backward()
+    if train % 2 == 1:
+        opt.step()
+=== one of two optimizers is slow on purpose
+w = torch.zeros(2, requires_grad=True)
+v = torch.zeros(2, requires_grad=True)
+fast = torch.optim.SGD([w], lr=1.0)
+slow = torch.optim.SGD([v], lr=1.0)
+for i in range(4):
+    fast.zero_grad()
+    if i % 2 == 0:
+        slow.zero_grad()
+    (w * v + w * i).sum().backward()
+    fast.step()
+    if i % 2 == 0:
+        slow.step()
+=== the counter goes on in between
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+i = 0
+for x in torch.ones(4):
+    if i % 2 == 0:
+        opt.zero_grad()
+    (w * x).sum().backward()
+    i += 1
+    if i % 2 == 0:
+        opt.step()
+=== backward under the condition, too
+w = torch.zeros(2, requires_grad=True)
+opt = torch.optim.SGD([w], lr=1.0)
+for i in range(4):
+    if i % 2 == 0:
+        opt.zero_grad()
+    if i % 2 == 0:
+        (w * i).sum().backward()
+        opt.step()
 === zeroed after the update
 w = torch.ones(3, requires_grad=True)
 for _ in range(3):
@@ -306,6 +399,14 @@ def test_reported(case: Case) -> None:
 
 @table(NEVER_LEARNS)
 def test_a_step_without_gradients(case: Case) -> None:
+    check_reported(case, CODE)
+    result = run(case.before)
+    assert result.error is None
+    assert result.names["moved"] is False
+
+
+@table(COLLECTS)
+def test_a_step_with_the_last_gradient_only(case: Case) -> None:
     check_reported(case, CODE)
     result = run(case.before)
     assert result.error is None

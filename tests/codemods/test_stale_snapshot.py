@@ -600,6 +600,28 @@ trainer = Trainer(nn.Linear(3, 2), nn.Linear(3, 2))
 trainer.keep()
 trainer.step()
 trainer.follow()
+=== put back by a method that is called at the end
+class Explainer:
+    def __init__(self, net, change):
+        self.net, self.change = net, change
+
+    def explain(self, x):
+        self.state = self.net.state_dict()
+        try:
+            self.change(self.net)  # gives the weights other memory
+            return self.net(x)
+        finally:
+            self.restore()
+
+    def restore(self):
+        self.net.load_state_dict(self.state)
+
+
+def positive(net):
+    net.weight.data = net.weight.data.clamp(min=0)
+
+
+out = Explainer(nn.Linear(3, 2), positive).explain(torch.ones(1, 3))
 === lists of the weights for a foreach operation
 import copy
 

@@ -72,6 +72,45 @@ torch.set_grad_enabled(False)
 w = Parameter(torch.ones(2))
 out = torch.tensor([w[0], w[1]])
 torch.set_grad_enabled(True)
+=== an input whose gradient is asked for
+import numpy as np
+
+
+def gradient(model, x, device):
+    if isinstance(x, torch.Tensor):
+        seed = x.clone().detach().requires_grad_(True)
+    else:
+        seed = torch.tensor(x).to(device)
+        seed.requires_grad = True
+    model(seed).sum().backward()
+    return seed.grad
+
+
+gradient(nn.Linear(2, 1), np.ones((3, 2), dtype=np.float32), "cpu")
+gradient(nn.Linear(2, 1), torch.ones(3, 2), "cpu")
+=== a batch that is filled and handed out to be attacked
+def collate(batch, attack):
+    frames = torch.zeros(len(batch), 4)
+    for i, sample in enumerate(batch):
+        frames[i, : len(sample)] = sample.flatten()
+    if attack:
+        frames = torch.tensor(frames)
+        frames.requires_grad = True
+    return {"frames": frames}
+
+
+collate([torch.ones(3)], True)
+=== features that come in beside the input
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor, more: torch.Tensor):
+        return self.layer(torch.cat((x, torch.tensor(more)), dim=1))
+
+
+Net()(torch.ones(1, 2), torch.ones(1, 2)).sum().backward()
 === detached on purpose
 w = Parameter(torch.ones(2))
 old = torch.tensor([w[0].detach(), w[1].detach()])

@@ -615,3 +615,21 @@ for _ in range(3):
 
 def test_loops_over_a_module_of_another_file_are_followed_in_that_file_s_text() -> None:
     assert findings(LOOP, cell="\n" * 40 + CELL) == []
+
+
+def test_torch_may_come_through_a_star_of_anything() -> None:
+    assert last(analysed("from somewhere import *\ntorch.zeros(3)")).shape == (3,)
+    assert last(analysed("from one import *\nfrom two import *\ntorch.zeros(3)")).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("main", "helpers"),
+    [
+        ("torch.zeros(3)", ""),
+        ("from helpers import *\ntorch.zeros(3)", "class torch:\n    zeros = None\n"),
+        ("from somewhere import *\ntorch = None\ntorch.zeros(3)", ""),
+        ("from somewhere import *\nnn.zeros(3)", ""),
+    ],
+)
+def test_other_names_and_other_values_do_not(main: str, helpers: str) -> None:
+    assert not last(analysed(main, helpers=helpers)).is_tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -279,19 +280,71 @@ def test_a_broken_case_is_said_and_nothing_stands_in_for_it(
     assert said in done.stdout
 
 
-def test_init_writes_a_skeleton_once(project: Path) -> None:
-    done = gradfix(project, "--init", "pkg/odd.py")
+def test_init_writes_cases_for_what_could_not_be_run(project: Path) -> None:
+    (project / "pkg" / "gone.py").write_text(
+        ODD.replace("    def __init__", "    x = 1 / 0\n    def __init__")
+    )
+    done = gradfix(project, "--init", ".")
     assert done.returncode == 0, done.stderr
-    path = project / "pkg" / "gradfix_cases.py"
+    assert "wrote gradfix_cases.py: 1 case to fill in (Odd)" in done.stderr
+    assert "no case helps: pkg/gone.py:Odd: cannot be imported: " in done.stderr
+    path = project / "gradfix_cases.py"
     text = path.read_text()
     compile(text, "gradfix_cases.py", "exec")
-    assert "from pkg.odd import Odd" in text
-    assert "words=..., width=..." in text
-    again = gradfix(project, "--init", "pkg/odd.py")
-    assert again.returncode == 2
-    assert "not overwritten" in again.stderr
-    assert path.read_text() == text
-    assert gradfix(project, "pkg/base.py").returncode == 0
+    assert re.search(r"# Odd \(pkg/odd.py\): Odd\(.*\) raises TypeError: ", text)
+    assert "Good" not in text and "Bad" not in text
+    # It is all comments: nothing changes until somebody fills it in.
+    assert gradfix(project, "pkg/base.py", "pkg/odd.py").returncode == 3
+    case = re.search(r"# (def case_Odd\(\):\n(#.*\n)+)", text)
+    assert case is not None
+    filled = re.sub(r"^# ?", "", case[1], flags=re.MULTILINE)
+    filled = re.sub(r"return .*", "return Odd({'size': 3}, 2), torch.rand(4, 3)", filled)
+    path.write_text(text.replace(case[0], filled))
+    assert gradfix(project, "pkg/odd.py").returncode == 0
+
+
+def test_init_adds_to_what_exists_and_overwrites_nothing(project: Path) -> None:
+    path = project / "gradfix_cases.py"
+    mine = "def case_Odd__mine():\n    raise ValueError"  # no newline at the end
+    path.write_text(mine)
+    done = gradfix(project, "--init", "pkg/odd.py")
+    assert "gradfix_cases.py has a case for each of them already; nothing" in done.stderr
+    assert path.read_text() == mine
+    (project / "pkg" / "more.py").write_text(ODD.replace("Odd", "More"))
+    done = gradfix(project, "--init", "pkg")
+    assert "added to gradfix_cases.py: 1 case to fill in (More)" in done.stderr
+    text = path.read_text()
+    assert text.startswith(mine + "\n\nimport torch\n\n\n# More (pkg/more.py): ")
+    compile(text, "gradfix_cases.py", "exec")
+    assert not (project / "pkg" / "gradfix_cases.py").exists()
+
+
+def test_init_has_nothing_to_write_where_everything_runs(project: Path) -> None:
+    done = gradfix(project, "--init", "pkg/base.py", "pkg/bad.py")
+    assert done.stderr == "everything could be run: no cases are needed\n"
+    assert [*project.rglob("gradfix_cases.py")] == []
+
+
+def test_init_reports_what_cannot_be_read(project: Path) -> None:
+    (project / "pkg" / "broken.py").write_text("class A(:\n")
+    done = gradfix(project, "--init", "pkg")
+    assert done.returncode == 2
+    assert "pkg/broken.py:1: error: cannot be parsed" in done.stderr
+    assert "wrote pkg/gradfix_cases.py: 1 case to fill in (Odd)" in done.stderr
+
+
+def test_init_without_torch_goes_by_the_signatures(project: Path) -> None:
+    hidden = (
+        "import importlib.util, sys\nfrom gradfix.cli import run\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name == 'torch' else find(name)\n"
+        "sys.exit(run(['verify', '--init', 'pkg/odd.py']))"
+    )
+    done = subprocess.run([sys.executable, "-c", hidden], cwd=project, check=True)
+    assert done.returncode == 0
+    text = (project / "pkg" / "gradfix_cases.py").read_text()
+    compile(text, "gradfix_cases.py", "exec")
+    assert "#     return Odd(words=..., width=...), (\n#         torch.randn(...),  # x\n" in text
 
 
 def test_limits_come_from_the_configuration_under_the_flags(project: Path) -> None:

@@ -1,0 +1,104 @@
+"""Lists that a function of the file makes, fills and returns, and that become an attribute."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from gradfix.flow import classes
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import own_nodes, reaching
+from gradfix.flow.registered import is_weighted
+from gradfix.flow.state import AttributeStore, Call, Scope
+from gradfix.flow.values import Kind, element_of
+
+_LISTS = (ast.List, ast.ListComp)
+#: A class is called, or what ``nn`` has.
+_MAKES = re.compile(r"\b[A-Z]\w*\(|\bnn\.")
+#: The functions whose results become attributes.
+_STORED = re.compile(r"\bself\.\w+[^=\n(]*=\s*(?:self\.)?(\w+)\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """One such list: where it is made, under which name it is returned, who asks for it."""
+
+    node: ast.expr
+    returned: ast.Name
+    scope: Scope
+    call: ast.Call
+
+
+def returned_list(flow: ModuleFlow, store: AttributeStore) -> Returned | None:
+    """The list that ``self.name = helper()`` stores, or ``self.name, self.other = helper()``."""
+    call, at = _called(store)
+    if call is None or store.value.kind is not Kind.SEQUENCE or store.value.name != "list":
+        return None
+    element = element_of(store.value)
+    if element is None or not is_weighted(flow, element):
+        return None
+    flow.complete()
+    callee = next((event.callee for event in flow.all(Call) if event.node is call), None)
+    scope = next((s for s in flow.scopes if s.node is callee), None)
+    if scope is None or not scope.is_function:
+        return None
+    returns = [node for node in own_nodes(scope) if isinstance(node, ast.Return)]
+    if len(returns) != 1:
+        return None
+    given = returns[0].value
+    if at is not None:
+        given = given.elts[at] if isinstance(given, ast.Tuple) and at < len(given.elts) else None
+    if not isinstance(given, ast.Name):
+        return None
+    definitions = reaching(scope, given)
+    statement = next(iter(definitions)).statement if len(definitions) == 1 else None
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    made = isinstance(statement.value, _LISTS)
+    return Returned(statement.value, given, scope, call) if made else None
+
+
+def _called(store: AttributeStore) -> tuple[ast.Call | None, int | None]:
+    """The call whose result is stored, and which part of it."""
+    statement = store.statement
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None, None
+    target, call = statement.targets[0], statement.value
+    if not isinstance(call, ast.Call):
+        return None, None
+    if target is store.node:
+        return call, None
+    if isinstance(target, ast.Tuple) and store.node in target.elts:
+        return call, target.elts.index(store.node)
+    return None, None
+
+
+def hands_out_lists(flow: ModuleFlow) -> bool:
+    """Whether a function of the file may return a list that some attribute then holds.
+
+    A cheap look at the text, for whoever would have to interpret all functions to know.
+    """
+    names = set(_STORED.findall(flow.text))
+    if not names:
+        return False
+    bodies = [flow.tree.body, *(c.body for c in flow.tree.body if isinstance(c, ast.ClassDef))]
+    return any(
+        isinstance(node, ast.FunctionDef)
+        and node.name in names
+        and _returns_list(node)
+        and _MAKES.search(flow.source_of(node)) is not None
+        for body in bodies
+        for node in body
+    )
+
+
+def _returns_list(function: ast.FunctionDef) -> bool:
+    lists: set[str] = set()
+    for statement in classes.statements(function.body):
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, _LISTS):
+            lists |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
+    last = function.body[-1]
+    given = last.value if isinstance(last, ast.Return) else None
+    parts = given.elts if isinstance(given, ast.Tuple) else [given]
+    return any(isinstance(part, ast.Name) and part.id in lists for part in parts)

@@ -20,8 +20,11 @@ import time
 from pathlib import Path
 
 
-def seconds(folder: Path, *flags: str) -> tuple[float, float]:
-    """CPU time and wall time of one `gradfix check` in a process of its own."""
+def seconds(folder: Path, elsewhere: str, *flags: str) -> tuple[float, float]:
+    """CPU time and wall time of one `gradfix check` in a process of its own.
+
+    It is started ``elsewhere``, where no file hides a module of Python's library.
+    """
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [
         sys.executable,
@@ -35,8 +38,7 @@ def seconds(folder: Path, *flags: str) -> tuple[float, float]:
     ]
     # As users have it: Python keeps what it has compiled.
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    with tempfile.TemporaryDirectory() as elsewhere:  # no file there hides a module of Python
-        done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, check=False)
+    done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, check=False)
     wall = time.perf_counter() - wall
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in (0, 2):  # 2: some file is no valid Python
@@ -53,11 +55,10 @@ def main() -> None:
     options = parser.parse_args()
     ratios: list[tuple[float, float, float]] = []
     for number in range(1, options.rounds + 1):
-        with tempfile.TemporaryDirectory() as cache:
-            where = ("--cache-dir", os.path.join(cache, "kept"))
-            uncached = seconds(options.folder, "--no-cache")
-            cold = seconds(options.folder, *where)
-            warm = seconds(options.folder, *where)
+        with tempfile.TemporaryDirectory() as empty:  # where the cache will lie
+            uncached = seconds(options.folder, empty, "--no-cache")
+            cold = seconds(options.folder, empty)
+            warm = seconds(options.folder, empty)
         ratios.append((warm[0] / cold[0], warm[1] / cold[1], cold[0] / uncached[0]))
         print(
             f"round {number}: without {uncached[0]:.2f} s, cold {cold[0]:.2f} s,"

@@ -14,10 +14,10 @@ import pytest
 
 LONGEST = 400  # lines of a file that one can still hold in the head
 ROOT = Path(__file__).resolve().parent.parent
-WORKER = "gradfix.verify.worker"
-#: The doors behind which torch is: the child process, and the user's own process where it is asked
-#: for by name.
-TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess"})
+WORKER, WATCH = "gradfix.verify.worker", "gradfix.run.watch"
+#: The doors behind which torch is: the child process, the user's own process where it is asked for
+#: by name, and where the user's program has imported torch itself.
+TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess", WATCH})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cache", "engine", "files"}),
     frozenset({"facts"}),
     frozenset({"batch", "report", "verify"}),
-    frozenset({"testing"}),
+    frozenset({"run", "testing"}),
     frozenset({"pytest_session"}),
     frozenset({"cli", "pytest_plugin"}),
     frozenset({"__main__"}),
@@ -130,7 +130,8 @@ def may_import(module: str, target: str) -> bool:
 def wrong_torch(tree: Tree) -> list[str]:
     """Modules that import torch though they can be loaded from outside the torch side."""
     graph = {module: set(imports(module, text, tree)) for module, text in tree.items()}
-    outside = reachable({m for m in tree if not m.startswith("gradfix.verify.")}, graph)
+    rooms = ("gradfix.verify.", "gradfix.run.")
+    outside = reachable({m for m in tree if not m.startswith(rooms)}, graph)
     return sorted(
         f"{module} imports torch"
         for module, targets in graph.items()
@@ -215,7 +216,7 @@ def test_imports_point_one_way() -> None:
     assert wrong_imports(project()) == []
 
 
-def test_only_the_worker_imports_torch() -> None:
+def test_only_the_torch_side_imports_torch() -> None:
     assert wrong_torch(project()) == []
 
 
@@ -250,6 +251,10 @@ SKELETON = {
     "gradfix.verify.plan": "COMMAND = ['-m', 'gradfix.verify.worker']",
     WORKER: "import torch\nfrom gradfix.verify.drive import drive",
     "gradfix.verify.drive": "from torch import nn",
+    "gradfix.run": "",
+    "gradfix.run.arrival": "import importlib",
+    WATCH: "import torch\nfrom gradfix.run.episode import Episode",
+    "gradfix.run.episode": "import torch",
     "gradfix.cli": "from gradfix import engine, verify",
     "gradfix.__main__": "from gradfix.cli import main",
 }
@@ -314,9 +319,10 @@ def test_a_wrong_import_is_named(module: str, text: str, complaint: str) -> None
             "gradfix.verify.drive imports torch",
         ),
         ("gradfix.verify.orphan", "from torch import nn", "gradfix.verify.orphan imports torch"),
+        ("gradfix.run.arrival", "import torch", "gradfix.run.arrival imports torch"),
     ],
 )
-def test_torch_outside_the_worker_is_named(module: str, text: str, complaint: str) -> None:
+def test_torch_outside_the_torch_side_is_named(module: str, text: str, complaint: str) -> None:
     assert wrong_torch({**SKELETON, module: text}) == [complaint]
 
 

@@ -10,6 +10,7 @@ from gradfix.verify.blame import Places
 from gradfix.verify.graph import Call
 from gradfix.verify.results import Blame
 from gradfix.verify.trace import Tracer
+from gradfix.verify.values import version_of
 
 _MODIFIED = "modified by an inplace operation"
 
@@ -75,9 +76,11 @@ def _call_of(sequence: int, tracer: Tracer) -> Call | None:
 def _writers_after(saver: Call, tracer: Tracer) -> list[Call]:
     """In-place writes after the saving call to memory that call read or made."""
     used = {}
-    for call, tensor, version in tracer.versions:
-        if call is saver and not tensor.is_inference() and tensor._version != version:
-            used[tensor.untyped_storage()._cdata] = version
+    for seen in tracer.versions:
+        if seen.call is saver:
+            tensor = seen.tensor()
+            if tensor is None or version_of(tensor) not in (-1, seen.version):
+                used[seen.storage] = seen.version
     return [
         call
         for call, storage, version in tracer.writes

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from gradfix.verify.graph import Call, Site
-from gradfix.verify.trace import Tracer, tensors_in
+from gradfix.verify.trace import Tracer
+from gradfix.verify.values import tensors_in
 
 _OURS = str(Path(__file__).resolve().parents[1]) + os.sep
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

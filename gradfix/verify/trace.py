@@ -13,63 +13,38 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from gradfix.verify.graph import Call, Graph, Site
+from gradfix.verify.values import (
+    floats_in,
+    function_name,
+    only_shape,
+    rounded,
+    signs,
+    storage_of,
+    tensors_in,
+    version_of,
+)
 
 _ESCAPES = frozenset(
     {"item", "tolist", "numpy", "__float__", "__int__", "__index__", "__array__", "__complex__"}
 )
 _IGNORED = frozenset({"requires_grad", "grad", "_version", "shape", "device", "dtype", "is_leaf"})
 _COMMON = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 4.0, 10.0, 100.0})
-_MATCHED_ELEMENTS = 256
 
 
-def tensors_in(value: object, depth: int = 4) -> Iterator[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif depth and isinstance(value, (list, tuple, set)):
-        for item in value:
-            yield from tensors_in(item, depth - 1)
-    elif depth and isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item, depth - 1)
+class Seen(NamedTuple):
+    """What a call read or made: the tensor, if it still lives, its memory and its version then."""
 
-
-def _floats_in(value: object, depth: int = 4) -> Iterator[float]:
-    """The Python and NumPy numbers in nested containers (tensors excluded)."""
-    if isinstance(value, (bool, torch.Tensor)):
-        return
-    if isinstance(value, float):
-        yield value
-    elif depth and isinstance(value, (list, tuple)):
-        for item in value[:_MATCHED_ELEMENTS]:
-            yield from _floats_in(item, depth - 1)
-    elif type(value).__module__ == "numpy":
-        array: Any = value
-        if getattr(getattr(array, "dtype", None), "kind", "") == "f":
-            yield from (float(v) for v in array.ravel()[:_MATCHED_ELEMENTS])
-
-
-def _rounded(value: float) -> float:
-    """Numbers meet again after a detour through float32, so they are compared in float32."""
-    import ctypes
-
-    return ctypes.c_float(value).value
-
-
-def function_name(func: Callable[..., Any]) -> str:
-    """The name users know an intercepted function by; ``.data`` for the getter of ``data``."""
-    name = getattr(func, "__name__", type(func).__name__)
-    if name in ("__get__", "__set__"):
-        owner = getattr(getattr(func, "__self__", None), "__name__", "")
-        return owner if name == "__get__" else f"{owner}="
-    return str(name)
+    call: Call
+    tensor: Callable[[], torch.Tensor | None]
+    storage: int
+    version: int
 
 
 class Tracer(TorchFunctionMode):
@@ -94,10 +69,14 @@ class Tracer(TorchFunctionMode):
         self.numbers: dict[float, int] = {}
         self.escapes: list[Call] = []
         self.writes: list[tuple[Call, int, int]] = []
-        self.versions: list[tuple[Call, torch.Tensor, int]] = []
+        self.versions: list[Seen] = []
         self.failed: Call | None = None
 
     # -- the user's frames ---------------------------------------------------------------------
+
+    def owns(self, filename: str) -> bool:
+        """Whether a file is the user's code."""
+        return filename.startswith(self.folders)
 
     def site(self) -> Site | None:
         """The innermost line of the user's code on the stack, with its callers."""
@@ -105,8 +84,8 @@ class Tracer(TorchFunctionMode):
         found: list[tuple[str, int, str, int]] = []
         while frame is not None and len(found) < 8:
             code = frame.f_code
-            if code.co_filename.startswith(self.folders):
-                name = _function(getattr(code, "co_qualname", code.co_name))
+            if self.owns(code.co_filename):
+                name = function_of(code)
                 found.append((code.co_filename, frame.f_lineno, name, code.co_firstlineno))
             frame = frame.f_back
         if not found:
@@ -130,19 +109,30 @@ class Tracer(TorchFunctionMode):
     def _adopt(self, tensor: torch.Tensor) -> int:
         node = self.graph.node()
         if id(tensor) not in self.current:
-            self.alive[id(tensor)] = tensor
-            with contextlib.suppress(RuntimeError, NotImplementedError):
-                self.group[tensor.untyped_storage()._cdata].append(id(tensor))
+            self.keep(tensor)
         self.current[id(tensor)] = node
         self.nodes_of[id(tensor)].add(node)
         return node
 
+    def keep(self, tensor: torch.Tensor) -> None:
+        """Make a tensor known, and its id unique for as long as it is."""
+        self.alive[id(tensor)] = tensor
+        storage = storage_of(tensor)
+        if storage:
+            self.group[storage].append(id(tensor))
+
+    def known(self, key: int) -> torch.Tensor | None:
+        """The tensor with this id, if it is known and still lives."""
+        return self.alive.get(key)
+
+    def saw(self, call: Call, tensor: torch.Tensor) -> None:
+        """Remember at which version a call read or made a tensor."""
+        self.versions.append(Seen(call, lambda: tensor, storage_of(tensor), version_of(tensor)))
+
     def _relatives(self, tensor: torch.Tensor) -> list[int]:
         """The ids of all known tensors that share memory with this one."""
-        try:
-            return list(self.group[tensor.untyped_storage()._cdata])
-        except (RuntimeError, NotImplementedError):
-            return [id(tensor)]
+        storage = storage_of(tensor)
+        return list(self.group[storage]) if storage else [id(tensor)]
 
     def _explain(self, tensor: torch.Tensor, node: int, relatives: list[int]) -> None:
         """Join a tensor of unseen origin to the values it was made of, if they can be told."""
@@ -151,7 +141,7 @@ class Tracer(TorchFunctionMode):
             self.graph.connect(source, node, call, False)
         if not relatives and tensor.is_floating_point() and 0 < tensor.numel() <= 64:
             for value in tensor.detach().reshape(-1).tolist():
-                source_node = self.numbers.get(_rounded(value))
+                source_node = self.numbers.get(rounded(value))
                 if source_node is not None:
                     self.graph.connect(source_node, node, call, False)
 
@@ -176,7 +166,7 @@ class Tracer(TorchFunctionMode):
         if self.paused or os.getpid() != self.owner or name in _IGNORED:
             return func(*args, **kwargs)
         inputs = [*tensors_in(args), *tensors_in(kwargs)]
-        before = [_version(t) for t in inputs]
+        before = [version_of(t) for t in inputs]
         first = torch._C._autograd._get_sequence_nr()
         self.paused += 1
         try:
@@ -206,22 +196,24 @@ class Tracer(TorchFunctionMode):
         result: Any,
     ) -> None:
         outputs = list(tensors_in(result))
-        changed = {id(t): t for t, v in zip(inputs, before, strict=True) if _version(t) != v}
+        changed = {id(t): t for t, v in zip(inputs, before, strict=True) if version_of(t) != v}
         if name.endswith("="):  # `t.data = x` changes t without a new version
             changed.update({id(t): t for t in inputs[:1]})
         escapes = name in _ESCAPES
         if not outputs and not changed and not escapes:
             return
-        sources = [self.node(t) for t in inputs if not _only_shape(name, t, inputs)]
-        numbers = [self.numbers.get(_rounded(v)) for v in _floats_in(arguments)]
-        returned = [n for n in numbers if n is not None]
+        sources = [self.node(t) for t in inputs if not only_shape(name, t, inputs)]
+        returned: list[int] = []
+        if self.numbers:
+            numbers = [self.numbers.get(rounded(v)) for v in floats_in(arguments)]
+            returned = [n for n in numbers if n is not None]
         call = self._call(name)
         call.inputs, call.first_seq = sources, first
         call.last_seq = torch._C._autograd._get_sequence_nr()
         call.scalar = len(inputs) == 1 and inputs[0].numel() == 1
-        call.signs = _signs(name, arguments)
+        call.signs = signs(name, arguments)
         for tensor in inputs:
-            self.versions.append((call, tensor, _version(tensor)))
+            self.saw(call, tensor)
         if escapes:
             self._escape(call, inputs[0], result)
             return
@@ -238,7 +230,7 @@ class Tracer(TorchFunctionMode):
     ) -> None:
         node = self._adopt(tensor)
         call.outputs.append(node)
-        self.versions.append((call, tensor, _version(tensor)))
+        self.saw(call, tensor)
         recorded = tensor.requires_grad and tensor.grad_fn is not None
         for source, required in requires.items():
             self.graph.connect(source, node, call, recorded and required)
@@ -255,7 +247,9 @@ class Tracer(TorchFunctionMode):
         call.integer = not (tensor.is_floating_point() or tensor.is_complex())
         family = {id(tensor), id(tensor._base)}
         for key in self._relatives(tensor):
-            other = self.alive[key]
+            other = self.known(key)
+            if other is None:
+                continue
             old, new = self.current[key], self._adopt(other)
             seen = key in family or id(other._base) in family - {id(None)}
             live = tracked and seen and other.requires_grad
@@ -269,23 +263,23 @@ class Tracer(TorchFunctionMode):
             for source in returned:
                 self.graph.connect(source, new, call, False)
             call.outputs.append(new)
-        with contextlib.suppress(RuntimeError, NotImplementedError):
-            self.writes.append((call, tensor.untyped_storage()._cdata, _version(tensor)))
+        if storage := storage_of(tensor):
+            self.writes.append((call, storage, version_of(tensor)))
 
     def _escape(self, call: Call, tensor: torch.Tensor, result: Any) -> None:
         self.escapes.append(call)
         node = self.graph.node()
         self.graph.connect(call.inputs[0], node, call, False)
-        for value in _floats_in(result):
+        for value in floats_in(result):
             self._remember(value, node)
 
     def number(self, value: float) -> int | None:
         """The node a Python number came from, if it left a tensor during this trace."""
-        return self.numbers.get(_rounded(value))
+        return self.numbers.get(rounded(value))
 
     def _remember(self, value: float, node: int) -> None:
         if value not in _COMMON and value == value:
-            self.numbers[_rounded(value)] = node
+            self.numbers[rounded(value)] = node
 
     # -- doors the mode does not see -----------------------------------------------------------
 
@@ -294,7 +288,7 @@ class Tracer(TorchFunctionMode):
         if self.paused or os.getpid() != self.owner:
             return run()
         given = list(tensors_in(inputs))
-        before = [_version(t) for t in given]
+        before = [version_of(t) for t in given]
         first = torch._C._autograd._get_sequence_nr()
         self.paused += 1
         try:
@@ -308,21 +302,11 @@ class Tracer(TorchFunctionMode):
         return result
 
 
-def _function(qualname: str) -> str:
+def function_of(code: CodeType) -> str:
     """The function a person would name: comprehensions and lambdas belong to the one around."""
+    qualname = getattr(code, "co_qualname", code.co_name)
     parts = [part for part in qualname.split(".<locals>.") if not part.startswith("<")]
     return parts[-1] if parts else qualname
-
-
-def _only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> bool:
-    """Whether an operation looks at this argument's shape, dtype or device but not its values."""
-    if name.endswith("_like") or (name.startswith("new_") and name != "new_tensor"):
-        return True
-    return name.endswith("_as") and tensor is not inputs[0]
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def _belongs_to_leaf(tensor: torch.Tensor) -> bool:
@@ -331,20 +315,6 @@ def _belongs_to_leaf(tensor: torch.Tensor) -> bool:
         return tensor.is_leaf
     except RuntimeError:  # a view made under no_grad of a leaf that was written to since
         return True
-
-
-def _signs(name: str, arguments: Any) -> tuple[int, ...]:
-    """How each tensor argument enters a sum: +1, -1, or nothing for any other operation."""
-    tensors = len(list(tensors_in(arguments)))
-    if "alpha" in arguments[1]:
-        return ()
-    if name in ("add", "__add__", "__radd__", "add_", "__iadd__") and tensors == 2:
-        return (1, 1)
-    if name in ("sub", "__sub__", "subtract", "sub_", "__isub__") and tensors == 2:
-        return (1, -1)
-    if name in ("rsub", "__rsub__") and tensors == 2:
-        return (-1, 1)
-    return (-1,) if name in ("neg", "__neg__") else ()
 
 
 @contextlib.contextmanager

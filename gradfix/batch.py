@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gradfix import engine, files
+from gradfix.cache import Cache
 from gradfix.config import Settings
 from gradfix.errors import SourceError
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.notebook import Notebook
+from gradfix.repository import from_root
 
 T = TypeVar("T")
 
@@ -48,12 +50,13 @@ def run(
     *,
     rewriting: bool,
     roots: Iterable[str] = (),
+    cache: Cache | None = None,
     review: Review | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    What a file imports is looked up around it and under ``roots``. ``review`` is asked about every
-    file that is to be changed.
+    What a file imports is looked up around it and under ``roots``. What ``cache`` knows is not
+    found out again. ``review`` is asked about every file that is to be changed.
     """
     project = Project(files.text_of, map(os.path.abspath, roots))
     with _uncollected():
@@ -62,11 +65,11 @@ def run(
                 source = Source(item.filename, "")
                 yield Processed(item.filename, Outcome(source, "", failures=(item,)))
                 continue
-            done = _process_file(item, project, item.settings, rewriting=rewriting)
+            done = _process_file(item, project, item.settings, cache, rewriting=rewriting)
             if review is not None and done.before != done.after:
 
                 def again(settings: Settings, rewrite: bool, item: files.Found = item) -> Processed:
-                    return _process_file(item, project, settings, rewriting=rewrite)
+                    return _process_file(item, project, settings, None, rewriting=rewrite)
 
                 done = review(item, done, again)
             yield done
@@ -77,7 +80,12 @@ def run(
 
 
 def _process_file(
-    item: files.Found, project: Project, settings: Settings, *, rewriting: bool
+    item: files.Found,
+    project: Project,
+    settings: Settings,
+    cache: Cache | None,
+    *,
+    rewriting: bool,
 ) -> Processed:
     try:
         raw = files.read_bytes(item.path)
@@ -88,7 +96,27 @@ def _process_file(
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
     view = project.at(os.path.abspath(item.path))
-    return process(item.path, item.filename, decoded, settings, rewriting=rewriting, view=view)
+    if isinstance(decoded, Notebook):
+        cache = None  # what is said of its cells is not kept
+    if cache is not None:
+        source = Source(item.filename, decoded.text, from_root(item.filename))
+        known = cache.get(source, view.path, raw, settings, project)
+        if known is not None and not (rewriting and _to_fix(known, settings)):
+            return Processed(item.path, known, raw, raw)
+    done = process(item.path, item.filename, decoded, settings, rewriting=rewriting, view=view)
+    if cache is not None and _as_checked(done.outcome, rewriting):
+        cache.put(done.outcome, view.path, raw, settings, project)
+    return done
+
+
+def _to_fix(outcome: Outcome, settings: Settings) -> bool:
+    return any(engine.applicable(finding, settings) for finding in outcome.findings)
+
+
+def _as_checked(outcome: Outcome, rewriting: bool) -> bool:
+    """Whether this is what ``check`` would say; a failure is looked at again each time."""
+    rewritten = rewriting and (outcome.findings or outcome.fixed)
+    return not outcome.failures and not rewritten
 
 
 def process_bytes(
@@ -115,7 +143,7 @@ def process(
     view: View | None = None,
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
-    source = Source(filename, decoded.text)
+    source = Source(filename, decoded.text, from_root(filename))
     try:
         outcome = _with_room(lambda: _outcome(source, decoded, settings, view, rewriting))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw

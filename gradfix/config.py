@@ -33,6 +33,7 @@ DEFAULT_EXCLUDE = (
     ".direnv",
     ".eggs",
     ".git",
+    ".gradfix_cache",
     ".git-rewrite",
     ".hg",
     ".ipynb_checkpoints",
@@ -86,7 +87,8 @@ class Settings:
     per_file_ignores: tuple[PerFileIgnore, ...] = ()
     exclude: PathPatterns = field(default=PathPatterns(os.curdir, DEFAULT_EXCLUDE))
     force_exclude: bool = False
-    baseline: str | None = None
+    baseline: str | None = None  # its absolute path
+    baselined: frozenset[str] = frozenset()  # fingerprints of one file that are left alone
     target_torch: str | None = None
     verify: VerifySection = field(default_factory=VerifySection)
     black: BlackSettings = field(default_factory=BlackSettings)
@@ -166,8 +168,7 @@ def _from_table(table: Mapping[str, Any], origin: str, root: str) -> Settings:
         frozenset(), select, read.strings("ignore"), read.strings("extend-select"), origin
     )
     exclude = read.strings("exclude") if "exclude" in table else DEFAULT_EXCLUDE
-    if "baseline" in table:
-        raise ConfigError(f"{origin}: key 'baseline' is not supported by this version")
+    baseline = read.string("baseline")
     return Settings(
         codes,
         unsafe_fixes=read.boolean("unsafe-fixes"),
@@ -176,6 +177,7 @@ def _from_table(table: Mapping[str, Any], origin: str, root: str) -> Settings:
         per_file_ignores=read.per_file_ignores("per-file-ignores", root),
         exclude=PathPatterns(root, (*exclude, *read.strings("extend-exclude"))),
         force_exclude=read.boolean("force-exclude"),
+        baseline=os.path.join(root, baseline) if baseline else None,
         target_torch=read.version("target-torch"),
         verify=verify_section(read.table("verify"), f"{origin}: [verify]"),
     )
@@ -192,7 +194,15 @@ def _overridden(settings: Settings, flags: Overrides) -> Settings:
         exclude = PathPatterns(exclude.root, (*exclude.patterns, *flags.extend_exclude))
     unsafe = settings.unsafe_fixes if flags.unsafe_fixes is None else flags.unsafe_fixes
     force = settings.force_exclude if flags.force_exclude is None else flags.force_exclude
-    return replace(settings, codes=codes, unsafe_fixes=unsafe, exclude=exclude, force_exclude=force)
+    baseline = settings.baseline if flags.baseline is None else flags.baseline or None
+    return replace(
+        settings,
+        codes=codes,
+        unsafe_fixes=unsafe,
+        exclude=exclude,
+        force_exclude=force,
+        baseline=os.path.abspath(baseline) if baseline else None,
+    )
 
 
 def _table(path: Path, *, required: bool = False) -> Mapping[str, Any] | None:

@@ -96,7 +96,10 @@ class BlackSettings:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """The command line's say; None or empty where it says nothing."""
+    """The command line's say; None or empty where it says nothing.
+
+    An empty ``baseline`` means none, whatever the configuration says.
+    """
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ class Overrides:
     exclude: tuple[str, ...] | None = None
     extend_exclude: tuple[str, ...] = ()
     force_exclude: bool | None = None
+    baseline: str | None = None
 
 
 class Reader:

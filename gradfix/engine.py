@@ -23,7 +23,7 @@ from gradfix.assumed import with_recorded
 from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
-from gradfix.fingerprints import identified, identity
+from gradfix.fingerprints import identified, identity, without
 from gradfix.lines import has_lone_cr, split_lines
 from gradfix.model import Failure, Finding, Fix, Outcome, Safety, Source
 from gradfix.suppress import comments, suppressions
@@ -51,7 +51,7 @@ def check(
         findings = _find(source.text, settings, _chosen(codemods, settings), {}, view)
     except SourceError as error:
         return _failed(source, error)
-    named = identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source)
     return Outcome(source, source.text, named, consulted=_consulted(view))
 
 
@@ -75,7 +75,7 @@ def fix(
     """The rewritten source and what is left; on trouble, the unchanged source and a Failure."""
     chosen = _chosen(codemods, settings)
     try:
-        settled = _settle(source.text, settings, chosen, view)
+        settled = _settle(source, settings, chosen, view)
         text, findings = settled.text, settled.findings
         if text != source.text:
             from gradfix import formatting
@@ -88,8 +88,8 @@ def fix(
         return without_fixes(source, settings, str(trouble), codemods, view)
     except SourceError as error:
         return _failed(source, error)
-    left = identified(findings, text, source.filename)
-    fixed, found_in = settled.named(source.filename), settled.found_in
+    left = identified(findings, text, source)
+    fixed, found_in = settled.named(source), settled.found_in
     return Outcome(source, text, left, fixed, (), _consulted(view), found_in)
 
 
@@ -110,7 +110,7 @@ def without_fixes(
         for finding in _find(source.text, settings, _chosen(codemods, settings), {}, view)
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
-    named = identified(findings, source.text, source.filename)
+    named = identified(findings, source.text, source)
     consulted = _consulted(view)
     return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
 
@@ -129,7 +129,7 @@ def rewrite_tree(
     """
     settings = Settings(frozenset(c.code for c in codemods), unsafe_fixes=unsafe_fixes)
     try:
-        text = _settle(tree.code, settings, codemods, None).text
+        text = _settle(Source("", tree.code), settings, codemods, None).text
     except _Unsettled as trouble:
         raise RewriteError(str(trouble)) from trouble
     if text == tree.code:
@@ -269,12 +269,10 @@ class _Settled:
     fixed: list[tuple[str, list[Finding]]]
     reasons: _Reasons
 
-    def named(self, filename: str) -> tuple[Finding, ...]:
+    def named(self, source: Source) -> tuple[Finding, ...]:
         """All fixed findings, each with the fingerprint of the text it was found in."""
         return tuple(
-            finding
-            for text, applied in self.fixed
-            for finding in identified(applied, text, filename)
+            finding for text, applied in self.fixed for finding in identified(applied, text, source)
         )
 
     @property
@@ -284,14 +282,19 @@ class _Settled:
 
 
 def _settle(
-    text: str, settings: Settings, codemods: Sequence[Codemod], view: View | None
+    source: Source, settings: Settings, codemods: Sequence[Codemod], view: View | None
 ) -> _Settled:
+    text = source.text
     reasons: _Reasons = {}
     fixed: list[tuple[str, list[Finding]]] = []
     seen = {text}
     fewest, rounds_since = -1, 0
     findings = _find(text, settings, codemods, reasons, view)
-    while candidates := [f for f in findings if applicable(f, settings)]:
+    while candidates := [
+        finding
+        for finding in without(findings, text, source, settings.baselined)
+        if applicable(finding, settings)
+    ]:
         rounds_since += 1
         if fewest < 0 or len(candidates) < fewest:
             fewest, rounds_since = len(candidates), 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gradfix.lines import bare, split_lines
-from gradfix.model import Finding
+from gradfix.model import Finding, Source
 
 
 def identity(finding: Finding, lines: Sequence[str]) -> tuple[str, ...]:
@@ -22,15 +22,31 @@ def _normal_line(lines: Sequence[str], row: int) -> str:
     return " ".join(bare(lines[row - 1]).split()) if 0 < row <= len(lines) else ""
 
 
-def identified(findings: Sequence[Finding], text: str, filename: str) -> tuple[Finding, ...]:
-    """The findings with their file's name and a fingerprint that survives moved lines."""
+def identified(findings: Sequence[Finding], text: str, source: Source) -> tuple[Finding, ...]:
+    """The findings in a text of a source, with its name and fingerprints that survive moved lines.
+
+    Two findings of one rule on equal lines are told apart by their order.
+    """
     lines = split_lines(text) if findings else []
+    filename = source.filename
     seen: Counter[tuple[str, str]] = Counter()
     named = []
     for finding in findings:
         key = (finding.code, _normal_line(lines, finding.span.row))
-        parts = (finding.code, filename, key[1], str(seen[key]))
+        parts = (finding.code, source.place or source.filename, key[1], str(seen[key]))
         seen[key] += 1
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace"))
         named.append(replace(finding, filename=filename, fingerprint=digest.hexdigest()[:16]))
     return tuple(named)
+
+
+def without(
+    findings: Sequence[Finding], text: str, source: Source, fingerprints: frozenset[str]
+) -> Sequence[Finding]:
+    """The findings in a text of a source that do not have one of these fingerprints."""
+    if not fingerprints:
+        return findings
+    named = identified(findings, text, source)
+    return [
+        f for f, known in zip(findings, named, strict=True) if known.fingerprint not in fingerprints
+    ]

@@ -127,10 +127,15 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One unit of work: decoded text (newlines as in the file) and the path to report it under."""
+    """One unit of work: decoded text (newlines as in the file) and the path to report it under.
+
+    ``place`` is what fingerprints are made of: a path that is the same from wherever gradfix is
+    started; ``filename`` where it is empty.
+    """
 
     filename: str
     text: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

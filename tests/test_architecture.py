@@ -21,7 +21,7 @@ TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess", WATCH})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lines", "model"}),
+    frozenset({"errors", "lines", "model", "repository"}),
     frozenset({"recorded"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
@@ -29,9 +29,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"codemods"}),
     frozenset({"assumed", "registry"}),
     frozenset({"rules"}),
-    frozenset({"config_types", "fingerprints", "suppress"}),
+    frozenset({"baseline", "config_types", "fingerprints", "records", "suppress"}),
     frozenset({"config", "formatting"}),
-    frozenset({"engine", "files"}),
+    frozenset({"cache", "engine", "files"}),
     frozenset({"facts"}),
     frozenset({"notebook"}),
     frozenset({"batch", "report", "verify"}),
@@ -45,6 +45,7 @@ ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
     "lines": frozenset(),
+    "repository": frozenset(),
     "flow": frozenset({"model", "errors", "recorded"}),
     "recipes": frozenset({"codemod", "flow", "model"}),
     "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from gradfix.config_types import Overrides
-from gradfix.report import FORMATS, PLANNED_FORMATS
+from gradfix.report import FORMATS
 from gradfix.report.text import Style
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,12 +23,6 @@ def split_codes(
     if not values:
         return None
     return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
-
-
-def _known_format(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value in PLANNED_FORMATS:
-        raise click.BadParameter(f"the format {value!r} is not available in this version")
-    return value
 
 
 _SELECTION = (
@@ -48,14 +42,21 @@ _SELECTION = (
                  help="Also make fixes that are not proven right."),
     click.option("--config", type=click.Path(), metavar="FILE", help="Use this configuration."),
     click.option("--isolated", is_flag=True, help="Ignore all configuration files."),
+    click.option("--baseline", type=click.Path(), metavar="FILE",
+                 help="Neither report nor fix what is in this baseline."),
+    click.option("--no-baseline", is_flag=True, help="Use no baseline, even if configured."),
+    click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results."),
+    click.option("--cache-dir", type=click.Path(), metavar="FOLDER", envvar="GRADFIX_CACHE_DIR",
+                 show_envvar=True,
+                 help="Where results are kept  [default: .gradfix_cache in the repository's root]"),
     click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Also use what `verify --facts FILE` has recorded."),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 
 _OUTPUT = (
-    click.option("--output-format", default="full", show_default=True, callback=_known_format,
-                 type=click.Choice([*FORMATS, *PLANNED_FORMATS]), help="How findings are shown."),
+    click.option("--output-format", default="full", show_default=True,
+                 type=click.Choice(FORMATS), help="How findings are shown."),
     click.option("--output-file", "-o", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Write findings to a file instead of standard output."),
     click.option("--statistics", is_flag=True, help="Show counts per rule instead of findings."),
@@ -84,6 +85,7 @@ def overrides(options: dict[str, Any]) -> Overrides:
         exclude=options["exclude"],
         extend_exclude=options["extend_exclude"] or (),
         force_exclude=options["force_exclude"],
+        baseline="" if options["no_baseline"] else options["baseline"],
     )
 
 

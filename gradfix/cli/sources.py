@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gradfix import batch, files
+from gradfix.cache import FOLDER, Cache
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
 from gradfix.cli.flow_view import explain_line
+from gradfix.cli.known import Known, written
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
 from gradfix.facts import with_facts
-from gradfix.report import Run, text
+from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.report.diff import of_outcome
+from gradfix.repository import root
 
 if TYPE_CHECKING:
     from gradfix.cli.reviewer import Reviewer
@@ -27,6 +32,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @source_options
+@click.option(
+    "--write-baseline",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what is found to a baseline, and report nothing.",
+)
 @click.option("--explain-flow", metavar="FILE:LINE",
               help="Show what the analysis knows at a line, instead of findings.")  # fmt: skip
 def check(paths: tuple[str, ...], **options: Any) -> int:
@@ -79,6 +90,7 @@ class _Command:
         self.finder = Finder(
             overrides(options), config=options["config"], isolated=options["isolated"]
         )
+        self.known = Known(writing=bool(options.get("write_baseline")))
         self.stdin = "-" in self.paths
         if self.stdin and len(self.paths) > 1:
             raise click.UsageError("`-` reads standard input and goes with no other path")
@@ -100,24 +112,59 @@ class _Command:
                 self._collect(done)
         except KeyboardInterrupt:
             return self._interrupted()
+        target = self.options.get("write_baseline")
+        if target:
+            return self._write_baseline(target)
+        self.run.baselined = self.known.hidden
         self._report()
         return self._exit_code()
+
+    def _write_baseline(self, target: str) -> int:
+        number = written(target, self.run.outcomes)
+        if not self.options["quiet"]:
+            self._message(f"Wrote {number} {'finding' if number == 1 else 'findings'} to {target}.")
+        return ERROR if self.run.failures else OK
 
     def _from_files(self) -> Iterator[batch.Processed]:
         # All configuration is read before anything is written.
         found = list(files.discover(self.paths, self.finder.settings))
         if self.options["facts"] is not None:
             found = with_facts(found, self.options["facts"], self._message)
+        found = [
+            (
+                replace(item, settings=self.known.told(item.settings, item.filename))
+                if isinstance(item, files.Found)
+                else item
+            )
+            for item in found
+        ]
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
-        for done in batch.run(
-            found, rewriting=self.run.rewriting, roots=roots, review=self.reviewer
-        ):
-            if writing and done.before != done.after:
-                yield batch.write_back(done, settings[done.path])
-            else:
-                yield done
+        with self._cache() as cache:
+            for done in batch.run(
+                found,
+                rewriting=self.run.rewriting,
+                roots=roots,
+                cache=cache,
+                review=self.reviewer,
+            ):
+                if writing and done.before != done.after:
+                    yield batch.write_back(done, settings[done.path])
+                else:
+                    yield done
+
+    @contextmanager
+    def _cache(self) -> Iterator[Cache | None]:
+        if self.options["no_cache"]:
+            yield None
+            return
+        folder = Path(self.options["cache_dir"] or os.path.join(root(), FOLDER))
+        cache = Cache(folder, self._message)
+        try:
+            yield cache
+        finally:
+            cache.close()
 
     def _from_stdin(self) -> Iterator[batch.Processed]:
         name = self.options["stdin_filename"]
@@ -127,8 +174,8 @@ class _Command:
         if name and settings.force_exclude and settings.exclude.covers(name):
             done = None
         else:
-            settings = settings.for_file(path)
             shown = files.reported_name(name) if name else "-"
+            settings = self.known.told(settings.for_file(path), shown)
             done = batch.process_bytes(
                 raw, shown, settings, rewriting=self.run.rewriting, path=name
             )
@@ -139,7 +186,7 @@ class _Command:
             yield done
 
     def _collect(self, done: batch.Processed) -> None:
-        run, outcome = self.run, done.outcome
+        run, outcome = self.run, self.known.left(done.outcome)
         run.files += 1
         for failure in outcome.failures:
             self._message(text.failure_line(failure, self.messages))
@@ -174,6 +221,8 @@ class _Command:
                 self._message("No Python files found under the given paths.")
             else:
                 self._message(text.summary(self.run).rstrip("\n"))
+            for note in self.known.notes():
+                self._message(note)
 
     def _body(self, shown_in: text.Style) -> bytes:
         kind, run = self.options["output_format"], self.run
@@ -183,13 +232,8 @@ class _Command:
             return text.statistics(run).encode()
         if kind in ("full", "concise") and run.dry_run:
             return b"".join(diff for _, diff in run.diffs)
-        if kind in ("json", "jsonl", "github"):
-            make = {
-                "json": machine.as_json,
-                "jsonl": machine.as_json_lines,
-                "github": machine.as_github,
-            }[kind]
-            return make(run).encode("utf-8", "backslashreplace")
+        if kind in formats.MACHINE:
+            return formats.MACHINE[kind](run).encode("utf-8", "backslashreplace")
         show = text.full if kind == "full" else text.concise
         encoding = "utf-8" if self.options["output_file"] else sys.stdout.encoding or "utf-8"
         return show(run, shown_in).encode(encoding, "backslashreplace")

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.described import Description
-from gradfix.flow.project import OUTSIDE, Defined, Outside
+from gradfix.flow.places import Defined, Outside
+from gradfix.flow.project import OUTSIDE
 from gradfix.flow.session import Session
 from gradfix.flow.top_level import Bound, Opened, attributes_of, imports_of, stored_by
 from gradfix.flow.values import (

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gradfix.errors import SourceError
+from gradfix.flow.places import Asked, Defined, File, Folder, Outside, Place
 from gradfix.flow.top_level import Opened
 
 #: Packages that are never part of a project, besides the standard library.
@@ -28,38 +29,6 @@ _KEPT = 4_000_000
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
 _ABOVE = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Defined:
-    """A class, function or value, and the file that defines it."""
-
-    path: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """A name that no file of the project defines."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A package, or a folder that Python takes for one."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A module."""
-
-    path: str
-
-
-_Place = Defined | Outside | Folder | File | None
 
 
 class Releasable(Protocol):
@@ -86,8 +55,9 @@ class Project:
         self._used: dict[str, int] = {}
         self._current: Opened | None = None  # what is being checked; kept if others ask for it
         self._asked: list[set[str]] = []
-        self._places: dict[tuple[str, str], tuple[_Place, frozenset[str]]] = {}
-        self._base_of: dict[str, tuple[str, ...]] = {}
+        self._places: dict[tuple[str, str], tuple[Place, Asked]] = {}
+        self._base_of: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
+        self._asked_by: dict[str, set[Asked]] = {}
         self.facts: Releasable | None = None  # what the analysis keeps about the opened files
         self.consulted_by: dict[str, set[str]] = {}
 
@@ -95,11 +65,9 @@ class Project:
         """The text of a file, None where it cannot be read."""
         if path not in self._texts:
             self._texts[path] = self._read(path)
-        text = self._texts[path]
-        if text is not None:
-            for asked in self._asked:
-                asked.add(path)
-        return text
+        for asked in self._asked:
+            asked.add(path)
+        return self._texts[path]
 
     def forget(self, path: str) -> None:
         """A file has been written: nothing that depends on it is known any more."""
@@ -146,11 +114,12 @@ class Project:
         for path in paths:
             self._used.pop(path, None)
             self.consulted_by.pop(path, None)
+            self._asked_by.pop(path, None)
         if self.facts is not None:
             self.facts.release(paths)
 
     def _let_go(self) -> None:
-        paths = {*self._opened, *self.consulted_by}
+        paths = {*self._opened, *self._asked_by}
         self._opened.clear()
         self._release(paths)
         self.facts, self._held = None, 0
@@ -197,14 +166,30 @@ class Project:
 
     def consulted(self, path: str) -> tuple[str, ...]:
         """The files that what was found out about one file depends on, through others as well."""
-        found: set[str] = set()
+        return tuple(sorted(self._depends_on(path) - {path}))
+
+    def _depends_on(self, path: str) -> set[str]:
+        found = {path}
         queue = [path]
         while queue:
             for other in self.consulted_by.get(queue.pop(), ()):
                 if other not in found:
                     found.add(other)
                     queue.append(other)
-        return tuple(sorted(found - {path}))
+        return found
+
+    def looked_for(self, path: str) -> tuple[str, ...]:
+        """Every path that was looked for to find out about one file, whether it is there or not.
+
+        What is found out would change if a file came into being where none was.
+        """
+        asked = {
+            other
+            for file in self._depends_on(path)
+            for ask in self._asked_by.get(file, ())
+            for other in ask.paths
+        }
+        return tuple(sorted(asked))
 
     def shown(self, path: str) -> str:
         """A path as messages name it: from the root that it lies under."""
@@ -214,21 +199,29 @@ class Project:
 
     # -- from names to places -----------------------------------------------------------------
 
-    def resolve(self, name: str, importer: str) -> _Place:
+    def resolve(self, name: str, importer: str) -> Place:
         """What a dotted name means in a file; leading dots make it relative.
 
         None where that is not certain.
         """
-        key = (os.path.dirname(importer), name)
+        return self._asking(name, importer, lambda: self._resolve(name, importer, frozenset()))
+
+    def _asking(self, question: str, importer: str, answer: Callable[[], Place]) -> Place:
+        """The answer to a question that files of one folder share, and a note of who asked."""
+        key = (os.path.dirname(importer), question)
         if key not in self._places:
             self._asked.append(set())
-            found = self._resolve(name, importer, frozenset())
-            self._places[key] = found, frozenset(self._asked.pop())
-        place, consulted = self._places[key]
-        self.consulted_by.setdefault(importer, set()).update(consulted)
+            found = answer()
+            paths = frozenset(self._asked.pop())
+            there = frozenset(path for path in paths if self.text(path) is not None)
+            self._places[key] = found, Asked(paths, there)
+        place, asked = self._places[key]
+        if asked not in self._asked_by.setdefault(importer, set()):
+            self._asked_by[importer].add(asked)
+            self.consulted_by.setdefault(importer, set()).update(asked.there)
         return place
 
-    def _resolve(self, name: str, importer: str, seen: frozenset[tuple[str, str]]) -> _Place:
+    def _resolve(self, name: str, importer: str, seen: frozenset[tuple[str, str]]) -> Place:
         if (importer, name) in seen:
             return None  # modules that import each other
         seen = seen | {(importer, name)}
@@ -257,8 +250,8 @@ class Project:
 
     def _walk(
         self, start: Folder | File, parts: list[str], seen: frozenset[tuple[str, str]]
-    ) -> _Place:
-        at: _Place = start
+    ) -> Place:
+        at: Place = start
         for place, part in enumerate(parts):
             if isinstance(at, Outside):
                 return Outside(".".join([at.name, *parts[place:]]))
@@ -270,7 +263,7 @@ class Project:
             )
         return at
 
-    def _member(self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
+    def _member(self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]) -> Place:
         """What a module binds a name to, or the module below it of that name."""
         file = module.path
         if isinstance(module, Folder):
@@ -303,8 +296,13 @@ class Project:
 
     def starred(self, module: str, name: str, importer: str) -> bool:
         """Whether ``from module import *`` in a file brings ``name``."""
-        found = self.resolve(module, importer)
-        return isinstance(found, (Folder, File)) and self._exported(found, name)
+
+        def found() -> Place:
+            place = self._resolve(module, importer, frozenset())
+            there = isinstance(place, (Folder, File)) and self._exported(place, name)
+            return place if there else None
+
+        return self._asking(f"{name} of {module} *", importer, found) is not None
 
     def _exported(self, module: Folder | File, name: str) -> bool:
         file = module.path
@@ -313,7 +311,7 @@ class Project:
         opened = self.opened(file)
         return opened is not None and opened.exports(name)
 
-    def _bound(self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]) -> _Place:
+    def _bound(self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]) -> Place:
         bound = opened.bound(name)
         if bound is None or not all(
             self._has_no(star, name, opened.path, seen) for star in opened.stars_after(name)
@@ -339,8 +337,13 @@ class Project:
         """
         here = os.path.dirname(importer)
         if here not in self._base_of:
-            self._base_of[here] = tuple(self._bases_from(here))
-        return self._base_of[here]
+            self._asked.append(set())
+            bases = tuple(self._bases_from(here))
+            self._base_of[here] = bases, frozenset(self._asked.pop())
+        bases, paths = self._base_of[here]
+        for asked in self._asked:
+            asked.update(paths)
+        return bases
 
     def _bases_from(self, here: str) -> Iterator[str]:
         folder = here

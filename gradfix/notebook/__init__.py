@@ -20,6 +20,7 @@ from gradfix.flow import ModuleFlow, View
 from gradfix.model import Cell, Failure, Finding, Fix, Outcome, Source, Span
 from gradfix.notebook import program
 from gradfix.notebook.stored import StoredNotebook, read_stored
+from gradfix.repository import from_root
 
 __all__ = ["Notebook"]
 
@@ -58,7 +59,7 @@ class Notebook:
 
     def check(self, filename: str, settings: Settings, view: View | None = None) -> Outcome:
         """As `gradfix.engine.check`, with positions in cells."""
-        source = Source(filename, self.text)
+        source = Source(filename, self.text, from_root(filename))
         return self._placed(engine.check(source, settings, self._codemods(), view))
 
     def fix(self, filename: str, settings: Settings, view: View | None = None) -> Outcome:
@@ -67,7 +68,7 @@ class Notebook:
         A cell that was formatted with black is so afterwards. Raises SourceError if the rewritten
         program does not come apart into the cells it was made of.
         """
-        source, codemods = Source(filename, self.text), self._codemods()
+        source, codemods = Source(filename, self.text, from_root(filename)), self._codemods()
         outcome = engine.fix(source, settings, codemods, view)
         tidy = self._formatted(outcome.text, settings) if outcome.changed else outcome.text
         if tidy != outcome.text:
@@ -79,7 +80,7 @@ class Notebook:
         self, filename: str, settings: Settings, trouble: str, view: View | None = None
     ) -> Outcome:
         """As `gradfix.engine.without_fixes`, with positions in cells."""
-        source, codemods = Source(filename, self.text), self._codemods()
+        source, codemods = Source(filename, self.text, from_root(filename)), self._codemods()
         return self._placed(engine.without_fixes(source, settings, trouble, codemods, view))
 
     def _codemods(self) -> list[Codemod]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from gradfix.model import Failure, Finding, Outcome
 
-FORMATS = ("full", "concise", "json", "jsonl", "github")
-PLANNED_FORMATS = ("gitlab", "junit", "sarif")
+FORMATS = ("full", "concise", "json", "jsonl", "github", "gitlab", "junit", "sarif")
 
 
 @dataclass(slots=True)
@@ -18,6 +17,7 @@ class Run:
     dry_run: bool = False
     files: int = 0
     changed_files: int = 0
+    baselined: int = 0  # findings that a baseline knows; nothing else is said about them
     outcomes: list[Outcome] = field(default_factory=list)
     diffs: list[tuple[str, bytes]] = field(default_factory=list)
     verified_files: int = 0

@@ -1,4 +1,4 @@
-"""Machine formats: the JSON of the command-line contract, JSON lines, GitHub annotations."""
+"""The JSON of the command-line contract, and JSON lines."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def document(run: Run) -> dict[str, Any]:
             for outcome in run.outcomes
             if (stale := [cell.number for cell in outcome.cells if cell.stale])
         ],
+        "baselined": run.baselined,
     }
     if run.dry_run:
         result["diffs"] = [
@@ -49,33 +50,6 @@ def as_json_lines(run: Run) -> str:
     objects = [{"kind": "finding", **finding_object(f)} for f in _all_findings(run)]
     objects += [{"kind": "error", **failure_object(f)} for f in run.failures]
     return "".join(json.dumps(item) + "\n" for item in objects)
-
-
-def as_github(run: Run) -> str:
-    """GitHub workflow commands, one annotation per finding left and per error."""
-    lines = []
-    for finding in run.findings:
-        span, message = finding.span, finding.message
-        if finding.cell is not None:  # GitHub counts the lines of the file, which nobody sees
-            message = f"cell {finding.cell}:{span.row}:{span.column}: {message}"
-            span = Span(1, 1, 1, 1)
-        place = {
-            "title": f"gradfix ({finding.code})",
-            "file": finding.filename,
-            "line": span.row,
-            "col": span.column,
-            "endLine": span.end_row,
-            "endColumn": span.end_column,
-        }
-        level = "warning" if finding.code.startswith("GF9") else "error"
-        lines.append(_command(level, place, f"{finding.code} {message}"))
-    for failure in run.failures:
-        row, message = failure.row or 1, failure.message
-        if failure.cell is not None:
-            row, message = 1, f"cell {failure.cell}:{row}: {message}"
-        place = {"title": "gradfix", "file": failure.filename, "line": row}
-        lines.append(_command("error", place, message))
-    return "".join(line + "\n" for line in lines)
 
 
 def statistics(rows: Iterable[tuple[str, str, int, int]]) -> str:
@@ -149,14 +123,3 @@ def _place(span: Span) -> dict[str, Any]:
         "location": {"row": span.row, "column": span.column},
         "end_location": {"row": span.end_row, "column": span.end_column},
     }
-
-
-def _command(level: str, place: dict[str, Any], message: str) -> str:
-    pairs = ",".join(f"{key}={_escaped(str(value), ',:')}" for key, value in place.items())
-    return f"::{level} {pairs}::{_escaped(message)}"
-
-
-def _escaped(value: str, also: str = "") -> str:
-    for character in "%\r\n" + also:
-        value = value.replace(character, f"%{ord(character):02X}")
-    return value

@@ -132,7 +132,11 @@ def summary(run: Run) -> str:
         verb = "Left" if run.rewriting else "Found"
         parts.append(f"{verb} {_count(len(run.findings), 'finding')}{_fixable(run)}.")
     elif not run.failures and not run.fixed:
-        parts.append(f"Nothing found in {_count(run.files, 'file')}.")
+        new = " new" if run.baselined else ""
+        parts.append(f"Nothing{new} found in {_count(run.files, 'file')}.")
+    if run.baselined:
+        are = "is" if run.baselined == 1 else "are"
+        parts.append(f"{_count(run.baselined, 'finding')} {are} in the baseline.")
     if run.failures:
         parts.append(f"{_count(len(run.failures), 'error')}.")
     return " ".join(parts) + "\n"

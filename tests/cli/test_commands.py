@@ -44,7 +44,7 @@ EXIT_CODES = [
     ("bad faulty", "apply", 2),
     ("faulty", "check nowhere.py", 2),
     ("faulty", "check --no-such-flag", 2),
-    ("faulty", "check --output-format sarif", 2),
+    ("faulty", "check --output-format sarif", 1),
     ("faulty", "check --output-format yaml", 2),
     ("faulty", "check - faulty.py", 2),
     ("faulty", "check --output-file no/such/folder", 2),

@@ -87,7 +87,7 @@ def test_flags_are_over_files(project: Path) -> None:
         ('per-file-ignores = ["a"]', "'per-file-ignores' must be a table"),
         ('[per-file-ignores]\n"a.py" = ["GF7"]', r"\[per-file-ignores\]: unknown code 'GF7'"),
         ('target-torch = "new"', "'target-torch' must be a version"),
-        ('baseline = "b.json"', "'baseline' is not supported"),
+        ("baseline = 3", "'baseline' must be a string"),
         ("[verify]\ntimeot = 1", r"\[verify\]: unknown key 'timeot'; did you mean 'timeout'"),
         ("[verify]\ntimeout = -1", "'timeout' must be positive"),
         ("[verify]\nmemory = 1.5", "'memory' must be a positive whole number"),

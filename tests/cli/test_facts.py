@@ -123,6 +123,19 @@ def test_stale_facts_are_ignored_and_said(project: Path, gradfix: Gradfix) -> No
     assert "net.py: recorded facts ignored: the file has changed since" in result.err
 
 
+def test_what_is_found_with_facts_and_without_is_kept_apart(
+    project: Path, gradfix: Gradfix
+) -> None:
+    put(project, net=NET)
+    for shapes in ((), ((3, 4),), ((3, 5),)):
+        if shapes:
+            record(project, *shapes)
+        flags = ("--facts", "facts.json") if shapes else ()
+        for _ in range(2):
+            kept = gradfix("check", *flags)
+            assert kept == gradfix("check", "--no-cache", *flags)
+
+
 def test_facts_about_other_files_do_no_harm(project: Path, gradfix: Gradfix) -> None:
     put(project, faulty=FAULTY, net=NET)
     record(project, (3, 2))

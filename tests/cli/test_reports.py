@@ -214,11 +214,6 @@ def test_github_annotations(project: Path, gradfix: Gradfix) -> None:
     )
 
 
-def test_planned_formats_are_refused_clearly(gradfix: Gradfix) -> None:
-    result = gradfix("check", "--output-format", "sarif")
-    assert "the format 'sarif' is not available in this version" in result.err
-
-
 def test_output_file_holds_what_standard_output_would(project: Path, gradfix: Gradfix) -> None:
     put(project, m=FAULTY)
     expected = gradfix("check", "--output-format", "json").out

@@ -14,7 +14,8 @@ from gradfix import engine, flow, registry
 from gradfix.config import Settings
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import is_module
-from gradfix.flow.project import File, Folder, Outside, Project
+from gradfix.flow.places import File, Folder, Outside
+from gradfix.flow.project import Project
 from gradfix.flow.values import Elsewhere, Kind, Role, Value
 from gradfix.model import Source
 

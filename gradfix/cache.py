@@ -1,0 +1,245 @@
+"""What `check` found out before, kept from run to run.
+
+NOTE: when an entry counts. It is found under a key of everything that decides an outcome besides
+files: gradfix's own source, Python's version, the settings, the folders that imports start from,
+and the path. It counts if the file has the same content, and if every path that was looked for to
+resolve its imports has the same text, or still none: a module that comes into being may change
+what an import means.
+
+The cache is a help and nothing else. Whatever is wrong with it (damaged, locked, read-only, full),
+the run goes on without it, with one warning. Several runs may share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+import gradfix
+from gradfix import registry
+from gradfix.codemod import Codemod
+from gradfix.config import Settings
+from gradfix.flow.project import Project
+from gradfix.model import Finding, Outcome, Source
+from gradfix.records import plain, restored
+
+FOLDER = ".gradfix_cache"
+_FILE = "checked-1.sqlite"
+_DAY = 24 * 3600
+_KEPT_DAYS = 30
+_TOGETHER = 200  # entries that are written in one transaction
+_PATIENCE = 2.0  # seconds to wait for another run that is writing
+#: Settings that do not change what is found in a file; all others are part of an entry's key.
+_NO_MATTER = frozenset(
+    {"baseline", "baselined", "black", "exclude", "force_exclude", "per_file_ignores", "verify"}
+)
+_TABLE = """\
+CREATE TABLE IF NOT EXISTS checked (
+    key BLOB PRIMARY KEY, content BLOB NOT NULL, made INTEGER NOT NULL, entry BLOB NOT NULL
+) WITHOUT ROWID"""
+
+
+class Cache:
+    """Outcomes of ``check``, kept in a folder.
+
+    Trouble is said once, through ``warn``, and ends the use of the cache.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._file = folder / _FILE
+        self._warn = warn
+        self._off = False
+        self._connection: sqlite3.Connection | None = None
+        self._waiting: list[tuple[bytes, bytes, int, bytes]] = []
+        self._settings: dict[int, tuple[Settings, str]] = {}
+        self._digests: dict[str, tuple[str, bytes]] = {}
+
+    def get(
+        self, source: Source, path: str, raw: bytes, settings: Settings, project: Project
+    ) -> Outcome | None:
+        """What ``check`` finds in the file at an absolute path, if that is known."""
+        if self._off or (self._connection is None and not self._file.exists()):
+            return None
+        key = self._key(source, path, settings, project)
+        try:
+            row = (
+                self._opened()
+                .execute(
+                    "SELECT entry FROM checked WHERE key = ? AND content = ?", (key, _digest(raw))
+                )
+                .fetchone()
+            )
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+            return None
+        if row is None:
+            return None
+        try:
+            looked_for, findings = json.loads(zlib.decompress(row[0]))
+            known = tuple(restored(Finding, finding) for finding in findings)
+            same = all(
+                self._text_digest(other, project) == digest for other, digest in looked_for.items()
+            )
+        except (AttributeError, TypeError, ValueError, zlib.error):  # not what was written
+            return None
+        if not same:
+            return None
+        there = (other for other, digest in looked_for.items() if digest is not None)
+        return Outcome(
+            source,
+            source.text,
+            tuple(replace(finding, filename=source.filename) for finding in known),
+            consulted=tuple(sorted(other for other in there if other != path)),
+        )
+
+    def put(
+        self, outcome: Outcome, path: str, raw: bytes, settings: Settings, project: Project
+    ) -> None:
+        """Keep what ``check`` has found in the file at an absolute path."""
+        if self._off:
+            return
+        looked_for = {
+            other: self._text_digest(other, project) for other in project.looked_for(path)
+        }
+        findings = [plain(replace(finding, filename="")) for finding in outcome.findings]
+        entry = zlib.compress(json.dumps([looked_for, findings]).encode(), 1)
+        key = self._key(outcome.source, path, settings, project)
+        self._waiting.append((key, _digest(raw), int(time.time()), entry))
+        if len(self._waiting) >= _TOGETHER:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left to write."""
+        if self._waiting and not self._off:
+            self._write()
+        self._disconnect()
+
+    # -- what decides an outcome --------------------------------------------------------------
+
+    def _key(self, source: Source, path: str, settings: Settings, project: Project) -> bytes:
+        kinds = tuple(registry.codemods())
+        parts = (
+            _stamp(kinds), self._spelled(settings), *project.roots, path, source.place,
+        )  # fmt: skip
+        return _digest(_bytes("\0".join(parts)))
+
+    def _spelled(self, settings: Settings) -> str:
+        """Settings as text; most files share one object."""
+        known = self._settings.get(id(settings))
+        if known is None:
+            spelled = "\0".join(
+                f"{field.name}={_in_order(getattr(settings, field.name))!r}"
+                for field in fields(settings)
+                if field.name not in _NO_MATTER
+            )
+            known = self._settings[id(settings)] = settings, spelled
+        return known[1]
+
+    def _text_digest(self, path: str, project: Project) -> str | None:
+        text = project.text(path)
+        if text is None:
+            return None
+        known = self._digests.get(path)
+        if known is None or known[0] is not text:
+            known = self._digests[path] = text, _digest(_bytes(text))
+        return known[1].hex()
+
+    # -- the file -----------------------------------------------------------------------------
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            connection = sqlite3.connect(self._file, timeout=_PATIENCE, isolation_level=None)
+            self._connection = connection
+            with suppress(sqlite3.OperationalError):  # another run is doing the same
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_TABLE)
+        return self._connection
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            _prepare(self._folder)
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            oldest = int(time.time()) - _KEPT_DAYS * _DAY
+            connection.execute("DELETE FROM checked WHERE made < ?", (oldest,))
+            connection.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", waiting)
+            connection.execute("COMMIT")
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError | sqlite3.Error) -> None:
+        """Go on without. A damaged file goes, so that the next run has a cache again."""
+        self._off = True
+        self._disconnect()
+        shown = os.path.relpath(self._file if self._file.exists() else self._folder)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, sqlite3.OperationalError
+        ):
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(OSError):
+                    os.unlink(f"{self._file}{suffix}")
+            reason += "; it was thrown away"
+        self._warn(f"warning: nothing is cached: {shown}: {reason}")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def _prepare(folder: Path) -> None:
+    """The folder, with a note that version control should not look into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("# Made by gradfix; may be deleted at any time.\n*\n", encoding="utf-8")
+
+
+@lru_cache(maxsize=8)
+def _stamp(kinds: tuple[type[Codemod], ...]) -> str:
+    """gradfix as it is: its version, its source and that of the codemods, and Python's version."""
+    paths: set[str] = {str(path) for path in _sources(Path(gradfix.__file__).parent)}
+    names = []
+    for kind in kinds:
+        names.append(f"{kind.__module__}.{kind.__qualname__} {kind.code}")
+        path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        paths |= {path} if path else set()
+    total = blake2b(digest_size=16)
+    for text in (gradfix.__version__, sys.version, *names):
+        total.update(_bytes(f"{text}\0"))
+    for path in sorted(paths):
+        with suppress(OSError):  # in an archive: the version has to do
+            total.update(Path(path).read_bytes())
+    return total.hexdigest()
+
+
+def _sources(folder: Path) -> Iterable[Path]:
+    yield from folder.rglob("*.py")
+    yield from folder.rglob("*.json")
+
+
+def _in_order(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

@@ -31,6 +31,15 @@ def _known_format(ctx: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
+def _job_count(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """A number of processes; None for ``auto``."""
+    if value == "auto":
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise click.BadParameter(f"{value!r} is neither a number from 1 on nor 'auto'")
+    return int(value)
+
+
 _SELECTION = (
     click.option("--select", multiple=True, callback=split_codes, metavar="CODES",
                  help="Rules to use: codes, prefixes, names or ALL."),
@@ -50,6 +59,10 @@ _SELECTION = (
     click.option("--isolated", is_flag=True, help="Ignore all configuration files."),
     click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Also use what `verify --facts FILE` has recorded."),
+    click.option("--jobs", "-j", default="auto", show_default=True, callback=_job_count,
+                 metavar="N", help="Processes to use."),
+    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+                 help="For each file, with several processes.  [default: 60]"),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

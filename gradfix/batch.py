@@ -52,13 +52,15 @@ def run(
     roots: Iterable[str] = (),
     cache: Cache | None = None,
     review: Review | None = None,
+    read: Callable[[str], str | None] = files.text_of,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    What a file imports is looked up around it and under ``roots``. What ``cache`` knows is not
-    found out again. ``review`` is asked about every file that is to be changed.
+    What a file imports is looked up around it and under ``roots``, and read with ``read``. It is
+    taken to stay as it is: see `gradfix.unwritten`. What ``cache`` knows is not found out again.
+    ``review`` is asked about every file that is to be changed.
     """
-    project = Project(files.text_of, map(os.path.abspath, roots))
+    project = Project(read, map(os.path.abspath, roots))
     with _uncollected():
         for item in items:
             if isinstance(item, Failure):
@@ -73,8 +75,6 @@ def run(
 
                 done = review(item, done, again)
             yield done
-            if done.before != done.after:
-                project.forget(os.path.abspath(item.path))  # it may have been written meanwhile
             if gc.get_count()[0] > _GARBAGE:
                 gc.collect()
 
@@ -188,10 +188,12 @@ def _without_fixes(
     return engine.without_fixes(source, settings, trouble, view=view)
 
 
-def write_back(done: Processed, settings: Settings) -> Processed:
+def write_back(
+    done: Processed, settings: Settings, write: Callable[..., None] = files.write
+) -> Processed:
     """Write a changed file; where that fails, the outcome says so and nothing counts as fixed."""
     try:
-        files.write(done.path, done.after, expected=done.before)
+        write(done.path, done.after, expected=done.before)
     except SourceError as error:
         source = done.outcome.source
         decoded = _opened(done.before, source.filename)

@@ -56,7 +56,7 @@ class Cache:
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._file = folder / _FILE
         self._warn = warn
         self._off = False
@@ -119,10 +119,14 @@ class Cache:
         if len(self._waiting) >= _TOGETHER:
             self._write()
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Write what is left to write."""
         if self._waiting and not self._off:
             self._write()
+
+    def close(self) -> None:
+        """Write what is left to write, and be done."""
+        self.flush()
         self._disconnect()
 
     # -- what decides an outcome --------------------------------------------------------------
@@ -170,7 +174,7 @@ class Cache:
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
         try:
-            _prepare(self._folder)
+            _prepare(self.folder)
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
             oldest = int(time.time()) - _KEPT_DAYS * _DAY
@@ -184,7 +188,7 @@ class Cache:
         """Go on without. A damaged file goes, so that the next run has a cache again."""
         self._off = True
         self._disconnect()
-        shown = os.path.relpath(self._file if self._file.exists() else self._folder)
+        shown = os.path.relpath(self._file if self._file.exists() else self.folder)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(
             error, sqlite3.OperationalError

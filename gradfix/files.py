@@ -10,6 +10,7 @@ import stat
 import tempfile
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,9 +135,10 @@ def text_of(path: str) -> str | None:
         return None
 
 
-def write(path: str, data: bytes, *, expected: bytes) -> None:
+def write(path: str, data: bytes, *, expected: bytes, prefix: str = ".gradfix-") -> None:
     """Replace a file's content as one step, through links, keeping its mode.
 
+    The temporary file that a killed process leaves behind has a name that begins with ``prefix``.
     Raises SourceError, having changed nothing, if the file is no longer ``expected`` or cannot be
     written.
     """
@@ -147,7 +149,7 @@ def write(path: str, data: bytes, *, expected: bytes) -> None:
         if not os.access(target, os.W_OK):
             raise SourceError("cannot be written: it is read-only")
         descriptor, temporary = tempfile.mkstemp(
-            dir=os.path.dirname(target), prefix=".gradfix-", suffix=".tmp"
+            dir=os.path.dirname(target), prefix=prefix, suffix=".tmp"
         )
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
@@ -163,7 +165,8 @@ def write(path: str, data: bytes, *, expected: bytes) -> None:
         raise SourceError(f"cannot be written: {error.strerror or error}") from error
     finally:
         if temporary is not None:
-            os.unlink(temporary)
+            with suppress(FileNotFoundError):  # interrupted right after the replacement
+                os.unlink(temporary)
 
 
 def _digest(data: bytes) -> bytes:

@@ -24,6 +24,8 @@ class _Lazy(NamedTuple):
 _COMMANDS = {
     "check": _Lazy("gradfix.cli.sources", "Report what keeps gradients from arriving."),
     "apply": _Lazy("gradfix.cli.sources", "Rewrite what is safe to rewrite."),
+    "undo": _Lazy("gradfix.cli.undo", "Put back what an apply has changed."),
+    "history": _Lazy("gradfix.cli.undo", "List what apply has changed."),
     "verify": _Lazy("gradfix.verify.cli", "Run modules through torch and check their gradients."),
     "run": _Lazy("gradfix.run.cli", "Run your own training or tests under the gradient tracer."),
     "explain": _Lazy("gradfix.cli.manual", "Show the manual page of a rule."),

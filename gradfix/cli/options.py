@@ -25,6 +25,15 @@ def split_codes(
     return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
 
 
+def _job_count(ctx: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    """A number of processes; None for ``auto``."""
+    if value == "auto":
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise click.BadParameter(f"{value!r} is neither a number from 1 on nor 'auto'")
+    return int(value)
+
+
 _SELECTION = (
     click.option("--select", multiple=True, callback=split_codes, metavar="CODES",
                  help="Rules to use: codes, prefixes, names or ALL."),
@@ -51,6 +60,10 @@ _SELECTION = (
                  help="Where results are kept  [default: .gradfix_cache in the repository's root]"),
     click.option("--facts", type=click.Path(dir_okay=False), metavar="FILE",
                  help="Also use what `verify --facts FILE` has recorded."),
+    click.option("--jobs", "-j", default="auto", show_default=True, callback=_job_count,
+                 metavar="N", help="Processes to use."),
+    click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+                 help="For each file, with several processes.  [default: 60]"),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

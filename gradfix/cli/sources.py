@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradfix import batch, files
+from gradfix import batch, files, jobs, journal
 from gradfix.cache import FOLDER, Cache
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
 from gradfix.cli.flow_view import explain_line
 from gradfix.cli.known import Known, written
 from gradfix.cli.options import overrides, source_options, style
+from gradfix.cli.progress import progress
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
 from gradfix.facts import with_facts
+from gradfix.jobs import Job
 from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.report.diff import of_outcome
 from gradfix.repository import root
+from gradfix.unwritten import unwritten
 
 if TYPE_CHECKING:
     from gradfix.cli.reviewer import Reviewer
@@ -64,6 +67,8 @@ def check(paths: tuple[str, ...], **options: Any) -> int:
     is_flag=True,
     help="Run every file before and after; keep only what stands the comparison.",
 )
+@click.option("--no-journal", is_flag=True,
+              help="Write without keeping what `gradfix undo` needs.")  # fmt: skip
 @click.option("--show-fixes", is_flag=True, help="List what was fixed.")
 @click.option("--exit-non-zero-on-fix", is_flag=True, help="Exit with 1 if anything was fixed.")
 def apply(paths: tuple[str, ...], **options: Any) -> int:
@@ -96,12 +101,15 @@ class _Command:
             raise click.UsageError("`-` reads standard input and goes with no other path")
         if self.stdin and options["facts"] is not None:
             raise click.UsageError("--facts are about files; standard input is none")
+        self.journal = journal.Writer(journal.root_of(Path.cwd()), self.paths)
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
         self.reviewer = self._reviewer() if options.get("verified") else None
 
     def _reviewer(self) -> Reviewer:
         if self.stdin:
             raise click.UsageError("--verify runs files; standard input is none")
+        if self.options["timeout"] is not None:
+            raise click.UsageError("--verify works in one process, where --timeout has no power")
         from gradfix.cli.reviewer import Reviewer
 
         return Reviewer(self.run, self.messages, self._message, verbose=self.options["verbose"])
@@ -141,18 +149,25 @@ class _Command:
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
-        with self._cache() as cache:
-            for done in batch.run(
-                found,
-                rewriting=self.run.rewriting,
-                roots=roots,
-                cache=cache,
-                review=self.reviewer,
-            ):
+        replace_file = files.write if self.options.get("no_journal") else self.journal.write
+
+        def write(path: str, data: bytes, *, expected: bytes) -> None:
+            kept.keep(path, expected)
+            replace_file(path, data, expected=expected)
+
+        with (
+            self.journal,
+            unwritten(writing=writing) as kept,
+            self._cache() as cache,
+            progress(len(found), quiet=self.options["quiet"]) as bar,
+        ):
+            folder = None if cache is None else str(cache.folder)
+            job = Job(self.run.rewriting, tuple(roots), kept, self.options["timeout"], folder)
+            for done in jobs.run(found, job, self.options["jobs"], self.reviewer, cache):
+                bar.advance()
                 if writing and done.before != done.after:
-                    yield batch.write_back(done, settings[done.path])
-                else:
-                    yield done
+                    done = batch.write_back(done, settings[done.path], write)
+                yield done
 
     @contextmanager
     def _cache(self) -> Iterator[Cache | None]:
@@ -249,9 +264,10 @@ class _Command:
         if self.run.rewriting and not self.run.dry_run:
             # The file in hand may have been written just before, so the number is a lower bound.
             number = self.run.changed_files
+            back = f", or `gradfix undo {self.journal.run}` to go back" if self.journal.run else ""
             self._message(
                 f"what was rewritten (at least {number} {'file' if number == 1 else 'files'})"
-                " is whole; run the same command again to go on"
+                f" is whole; run the same command again to go on{back}"
             )
         return INTERRUPTED
 

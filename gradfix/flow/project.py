@@ -69,12 +69,6 @@ class Project:
             asked.add(path)
         return self._texts[path]
 
-    def forget(self, path: str) -> None:
-        """A file has been written: nothing that depends on it is known any more."""
-        self._texts.pop(os.path.normpath(path), None)
-        self._places.clear()
-        self._let_go()
-
     def make_room(self) -> None:
         """Let syntax trees go where there are many; those of a large project fill the memory.
 
@@ -117,12 +111,6 @@ class Project:
             self._asked_by.pop(path, None)
         if self.facts is not None:
             self.facts.release(paths)
-
-    def _let_go(self) -> None:
-        paths = {*self._opened, *self._asked_by}
-        self._opened.clear()
-        self._release(paths)
-        self.facts, self._held = None, 0
 
     def use(self, path: str) -> None:
         """Note that a file is needed now."""

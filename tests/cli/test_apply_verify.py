@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gradfix import cli, registry, rules
+from gradfix import cli, journal, registry, rules
 from gradfix.model import Safety
 
 from .conftest import FAULTY, MENDED, PYTHON_2, Renames, Result, put
@@ -197,7 +197,8 @@ def test_the_rest_is_reported_as_always(done: Done) -> None:
 
 def test_working_copies_are_gone_and_nothing_else_was_written(done: Done) -> None:
     names = {path.name for path in done.folder.iterdir()}
-    assert names == {*(f"{name}.py" for name in FILES), "ops.py", "pyproject.toml", "out.json"}
+    others = {"ops.py", "pyproject.toml", "out.json", journal.FOLDER}
+    assert names == {*(f"{name}.py" for name in FILES), *others}
 
 
 # -- the command ---------------------------------------------------------------------------------
@@ -219,6 +220,8 @@ def test_real_codemods(project: Path, gradfix: Callable[..., Result]) -> None:
     put(project, m=FAULTY)
     assert gradfix("apply", "--verify", ".").code == 0
     assert (project / "m.py").read_text() == MENDED
+    assert gradfix("undo").code == 0
+    assert (project / "m.py").read_text() == FAULTY
 
 
 def test_wrong_use(
@@ -228,6 +231,9 @@ def test_wrong_use(
     piped = gradfix("apply", "--verify", "-")
     assert (piped.code, piped.out) == (2, "")
     assert "--verify runs files" in piped.err
+    guarded = gradfix("apply", "--verify", "--timeout", "5", "m.py")
+    assert (guarded.code, guarded.out) == (2, "")
+    assert "--verify works in one process" in guarded.err
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     without = gradfix("apply", "--verify", "m.py")
     assert (without.code, without.out) == (2, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gradfix import files
+from gradfix import files, journal
 from gradfix.config import Finder
 from gradfix.config_types import Overrides
 from gradfix.errors import SourceError
@@ -178,4 +178,4 @@ def test_a_failed_replacement_leaves_nothing_behind(
     assert "GF301" in result.out
     assert "Fixed" not in result.err
     assert (project / "m.py").read_text() == FAULTY
-    assert os.listdir(project) == ["m.py"]
+    assert sorted(os.listdir(project)) == [journal.FOLDER, "m.py"]

@@ -1,0 +1,333 @@
+"""Many sources on several processes: one that crashes or never ends costs itself and no other.
+
+NOTE: how the work is shared. The parent hands out neighbouring files in small groups, since what a
+worker has learned about a project's imports serves the files beside it. A worker answers file by
+file, in the order it was given, so the first file without an answer is the one in hand when it dies
+or takes too long. A file whose worker died is tried once more, because the system may have killed
+it for what another program did. Results are passed on in the order of the files, whoever was first;
+how far the workers may run ahead is bounded, and so is the memory. Only the parent writes files.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+
+from gradfix import batch, files, registry
+from gradfix.batch import Processed
+from gradfix.cache import Cache
+from gradfix.errors import GradfixError
+from gradfix.model import Failure, Outcome, Source
+from gradfix.unwritten import Unwritten
+
+#: Seconds that one file may take in a worker.
+TIMEOUT = 60.0
+#: With ``auto``: the most processes, the seconds before workers are worth their start, and the
+#: number of files that have to be left by then.
+MOST = 8
+PATIENCE = 2.0
+WORTH = 16
+
+_GROUP = 16  # files that are handed out together
+_AHEAD = 64  # files that each worker may run ahead of what is passed on
+_TICK = 0.2  # seconds
+_GRACE = 30.0  # seconds after which a worker without a parent gives up a file on its own
+
+Item = files.Found | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with every file; ``timeout`` in seconds, None where none was asked for.
+
+    ``cache`` is the folder that results are kept in, None where they are not.
+    """
+
+    rewriting: bool
+    roots: tuple[str, ...] = ()
+    unwritten: Unwritten = field(default_factory=Unwritten)
+    timeout: float | None = None
+    cache: str | None = None
+
+    def run(
+        self,
+        items: Iterator[Item],
+        review: batch.Review | None = None,
+        cache: Cache | None = None,
+    ) -> Iterator[Processed]:
+        """Process files in this process."""
+        return batch.run(
+            items,
+            rewriting=self.rewriting,
+            roots=self.roots,
+            cache=cache,
+            review=review,
+            read=self.unwritten.text_of,
+        )
+
+
+def run(
+    items: Sequence[Item],
+    job: Job,
+    count: int | None,
+    review: batch.Review | None = None,
+    cache: Cache | None = None,
+) -> Iterator[Processed]:
+    """Process every file on ``count`` processes; what comes out does not depend on their number.
+
+    With one process and no timeout everything happens in this process, and a file that never ends
+    or takes the process with it is not guarded against. With None, workers are started when there
+    is enough left to do for them. A ``review`` looks at one file after the other, in this process.
+    ``cache`` is what this process uses; workers open the folder that the job names.
+
+    Raises GradfixError if no worker can be started.
+    """
+    if review is not None:
+        yield from job.run(iter(items), review, cache)
+        return
+    if job.timeout is not None or (count is not None and count > 1):
+        yield from _Pool(items, job, count or _cores()).results()
+        return
+    cores = 1 if count == 1 else _cores()
+    left, pending, started = len(items), iter(items), time.monotonic()
+    for done in job.run(pending, cache=cache):
+        yield done
+        left -= 1
+        if cores > 1 and left >= WORTH and time.monotonic() - started > PATIENCE:
+            break
+    if rest := list(pending):
+        yield from _Pool(rest, job, cores).results()
+
+
+def _cores() -> int:
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(_all_cores())
+    return min(MOST, len(usable))
+
+
+def _all_cores() -> int:
+    return os.cpu_count() or 1
+
+
+# -- the parent ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A worker process, the files it still owes an answer for, and how long the first has taken."""
+
+    process: BaseProcess
+    pipe: connection.Connection
+    ready: bool = False
+    given: deque[int] = field(default_factory=deque)
+    spent: float = 0.0
+
+    def end(self, patience: float = 0.0) -> str:
+        """Kill the process, unless it ends on its own in so many seconds; say how it ended."""
+        self.process.join(patience)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"exit code {code}"
+        with suppress(ValueError):
+            return f"killed by signal {-code}, {signal.Signals(-code).name}"
+        return f"killed by signal {-code}"
+
+
+class _Pool:
+    """The workers of one run, and the results that wait for their turn."""
+
+    def __init__(self, items: Sequence[Item], job: Job, count: int) -> None:
+        self._items = items
+        self._job = job
+        self._count = max(1, min(count, len(items)))
+        self._timeout = TIMEOUT if job.timeout is None else job.timeout
+        self._todo = deque(range(len(items)))
+        self._tried: set[int] = set()  # files that a worker has died of once
+        self._done: dict[int, Processed] = {}
+        self._next = 0
+        self._workers: list[_Worker] = []
+        # Workers share nothing with the parent: no lock of the journal, no end of another's pipe.
+        self._context = multiprocessing.get_context("spawn")
+
+    def results(self) -> Iterator[Processed]:
+        """Every file's result, in the order of the files."""
+        try:
+            for _ in range(self._count if self._items else 0):
+                self._workers.append(self._start())
+            while self._next < len(self._items):
+                self._hand_out()
+                self._listen()
+                while self._next in self._done:
+                    yield self._done.pop(self._next)
+                    self._next += 1
+        finally:
+            for worker in self._workers:
+                worker.end()
+
+    def _start(self) -> _Worker:
+        try:
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_work, args=(theirs, self._job), daemon=True)
+            with _apart():
+                process.start()
+        except OSError as error:
+            raise _no_worker(error.strerror or str(error)) from error
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _hand_out(self) -> None:
+        """Give each worker that has nothing left the next group; it reads at once, never later."""
+        for worker in self._workers:
+            if not worker.ready or worker.given:
+                continue
+            size = min(_GROUP, max(1, len(self._todo) // (2 * self._count)))
+            limit = self._next + _AHEAD * self._count
+            while self._todo and self._todo[0] < limit and len(worker.given) < size:
+                worker.given.append(self._todo.popleft())
+            if worker.given:
+                worker.spent = 0.0
+                with suppress(OSError):  # it has died; that is heard of like any other death
+                    worker.pipe.send([self._items[index] for index in worker.given])
+
+    def _listen(self) -> None:
+        """Wait a moment for answers; look after workers that have died or take too long."""
+        by_pipe = {worker.pipe: worker for worker in self._workers}
+        before = time.monotonic()
+        heard = connection.wait(list(by_pipe), _TICK)
+        # Only time that was spent here counts: the user may have stopped us all for a while.
+        elapsed = min(time.monotonic() - before, 2 * _TICK)
+        for pipe, worker in by_pipe.items():
+            if pipe in heard:
+                self._hear(worker)
+            elif worker.given:
+                worker.spent += elapsed
+                if worker.spent > self._timeout:
+                    worker.end()
+                    why = f"took longer than {self._timeout:g} s and was given up (--timeout)"
+                    self._lost(worker, why, again=False)
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            done = worker.pipe.recv()
+        except (EOFError, OSError):
+            ending = worker.end(patience=5.0)  # its pipe is closed: it is on its way
+            if not worker.ready:
+                self._workers.remove(worker)
+                raise _no_worker(ending) from None
+            self._lost(worker, f"internal error: its process died twice ({ending})", again=True)
+            return
+        if not worker.ready:
+            worker.ready = True
+            return
+        worker.spent = 0.0
+        self._done[worker.given.popleft()] = done
+
+    def _lost(self, worker: _Worker, why: str, *, again: bool) -> None:
+        """A worker is gone: the file in hand is tried again or fails, the others go to the next."""
+        self._workers.remove(worker)
+        left = list(worker.given)
+        if left and again and left[0] not in self._tried:
+            self._tried.add(left[0])
+        elif left:
+            index = left.pop(0)
+            self._done[index] = _failed(self._items[index], why)
+        self._todo.extendleft(reversed(left))
+        if self._todo:
+            self._workers.append(self._start())
+
+
+def _failed(item: Item, why: str) -> Processed:
+    path = item.path if isinstance(item, files.Found) else item.filename
+    failure = Failure(item.filename, why)
+    return Processed(path, Outcome(Source(item.filename, ""), "", failures=(failure,)))
+
+
+def _no_worker(why: str) -> GradfixError:
+    return GradfixError(f"cannot start a worker process: {why} (-j 1 does without)")
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Start a process that Ctrl-C does not reach, and that has nothing to do with the main script.
+
+    It inherits the signal mask; and it would import the main script, which need not be ours.
+    """
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    masked = hasattr(signal, "pthread_sigmask")
+    if masked:
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # its own start would take the mask away
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if masked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# -- the workers --------------------------------------------------------------------------------
+
+
+def _work(pipe: connection.Connection, job: Job) -> None:
+    """Answer for each file that comes through the pipe, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, name="gradfix-parent", daemon=True).start()
+    registry.codemods()
+    cache = None if job.cache is None else Cache(Path(job.cache), _quiet)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        pipe.send(None)
+        given = _received(pipe, (job.timeout or TIMEOUT) + _GRACE, cache)
+        for done in job.run(given, cache=cache):
+            faulthandler.cancel_dump_traceback_later()
+            pipe.send(_light(done))
+
+
+def _quiet(message: str) -> None:
+    """The parent has the same folder, and says what is wrong with it."""
+
+
+def _follow() -> None:
+    """End when the parent does, whatever is going on in the other threads."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _received(pipe: connection.Connection, longest: float, cache: Cache | None) -> Iterator[Item]:
+    with open(os.devnull, "wb") as nowhere:
+        while True:
+            if cache is not None and not pipe.poll():
+                cache.flush()  # there is time, and the parent ends its workers without a word
+            for item in pipe.recv():
+                # If the parent is killed, and this process hangs in code that lets no thread run,
+                # nobody else is there to end it.
+                faulthandler.dump_traceback_later(longest, exit=True, file=nowhere)
+                yield item
+
+
+def _light(done: Processed) -> Processed:
+    """A result without the texts that nobody asks for."""
+    outcome = done.outcome
+    if done.before != done.after or outcome.findings or outcome.fixed or outcome.failures:
+        return done
+    return replace(
+        done, outcome=replace(outcome, source=Source(outcome.source.filename, ""), text="")
+    )

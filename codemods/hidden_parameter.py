@@ -225,7 +225,8 @@ class HiddenParameter(Codemod):
             why_not = hidden.trouble or late or "the file has no name for torch.nn.Parameter"
         else:
             edit = Edit(EditKind.REPLACE, flow.span(hidden.node), f"{wrapper}({hidden.data})")
-            fix = self.fix(Safety.SAFE, f"use {wrapper}", edit)
+            # Another file may train it on purpose beside ``parameters()``.
+            fix = self.fix(Safety.UNSAFE, f"use {wrapper}", edit)
         return self.finding(
             flow.span(hidden.store.statement),
             f"`self.{hidden.store.name}` requires grad, but is no Parameter: it is not registered",

@@ -79,7 +79,13 @@ def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
 
 
 def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
-    """Whether an optimizer is given the attribute itself, or its gradient is asked for."""
+    """Whether an optimizer is given the attribute itself, or its gradient is asked for.
+
+    What is put into a list that is kept, returned or added to is handed to somebody who does that,
+    as the architecture parameters of a search are.
+    """
+    if any(_is_listed(flow, node) for node in flow.attributes(name)):
+        return True
     asked = [c.statement for c in flow.all(Call) if c.name.startswith("torch.autograd.")]
     for statement in (*asked, *(made.statement for made in flow.all(OptimizerMade))):
         if any(isinstance(n, ast.Attribute) and n.attr == name for n in ast.walk(statement)):
@@ -88,6 +94,18 @@ def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
         isinstance(read.base, ast.Attribute) and read.base.attr == name
         for read in flow.all(GradRead)
     )
+
+
+def _is_listed(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether a list of tensors that is no operand takes an attribute along."""
+    parent = flow.parents.get(node)
+    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
+        return node in parent.args and parent.func.attr in ("append", "extend", "insert")
+    if isinstance(parent, (ast.Return, ast.Yield)):
+        return True
+    if not isinstance(parent, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
+        return False
+    return not isinstance(flow.parents.get(parent), (ast.Call, ast.For, ast.Subscript))
 
 
 def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:

@@ -425,7 +425,7 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
-=== a tensor that requires grad | none
+=== a tensor that requires grad | none unsafe
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -453,7 +453,7 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
-=== a tensor made a leaf by a method | none
+=== a tensor made a leaf by a method | none unsafe
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -572,6 +572,45 @@ grads = [p.grad for p in net.parameters()] or None
 """)
 
 LEAVE = cases("""
+=== what a search over architectures trains beside the weights
+class Search(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.alphas = torch.zeros(3, requires_grad=True)
+        self.betas = torch.zeros(3, requires_grad=True)
+        self._choices = [self.alphas, self.betas]
+
+    def choices(self):
+        return self._choices
+
+    def forward(self, x):
+        return self.layer(x) * torch.softmax(self.alphas * self.betas, dim=0)
+
+
+net = Search()
+weights = torch.optim.SGD(net.parameters(), lr=0.1)
+choices = torch.optim.Adam(net.choices(), lr=0.1)
+net(torch.ones(3)).sum().backward()
+weights.step()
+choices.step()
+=== a leaf that a method hands out
+class Patch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = torch.zeros(3, requires_grad=True)
+
+    def trained(self):
+        return self.patch
+
+    def forward(self, x):
+        return x + self.patch
+
+
+net = Patch()
+optimizer = torch.optim.SGD([net.trained()], lr=0.1)
+net(torch.ones(3)).sum().backward()
+optimizer.step()
 === masks that are collected for an optimizer of their own
 class Explainer(nn.Module):
     def __init__(self):

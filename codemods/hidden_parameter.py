@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
-from gradfix.flow.containers import Container, containers, is_collected
+from gradfix.flow.containers import Container, containers, is_collected, is_handed_out
 from gradfix.flow.names import spelling
 from gradfix.flow.registered import (
     Held,
@@ -101,7 +101,9 @@ class HiddenParameter(Codemod):
     ----------
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
-    too. Unsafe where keys are strings whose text is not known. Manual for keys that are no strings
+    too. Unsafe where keys are strings whose text is not known, for Parameters that a method hands out,
+    and for plain tensors that require grad: somebody may train those on purpose beside the weights.
+    Manual for keys that are no strings
     or have dots, for functions or None among the elements, for ``[layer] * n``, and for slices,
     ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
     registered elsewhere, and a single element hidden in a list, are left alone.
@@ -194,7 +196,9 @@ class HiddenParameter(Codemod):
         if late is not None:
             raise NotFixable(late)
         parameters = kinds == {Held.PARAMETER}
-        safety = Safety.SAFE
+        # Parameters that a method hands out may be trained beside ``parameters()``, on purpose.
+        handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
+        safety = Safety.UNSAFE if handed_out else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
             if trouble:

@@ -144,6 +144,16 @@ def is_collected(flow: ModuleFlow, read: ast.AST) -> bool:
     )
 
 
+def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
+    """Whether a container, or one after the other of what is in it, is returned or yielded."""
+    if isinstance(flow.parents.get(read), (ast.Return, ast.Yield, ast.YieldFrom)):
+        return True
+    loop = flow.enclosing(read, ast.For)
+    if loop is None or read not in set(ast.walk(loop.iter)):
+        return False
+    return any(isinstance(n, (ast.Yield, ast.YieldFrom)) for s in loop.body for n in ast.walk(s))
+
+
 # -- contents -----------------------------------------------------------------------------------
 
 

@@ -425,6 +425,46 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
+=== Parameters that a method hands out | none unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scales = []
+        for _ in range(2):
+            self.scales.append(nn.Parameter(torch.ones(3)))
+
+    def choices(self):
+        for scale in self.scales:
+            yield scale
+
+    def forward(self, x):
+        return x * self.scales[0] * self.scales[1]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scales = nn.ParameterList()
+        for _ in range(2):
+            self.scales.append(nn.Parameter(torch.ones(3)))
+
+    def choices(self):
+        for scale in self.scales:
+            yield scale
+
+    def forward(self, x):
+        return x * self.scales[0] * self.scales[1]
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
 === a tensor that requires grad | none unsafe
 class Net(nn.Module):
     def __init__(self):

@@ -101,9 +101,9 @@ class HiddenParameter(Codemod):
     ----------
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
-    too. Unsafe where keys are strings whose text is not known, for Parameters that a method hands out,
-    and for plain tensors that require grad: somebody may train those on purpose beside the weights.
-    Manual for keys that are no strings
+    too. Unsafe where keys are strings whose text is not known, for Parameters that a method hands
+    out, and for plain tensors that require grad: somebody may train those on purpose beside the
+    weights. Manual for keys that are no strings
     or have dots, for functions or None among the elements, for ``[layer] * n``, and for slices,
     ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
     registered elsewhere, and a single element hidden in a list, are left alone.

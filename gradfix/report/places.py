@@ -39,7 +39,7 @@ def message(finding: Finding) -> str:
     """The message, with the place in the notebook where `span` cannot tell it."""
     if finding.cell is None:
         return finding.message
-    return f"cell {finding.cell}, line {finding.span.row}: {finding.message}"
+    return f"cell {finding.cell}:{finding.span.row}:{finding.span.column}: {finding.message}"
 
 
 def row_of(failure: Failure) -> int:
@@ -51,4 +51,4 @@ def text_of(failure: Failure) -> str:
     """What an error says, with the place in the notebook where `row_of` cannot tell it."""
     if failure.cell is None:
         return failure.message
-    return f"cell {failure.cell}, line {failure.row or 1}: {failure.message}"
+    return f"cell {failure.cell}:{failure.row or 1}: {failure.message}"

@@ -211,7 +211,7 @@ def test_a_notebooks_cell_is_told_in_the_message(kind: str) -> None:
     fix = Fix(Safety.SAFE, "call it y", (edit,))
     cell = finding(cell=4, fix=fix, not_fixed_reason=None, filename="n.ipynb")
     text = formats.MACHINE[kind](run_of(cell, text="x = 1\n"))
-    assert "cell 4, line 2: cut here" in text.replace("%3A", ":")
+    assert "cell 4:2:3: cut here" in text.replace("%3A", ":")
     assert '"fixes"' not in text
     assert '"startLine": 2' not in text
 

@@ -100,7 +100,7 @@ def site_drives(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Itera
             return unpack((module, args, kwargs), site["init"])
 
         text = call_text(site["init"], site["inputs"], dict(site["kwargs"]))
-        yield Drive(prepare, "call-site", text)
+        yield Drive(prepare, "doc" if site.get("doc") else "call-site", text)
 
 
 def site_makers(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Iterator[Maker]:

@@ -118,9 +118,32 @@ def load(path: Path, dotted: str, entry: Path, *, definitions: bool = False) -> 
     finder = _StubFinder()
     sys.meta_path.append(finder)
     first: str | None = None
-    while not definitions and len(finder.packages) < _MAX_STUBS:
+    for how in () if definitions else ("import", "without packages"):
+        if how != "import" and not _without_packages(path, dotted, entry):
+            break
+        module, why = _with_stubs(path, dotted, entry, finder)
+        first = first or why
+        if module is not None:
+            Stub.importing = False
+            if how == "import" and finder.packages:
+                how = "stubs"
+            return Loaded(module, how, sorted(finder.packages) or ([first] if first else []))
+    try:
+        module, notes = _define(path, dotted)
+    except (Exception, SystemExit) as error:  # as above; the plain import's reason says more
+        raise LoadError(first or describe(error)) from error
+    Stub.importing = False
+    return Loaded(module, "definitions", [first, *notes] if first else notes)
+
+
+def _with_stubs(
+    path: Path, dotted: str, entry: Path, finder: _StubFinder
+) -> tuple[ModuleType | None, str | None]:
+    """The file, imported with stand-ins for what is missing; what went wrong first."""
+    first: str | None = None
+    while len(finder.packages) < _MAX_STUBS:
         try:
-            module = _import(path, dotted, entry)
+            return _import(path, dotted, entry), first
         except ModuleNotFoundError as error:
             first = first or describe(error)
             missing = (error.name or "").partition(".")[0]
@@ -130,16 +153,26 @@ def load(path: Path, dotted: str, entry: Path, *, definitions: bool = False) -> 
         except (Exception, SystemExit) as error:  # a script may do anything, even exit
             first = first or describe(error)
             break
-        else:
-            Stub.importing = False
-            how = "stubs" if finder.packages else "import"
-            return Loaded(module, how, sorted(finder.packages))
-    try:
-        module, notes = _define(path, dotted)
-    except (Exception, SystemExit) as error:  # as above; the plain import's reason says more
-        raise LoadError(first or describe(error)) from error
-    Stub.importing = False
-    return Loaded(module, "definitions", [first, *notes] if first else notes)
+    return None, first
+
+
+def _without_packages(path: Path, dotted: str, entry: Path) -> bool:
+    """Let the packages around the file be empty; whether there are any.
+
+    An ``__init__`` often imports a whole library, of which the file needs little. What only the
+    ``__init__`` defines is then missing, and whoever imports it fails: nothing is made up.
+    """
+    parents = dotted.split(".")[:-1]
+    if path.name == "__init__.py" or parents[:1] in (["torch"], ["gradfix"]):
+        return False
+    for name in [n for n in sys.modules if parents and n.partition(".")[0] == parents[0]]:
+        del sys.modules[name]
+    for depth in range(1, len(parents) + 1):
+        name, folder = ".".join(parents[:depth]), entry.joinpath(*parents[:depth])
+        spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    return bool(parents)
 
 
 def _is_local(name: str, entry: Path) -> bool:
@@ -190,6 +223,10 @@ def _define(path: Path, dotted: str) -> tuple[ModuleType, list[str]]:
 
 
 def _defines(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Try):  # ``try: import apex``; what else it holds must define, too
+        handlers = [s for handler in statement.handlers for s in handler.body]
+        parts = [*statement.body, *handlers, *statement.orelse, *statement.finalbody]
+        return all(isinstance(s, (ast.Pass, ast.Raise)) or _defines(s) for s in parts)
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):

@@ -1,27 +1,14 @@
-"""What a file offers to verification, read with ``ast`` alone: its module classes and their uses.
-
-A *call site* is a place where the project itself builds or calls a class. Its *setup* is the slice
-of earlier simple assignments that the call needs, so the child can run it without the rest.
-"""
+"""What a file offers to verification, read with ``ast`` alone: its module classes."""
 
 from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
 
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef)
+from gradfix.verify.sites import CallSite, call_sites
+
 _MODULE_ROOTS = ("torch.nn.", "lightning.", "pytorch_lightning.")
 _NOT_MODULES = frozenset({"torch.nn.Parameter", "torch.nn.parameter.Parameter"})
-
-
-@dataclass(frozen=True, slots=True)
-class CallSite:
-    """One use of a class in the file: setup statements, the construction, the inputs of a call."""
-
-    setup: tuple[str, ...]
-    init: str
-    inputs: tuple[str, ...] | None = None
-    kwargs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +32,7 @@ def plan(tree: ast.Module) -> list[ClassPlan]:
     """
     aliases = _aliases(tree)
     classes = {n.name: n for n in _statements(tree.body) if isinstance(n, ast.ClassDef)}
-    sites = _call_sites(tree, set(classes))
+    sites = call_sites(tree, classes)
     plans = []
     for name, node in classes.items():
         kind = _derives(node, classes, aliases, set())
@@ -179,93 +166,3 @@ def attributes_read(tree: ast.Module) -> list[str]:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     return sorted(found)
-
-
-# -- call sites ------------------------------------------------------------------------------
-
-
-def _call_sites(tree: ast.Module, names: set[str]) -> dict[str, list[CallSite]]:
-    scopes: list[list[ast.stmt]] = [tree.body]
-    scopes += [n.body for n in ast.walk(tree) if isinstance(n, _SCOPES)]
-    found: dict[str, list[CallSite]] = {}
-    makers = {name: name for name in names} | _factories(tree, names)
-    for body in scopes:
-        flat = _flatten(body)
-        for index, statement in enumerate(flat):
-            for call in _calls(statement):
-                if isinstance(call.func, ast.Name) and call.func.id in makers:
-                    site = _site(call, statement, flat, index)
-                    found.setdefault(makers[call.func.id], []).append(site)
-    for sites in found.values():
-        sites.sort(key=lambda site: site.inputs is None)
-    return found
-
-
-def _factories(tree: ast.Module, names: set[str]) -> dict[str, str]:
-    """Functions of the file that return a new object of a class, with the class."""
-    found: dict[str, str] = {}
-    for node in tree.body:
-        for part in ast.walk(node) if isinstance(node, ast.FunctionDef) else ():
-            value = part.value if isinstance(part, ast.Return) else None
-            if isinstance(node, ast.FunctionDef) and isinstance(value, ast.Call):
-                if isinstance(value.func, ast.Name) and value.func.id in names:
-                    found[node.name] = value.func.id
-    return found
-
-
-def _flatten(body: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements of one scope in order, without nested functions and classes."""
-    flat: list[ast.stmt] = []
-    for node in body:
-        if isinstance(node, (*_SCOPES, ast.ClassDef)):
-            continue
-        flat.append(node)
-        for name in ("body", "orelse", "finalbody"):
-            flat += _flatten(getattr(node, name, []))
-    return flat
-
-
-def _calls(statement: ast.stmt) -> list[ast.Call]:
-    """Calls in the statement's own expressions, not in the statements nested below it."""
-    calls: list[ast.Call] = []
-    todo: list[ast.AST] = [statement]
-    while todo:
-        node = todo.pop()
-        calls += [node] if isinstance(node, ast.Call) else []
-        todo += [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt)]
-    return calls
-
-
-def _site(call: ast.Call, statement: ast.stmt, flat: list[ast.stmt], index: int) -> CallSite:
-    setup = _slice(call, flat[:index])
-    init = ast.unparse(call)
-    if isinstance(statement, ast.Assign) and statement.value is call:
-        name = statement.targets[0]
-        for later, node in enumerate(flat[index + 1 :], index + 1):
-            for use in _calls(node):
-                if isinstance(name, ast.Name) and ast.unparse(use.func) == name.id:
-                    both = _slice(use, [s for s in flat[:later] if s is not statement])
-                    return CallSite(
-                        tuple(dict.fromkeys((*setup, *both))),
-                        init,
-                        tuple(ast.unparse(a) for a in use.args),
-                        tuple((k.arg, ast.unparse(k.value)) for k in use.keywords if k.arg),
-                    )
-    return CallSite(setup, init)
-
-
-def _slice(expression: ast.expr, before: list[ast.stmt], depth: int = 6) -> tuple[str, ...]:
-    """The assignments before a call that give its names their values, in order."""
-    needed = {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
-    kept: list[str] = []
-    for statement in reversed(before):
-        if not isinstance(statement, ast.Assign) or depth == 0:
-            continue
-        written = {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        if written & needed:
-            needed = (needed - written) | {
-                n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)
-            }
-            kept.append(ast.unparse(statement))
-            depth -= 1
-    return tuple(reversed(kept))

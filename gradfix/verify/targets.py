@@ -105,6 +105,10 @@ def locate(path: Path, tree: ast.Module) -> Location:
         # A namespace package: nothing marks its top, so the project root decides.
         entry = root if root != entry and root in entry.parents else entry.parent
         root = root if root in (entry, *entry.parents) else entry
+    top = _imported_parent(entry, tree)
+    if top is not None:
+        entry = top
+        root = root if root in (entry, *entry.parents) else entry
     parts = list(path.relative_to(entry).with_suffix("").parts)
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
@@ -130,6 +134,23 @@ def _project_root(entry: Path) -> Path:
         if any((folder / marker).exists() for marker in _MARKERS):
             return folder
     return entry
+
+
+def _imported_parent(entry: Path, tree: ast.Module) -> Path | None:
+    """The folder above a package that the file imports by name from inside of it.
+
+    Without an ``__init__.py`` nothing else marks ``pkg`` in ``from pkg import part``.
+    """
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {
+        n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level
+    }
+    tops = {name.partition(".")[0] for name in names}
+    for folder in (entry, *entry.parents[:2]):
+        unclear = (entry / folder.name).exists() or (entry / f"{folder.name}.py").exists()
+        if folder.name in tops and not unclear:
+            return folder.parent
+    return None
 
 
 def _is_relative_importer(tree: ast.Module) -> bool:

@@ -21,30 +21,46 @@ BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One tensor input: its shape, what it holds, and the exclusive upper bound of integers."""
+    """One input: its shape, what it holds, and the exclusive upper bound of integers.
+
+    Most are tensors; "pair" and "list" are two of that shape, "int" is ``high`` itself.
+    """
 
     shape: tuple[int, ...]
     kind: str = "float"
     high: int = 2
 
-    def make(self) -> torch.Tensor:
-        """The tensor, from torch's global generator."""
+    def make(self) -> Any:
+        """The value, from torch's global generator: a tensor, or what ``kind`` says of tensors."""
         if self.kind == "long":
             return torch.randint(0, self.high, self.shape)
         if self.kind == "bool":
             return torch.ones(self.shape, dtype=torch.bool)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
+        if self.kind == "lengths":
+            return torch.full(self.shape, LENGTH)
+        if self.kind in ("pair", "list"):
+            both = torch.randn(self.shape), torch.randn(self.shape)
+            return both if self.kind == "pair" else list(both)
+        if self.kind in ("int", "none"):
+            return self.high if self.kind == "int" else None
         return torch.randn(self.shape)
 
     def text(self) -> str:
         """The expression that makes it."""
         dims = ", ".join(map(str, self.shape)) or "()"
+        one = f"torch.randn({dims})"
         return {
             "long": f"torch.randint(0, {self.high}, {self.shape})",
             "bool": f"torch.ones({dims}, dtype=torch.bool)",
             "positive": f"torch.rand({dims}) + 0.1",
-        }.get(self.kind, f"torch.randn({dims})")
+            "lengths": f"torch.full({self.shape}, {LENGTH})",
+            "pair": f"({one}, {one})",
+            "list": f"[{one}, {one}]",
+            "int": str(self.high),
+            "none": "None",
+        }.get(self.kind, one)
 
 
 _NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
@@ -95,6 +111,8 @@ def constructor_values(parameter: inspect.Parameter) -> list[Any]:
 class MadeUp:
     """Stands in for a configuration: every attribute read is made up from its name, and kept."""
 
+    _is_mapping = False
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -102,8 +120,22 @@ class MadeUp:
         self.__dict__[name] = constructor_values(made)[0]
         return self.__dict__[name]
 
+    def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise TypeError("'int' object is not subscriptable")  # as what stood here otherwise
+        self._is_mapping = True
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of a dict: what is made up for a name that has no default."""
+        self._is_mapping = True
+        return getattr(self, name) if default is None else default
+
     def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        made = {name: value for name, value in vars(self).items() if name != "_is_mapping"}
+        if self._is_mapping:
+            return repr(made)
+        inside = ", ".join(f"{name}={value!r}" for name, value in made.items())
         return f"types.SimpleNamespace({inside})"
 
 
@@ -138,6 +170,7 @@ def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
         yield {n: 64 if type(v) is int and v == 8 else v for n, v in first.items()}
 
 
+_OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
 
 
@@ -154,13 +187,15 @@ def repaired_constructor(
         found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
         found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
+    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
+        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
     if "'int' object has no attribute" in text:
         found += [{**kwargs, name: MadeUp()} for name in numbers]
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
     if "divisible" in text:
-        found += [{**kwargs, name: 4} for name, value in kwargs.items() if value == 3]
-        found += [{**kwargs, name: 12} for name, value in kwargs.items() if value == 8]
+        found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
+        found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
     return found
 
 
@@ -248,8 +283,12 @@ def starts(module: nn.Module, needed: list[inspect.Parameter]) -> Iterator[list[
 def _named(parameter: inspect.Parameter, main: Spec, shapes: list[Spec]) -> Spec:
     """What a parameter's name says against the shape the module's layers suggest."""
     name = parameter.name.lower()
+    if (kind := _annotation(parameter)) in ("int", "bool", "list", "tuple"):
+        return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
     if name in ("mask", "src_mask", "attn_mask", "padding_mask") or name.endswith("_mask"):
         return Spec(main.shape[:2] if main.kind == "long" else main.shape, "bool")
+    if "length" in name or name.endswith("_lens"):
+        return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
     if name in ("t", "time", "timestep", "timesteps"):

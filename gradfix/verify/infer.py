@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from gradfix.verify.climb import OutOfTime, Reached, climb, reached
 from gradfix.verify.drive import (
     Drive,
     DriveError,
@@ -24,7 +25,14 @@ from gradfix.verify.drive import (
     has_forward,
     reseed,
 )
-from gradfix.verify.guess import Spec, constructors, repaired_constructor, required, starts
+from gradfix.verify.guess import (
+    Spec,
+    constructors,
+    repaired_constructor,
+    required,
+    shapes_for,
+    starts,
+)
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.repair import repairs
 
@@ -32,6 +40,7 @@ _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
 _MAX_MAKERS = 14
+_CLIMBS = 150
 
 #: What autograd says when the module itself is at fault; no other input would help.
 AUTOGRAD_ERRORS = (
@@ -111,7 +120,8 @@ def maker(cls: type[nn.Module], kwargs: dict[str, Any]) -> Maker:
 
     def build() -> nn.Module:
         # A module among the arguments is changed by use; every build gets its own.
-        fresh = {k: copy.deepcopy(v) if isinstance(v, nn.Module) else v for k, v in kwargs.items()}
+        own = (nn.Module, torch.Tensor)
+        fresh = {k: copy.deepcopy(v) if isinstance(v, own) else v for k, v in kwargs.items()}
         return cls(**fresh)
 
     return Maker(_call(cls, kwargs), build, kwargs)
@@ -151,6 +161,7 @@ class _Calls:
         self.ran = 0
         self.depth = -1
         self.error: Exception | None = None
+        self.furthest: Reached | None = None
         self.miss = "it has no forward, no tensor-valued property and no method to call"
         self.needed: list[inspect.Parameter] | None = None
 
@@ -205,16 +216,43 @@ class _Calls:
                     queue = []
                 elif not kept:
                     self._missed(depth, drive, error)
+                    self._note_furthest(specs, error)
                     if depth < _DEPTH:
                         queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
             if kept >= _PER_CALL:
                 return
+        if not kept and needed and self.furthest is not None:
+            yield from self._by_climbing(name, needed)
+
+    def _by_climbing(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
+        """From the guess that got furthest on, one input changed at a time."""
+        left = _CLIMBS
+        file = inspect.getfile(type(self.module))
+
+        def attempt(specs: list[Spec]) -> Exception | None:
+            nonlocal left
+            left -= 1
+            if left < 0 or time.monotonic() > self.deadline:
+                raise OutOfTime
+            error = run_once(self._drive(name, specs, needed), self.seed)
+            return None if error is not None and is_autograd_error(error) else error
+
+        assert self.furthest is not None
+        found = climb(self.furthest, shapes_for(self.module), attempt, file)
+        if found is not None:
+            self.ran += 1
+            yield self._drive(name, found, needed)
 
     def _missed(self, depth: int, drive: Drive, error: Exception) -> None:
         # The further repair got a call, the more its error says about what is missing.
         if depth > self.depth:
             self.depth, self.miss = depth, f"{drive.text} raises {describe(error)}"
         self.error = self.error or error
+
+    def _note_furthest(self, specs: list[Spec], error: Exception) -> None:
+        found = reached(specs, error, inspect.getfile(type(self.module)))
+        if self.furthest is None or found.far > self.furthest.far:
+            self.furthest = found
 
     def _drive(self, name: str, specs: list[Spec], needed: list[inspect.Parameter]) -> Drive:
         made = self.made
@@ -287,6 +325,8 @@ def _call(cls: type, kwargs: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, torch.Tensor):  # the only one that is made up
+        return f"torch.eye({len(value)})"
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 

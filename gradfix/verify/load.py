@@ -98,6 +98,8 @@ class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         name = spec.name
 
         def attribute(key: str) -> Any:
+            if key == "__version__":  # compared at import time all over
+                return "0.0.0"
             if key.startswith("__"):
                 raise AttributeError(key)
             return Stub(f"{name}.{key}")
@@ -144,9 +146,9 @@ def _with_stubs(
     while len(finder.packages) < _MAX_STUBS:
         try:
             return _import(path, dotted, entry), first
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             first = first or describe(error)
-            missing = (error.name or "").partition(".")[0]
+            missing = _missing(error)
             if not missing or missing in finder.packages or _is_local(missing, entry):
                 break
             finder.packages.add(missing)
@@ -154,6 +156,15 @@ def _with_stubs(
             first = first or describe(error)
             break
     return None, first
+
+
+def _missing(error: ImportError) -> str:
+    """The package that is not there, also behind a friendlier error that the project raises."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ModuleNotFoundError):
+        cause = cause.__context__
+    name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+    return (name or "").partition(".")[0]
 
 
 def _without_packages(path: Path, dotted: str, entry: Path) -> bool:
@@ -217,7 +228,7 @@ def _define(path: Path, dotted: str) -> tuple[ModuleType, list[str]]:
         code = compile(ast.Module([statement], []), str(path), "exec")
         try:
             exec(code, module.__dict__)
-        except (ImportError, NameError, AttributeError) as error:
+        except Exception as error:  # often a base or a decorator that could not be imported
             notes.append(f"line {statement.lineno}: {describe(error)}")
     return module, notes
 

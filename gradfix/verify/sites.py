@@ -50,7 +50,10 @@ def call_sites(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> dict[st
 def _examples(node: ast.ClassDef) -> list[CallSite]:
     """What the ``>>>`` examples in the docstrings of a class do with it."""
     found: list[CallSite] = []
-    owners = [node, *(n for n in node.body if isinstance(n, ast.FunctionDef))]
+    owners: list[ast.ClassDef | ast.FunctionDef] = [
+        node,
+        *(n for n in node.body if isinstance(n, ast.FunctionDef)),
+    ]
     for owner in owners:
         try:
             examples = doctest.DocTestParser().get_examples(ast.get_docstring(owner) or "")

@@ -1,0 +1,100 @@
+"""Finds inputs by how far a call gets with them: the later its error, the better the guess."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
+from gradfix.verify.repair import repairs
+
+_TORCH = str(Path(torch.__file__).parent)
+_REPAIRS_DEEP = 3
+
+
+class OutOfTime(Exception):
+    """No further attempt may be made."""
+
+
+Attempt = Callable[[list[Spec]], Exception | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Inputs that failed, their error, and how far the call got."""
+
+    specs: list[Spec]
+    error: Exception
+    far: tuple[int, ...]
+
+
+def reached(specs: list[Spec], error: Exception, file: str) -> Reached:
+    """How far a call got: line numbers from the first frame in the file on, outermost first.
+
+    Lines of torch itself are left out: what it checks first says nothing about progress.
+    """
+    frames = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
+    lines = [line for name, line in frames[first:] if not name.startswith(_TORCH)]
+    return Reached(specs, error, tuple(lines))
+
+
+def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> list[Spec] | None:
+    """Inputs that run, reached from ``start`` by changing one input at a time; None without.
+
+    A change is kept where the call then gets further. ``attempt`` gives the error of a call, None
+    if it ran, and raises OutOfTime when there is no more time.
+    """
+    best: Reached | None = start
+    try:
+        while best is not None:
+            now, best = best, None
+            for specs in _neighbours(now, shapes, attempt):
+                error = attempt(specs)
+                if error is None:
+                    return specs
+                found = reached(specs, error, file)
+                if found.far > now.far:
+                    best = found
+                    break
+    except OutOfTime:
+        return None
+    return None
+
+
+def _neighbours(now: Reached, shapes: list[Spec], attempt: Attempt) -> Iterator[list[Spec]]:
+    level, seen = [now.specs], [now.specs]
+    error: Exception | None = now.error
+    for _ in range(_REPAIRS_DEEP):  # what the error asks for, then what the next one asks for
+        following: list[list[Spec]] = []
+        for specs in level:
+            error = now.error if specs is now.specs else attempt(specs)
+            if error is not None:
+                following += [s for s in repairs(specs, error) if s not in seen][:4]
+        seen += following
+        yield from following
+        level = following[:4]
+    for index, old in enumerate(now.specs):
+        for other in _others(old, shapes):
+            yield [other if i == index else s for i, s in enumerate(now.specs)]
+
+
+def _others(old: Spec, shapes: list[Spec]) -> list[Spec]:
+    """What else one input may be: each axis left out or added, other kinds, other shapes."""
+    found: list[Spec] = []
+    if old.kind == "float":
+        shape = old.shape
+        found += [replace(old, shape=(*shape[:i], *shape[i + 1 :])) for i in range(len(shape))]
+        found += [replace(old, shape=(*shape[:i], LENGTH, *shape[i:])) for i in range(len(shape))]
+        found += [replace(old, kind="pair"), replace(old, kind="list")]
+        found += [replace(old, kind="bool"), Spec((BATCH,), "lengths")]
+        found += [replace(old, shape=shape[:1], kind="long")]
+    found += [Spec((), "int"), Spec((BATCH, 8), "pair")]
+    found += [Spec((BATCH, SIDE), "float"), Spec((), "none"), *shapes[:16]]
+    return [spec for spec in dict.fromkeys(found) if spec != old]

@@ -5,10 +5,14 @@ A guess is only a start: `repair` mends it from the error text when the call doe
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import inspect
 import itertools
+import re
+import textwrap
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +27,7 @@ BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
 class Spec:
     """One input: its shape, what it holds, and the exclusive upper bound of integers.
 
-    Most are tensors; "pair" and "list" are two of that shape, "int" is ``high`` itself.
+    Most are tensors; "pair" and "list" are two of that shape, "int" is ``high`` and "ints" ``shape``.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +47,8 @@ class Spec:
         if self.kind in ("pair", "list"):
             both = torch.randn(self.shape), torch.randn(self.shape)
             return both if self.kind == "pair" else list(both)
+        if self.kind == "ints":
+            return self.shape
         if self.kind in ("int", "none"):
             return self.high if self.kind == "int" else None
         return torch.randn(self.shape)
@@ -58,6 +64,7 @@ class Spec:
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",
             "list": f"[{one}, {one}]",
+            "ints": str(self.shape),
             "int": str(self.high),
             "none": "None",
         }.get(self.kind, one)
@@ -77,6 +84,13 @@ _NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
 )
 
 
+#: What a layer that wraps others calls them.
+_MODULES = frozenset(
+    "module layer block fn model net network backbone encoder decoder attention self_attention "
+    "self_attn cross_attention cross_attn transformer feed_forward mlp sublayer".split()
+)
+
+
 def constructor_values(parameter: inspect.Parameter) -> list[Any]:
     """Candidate values for one required constructor argument, most likely first."""
     name, kind = parameter.name.lower(), _annotation(parameter)
@@ -87,7 +101,7 @@ def constructor_values(parameter: inspect.Parameter) -> list[Any]:
     if name in ("config", "cfg", "args", "opt", "hparams", "params"):
         return [MadeUp()]
     if kind == "bool" or name.startswith(("use_", "is_", "bidirectional", "bias")):
-        return [False, True]
+        return [True, False] if "bias" in name else [False, True]
     if kind == "str" or name.endswith(("_type", "mode", "name", "activation")):
         return ["relu", "mean", "sum", "x"]
     if kind in ("float",) or any(
@@ -96,11 +110,17 @@ def constructor_values(parameter: inspect.Parameter) -> list[Any]:
         return [0.0 if "drop" in name else 0.5]
     if "device" in name:
         return ["cpu"]
-    if kind in ("list", "tuple", "sequence", "iterable") or name.endswith(
-        ("sizes", "dims", "layers_dims", "units", "features_list", "shape")
+    if (
+        kind in ("list", "tuple", "sequence", "iterable")
+        or (kind != "int"
+        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape")))
     ):
         return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
-    if kind in ("module", "callable") or name in ("module", "layer", "block", "fn", "model"):
+    is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
+    if is_class and "num" not in name and kind not in ("int", "str"):
+        return [nn.Identity, 8]
+    is_module = inspect.isclass(settings) and issubclass(settings, nn.Module)
+    if is_module or kind in ("module", "callable") or (name in _MODULES and kind != "int"):
         return [nn.Linear(8, 8), nn.Identity()]
     for words, value in _NAMED_INTS:
         if any(word in name for word in words):
@@ -158,10 +178,32 @@ def required(function: Any) -> list[inspect.Parameter]:
     ]
 
 
+def compared_words(cls: type) -> dict[str, list[str]]:
+    """The strings that a class compares names with, as in ``mode in ("sum", "mean")``."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and isinstance(node.left, (ast.Name, ast.Attribute)):
+            name = node.left.id if isinstance(node.left, ast.Name) else node.left.attr
+            parts = [part for each in node.comparators for part in ast.walk(each)]
+            words = [p.value for p in parts if isinstance(p, ast.Constant)]
+            found.setdefault(name, []).extend(w for w in words if isinstance(w, str) and w)
+    return found
+
+
 def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
     """Keyword arguments to try for the constructor."""
     needed = required(cls)
     options = [constructor_values(p) for p in needed]
+    compared = compared_words(cls)
+    for i, p in enumerate(needed):
+        words = [w for w in typing.get_args(p.annotation) if isinstance(w, str)]
+        words += compared.get(p.name, [])
+        if words and isinstance(options[i][0], str | int) and _annotation(p) not in ("int", "bool"):
+            options[i] = list(dict.fromkeys(words))[:3]
     for values in itertools.islice(itertools.product(*options), 8):
         yield {p.name: v for p, v in zip(needed, values, strict=True)}
     # Layers that divide their width by 16 or so need more than our small numbers.
@@ -171,6 +213,7 @@ def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
 
 
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
+_QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
 
 
@@ -193,6 +236,14 @@ def repaired_constructor(
         found += [{**kwargs, name: MadeUp()} for name in numbers]
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
+        found += [{**kwargs, name: nn.Identity} for name in numbers]
+    if "index out of range" in text:
+        found += [{**kwargs, n: [8] * 6} for n, v in kwargs.items() if isinstance(v, list)]
+    if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
+        named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
+        found += [{**kwargs, n: word} for n in named for word in words]
+    if "must be greater than 0" in text or "by zero" in text:
+        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
     if "divisible" in text:
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
@@ -283,6 +334,8 @@ def starts(module: nn.Module, needed: list[inspect.Parameter]) -> Iterator[list[
 def _named(parameter: inspect.Parameter, main: Spec, shapes: list[Spec]) -> Spec:
     """What a parameter's name says against the shape the module's layers suggest."""
     name = parameter.name.lower()
+    if "[int" in str(parameter.annotation).lower():  # of an image of eight places, most often
+        return Spec((2, 4), "ints")
     if (kind := _annotation(parameter)) in ("int", "bool", "list", "tuple"):
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
     if name in ("mask", "src_mask", "attn_mask", "padding_mask") or name.endswith("_mask"):

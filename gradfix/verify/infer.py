@@ -106,8 +106,8 @@ def inferred(
         if calls.ran:
             return
         miss.note(calls.miss, made, calls.needed)
-        if calls.error is not None:
-            todo = _repaired(cls, made, calls.error) + todo
+        for each in calls.errors():
+            todo = _repaired(cls, made, each) + todo
     raise miss.error()
 
 
@@ -249,6 +249,11 @@ class _Calls:
             self.depth, self.miss = depth, f"{drive.text} raises {describe(error)}"
         self.error = self.error or error
 
+    def errors(self) -> list[Exception]:
+        """What the arguments of the constructor may be to blame for; the last call's weigh most."""
+        last = [] if self.furthest is None else [self.furthest.error]
+        return [e for e in (self.error, *last) if e is not None]
+
     def _note_furthest(self, specs: list[Spec], error: Exception) -> None:
         found = reached(specs, error, inspect.getfile(type(self.module)))
         if self.furthest is None or found.far > self.furthest.far:
@@ -327,6 +332,8 @@ def _call(cls: type, kwargs: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, torch.Tensor):  # the only one that is made up
         return f"torch.eye({len(value)})"
+    if inspect.isclass(value) and issubclass(value, nn.Module):
+        return f"nn.{value.__name__}"
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 

@@ -98,7 +98,8 @@ def _file_of_module(dotted: str, base: Path) -> Path:
 def locate(path: Path, tree: ast.Module) -> Location:
     """Where the file is importable from, the way running its project from its root would."""
     entry = path.parent
-    while (entry / "__init__.py").is_file() and entry != entry.parent:
+    # A checkout's own ``__init__.py`` makes no package of a folder with a name like ``my-project``.
+    while (entry / "__init__.py").is_file() and entry.name.isidentifier():
         entry = entry.parent
     root = _project_root(entry)
     if entry == path.parent and _is_relative_importer(tree):

@@ -13,7 +13,7 @@ from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
 from gradfix.verify.repair import repairs
 
 _TORCH = str(Path(torch.__file__).parent)
-_REPAIRS_DEEP = 3
+_REPAIRS_DEEP = 2
 
 
 class OutOfTime(Exception):
@@ -52,11 +52,22 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
     if it ran, and raises OutOfTime when there is no more time.
     """
     best: Reached | None = start
+    known = {tuple(start.specs): start.error}
+
+    def once(specs: list[Spec]) -> Exception | None:
+        key = tuple(specs)
+        if key in known:
+            return known[key]
+        error = attempt(specs)
+        if error is not None:
+            known[key] = error
+        return error
+
     try:
         while best is not None:
             now, best = best, None
-            for specs in _neighbours(now, shapes, attempt):
-                error = attempt(specs)
+            for specs in _neighbours(now, shapes, once):
+                error = once(specs)
                 if error is None:
                     return specs
                 found = reached(specs, error, file)
@@ -70,19 +81,20 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
 
 def _neighbours(now: Reached, shapes: list[Spec], attempt: Attempt) -> Iterator[list[Spec]]:
     level, seen = [now.specs], [now.specs]
-    error: Exception | None = now.error
     for _ in range(_REPAIRS_DEEP):  # what the error asks for, then what the next one asks for
         following: list[list[Spec]] = []
         for specs in level:
-            error = now.error if specs is now.specs else attempt(specs)
+            error = attempt(specs)
             if error is not None:
                 following += [s for s in repairs(specs, error) if s not in seen][:4]
         seen += following
         yield from following
-        level = following[:4]
-    for index, old in enumerate(now.specs):
-        for other in _others(old, shapes):
-            yield [other if i == index else s for i, s in enumerate(now.specs)]
+        level = following[:2]
+    others = [_others(old, shapes) for old in now.specs]
+    for rank in range(max(map(len, others))):  # likely changes of every input first
+        for index, found in enumerate(others):
+            if rank < len(found):
+                yield [found[rank] if i == index else s for i, s in enumerate(now.specs)]
 
 
 def _others(old: Spec, shapes: list[Spec]) -> list[Spec]:

@@ -27,7 +27,7 @@ BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
 class Spec:
     """One input: its shape, what it holds, and the exclusive upper bound of integers.
 
-    Most are tensors; "pair" and "list" are two of that shape, "int" is ``high`` and "ints" ``shape``.
+    Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
     """
 
     shape: tuple[int, ...]
@@ -110,10 +110,9 @@ def constructor_values(parameter: inspect.Parameter) -> list[Any]:
         return [0.0 if "drop" in name else 0.5]
     if "device" in name:
         return ["cpu"]
-    if (
-        kind in ("list", "tuple", "sequence", "iterable")
-        or (kind != "int"
-        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape")))
+    if kind in ("list", "tuple", "sequence", "iterable") or (
+        kind != "int"
+        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
     ):
         return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
     is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
@@ -137,7 +136,10 @@ class MadeUp:
         if name.startswith("__"):
             raise AttributeError(name)
         made = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        self.__dict__[name] = constructor_values(made)[0]
+        value = constructor_values(made)[0]
+        if name.isupper() and (value == 8 or isinstance(value, nn.Module)):
+            value = MadeUp()  # a section, as in ``cfg.MODEL.DEPTH``
+        self.__dict__[name] = value
         return self.__dict__[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -237,6 +239,8 @@ def repaired_constructor(
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
         found += [{**kwargs, name: nn.Identity} for name in numbers]
+    if "indices must be integers" in text:
+        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
     if "index out of range" in text:
         found += [{**kwargs, n: [8] * 6} for n, v in kwargs.items() if isinstance(v, list)]
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
@@ -244,7 +248,10 @@ def repaired_constructor(
         found += [{**kwargs, n: word} for n in named for word in words]
     if "must be greater than 0" in text or "by zero" in text:
         found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
+    if "called with an iterable, but got int" in text:
+        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
     if "divisible" in text:
+        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
     return found
@@ -285,6 +292,9 @@ def _for_layer(layer: nn.Module) -> list[Spec]:
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
     if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ConvTranspose2d):
         return [Spec((BATCH, _channels(layer), s, s)) for s in (SIDE, 2 * SIDE, 4 * SIDE)]
+    if isinstance(layer, nn.GroupNorm):
+        width = layer.num_channels
+        return [Spec((BATCH, width, SIDE, SIDE)), Spec((BATCH, width, SIDE))]
     if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
         return [Spec((BATCH, _channels(layer), SIDE))]
     if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):

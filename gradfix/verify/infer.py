@@ -40,7 +40,7 @@ _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
 _MAX_MAKERS = 14
-_CLIMBS = 150
+_CLIMBS = 200
 
 #: What autograd says when the module itself is at fault; no other input would help.
 AUTOGRAD_ERRORS = (
@@ -120,7 +120,7 @@ def maker(cls: type[nn.Module], kwargs: dict[str, Any]) -> Maker:
 
     def build() -> nn.Module:
         # A module among the arguments is changed by use; every build gets its own.
-        own = (nn.Module, torch.Tensor)
+        own = (nn.Module, torch.Tensor, list)
         fresh = {k: copy.deepcopy(v) if isinstance(v, own) else v for k, v in kwargs.items()}
         return cls(**fresh)
 
@@ -332,6 +332,8 @@ def _call(cls: type, kwargs: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, torch.Tensor):  # the only one that is made up
         return f"torch.eye({len(value)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
     if inspect.isclass(value) and issubclass(value, nn.Module):
         return f"nn.{value.__name__}"
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)

@@ -12,6 +12,7 @@ _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)
 _VIEW = re.compile(r"shape '\[.*\]' is invalid for input of size")
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
+_RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
 _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
@@ -35,6 +36,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         rows, columns, wanted, _ = map(int, match.groups())
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
+        found += _widened(specs, -1, wanted - columns)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
     if _VIEW.search(text):
         for i, spec in enumerate(specs):
@@ -48,6 +50,11 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         for i, spec in enumerate(specs):
             if len(spec.shape) == len(shape):
                 found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+        found += _widened(specs, 1, int(match[2]) - shape[1 if len(shape) > 1 else 0])
+    if match := _RANKS.search(text):
+        ranks = sorted({int(n) for n in match.groups()}, reverse=True)
+        mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
+        found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
     if match := _LAST.search(text):
         found += _swap_last(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
@@ -80,6 +87,22 @@ def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spe
 
 def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
     return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
+
+
+def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
+    """One of several inputs that are joined before a layer, made as much wider as it asks for."""
+    found = []
+    for i, spec in enumerate(specs if len(specs) > 1 else []):
+        shape = list(spec.shape)
+        if len(shape) > 1 and spec.kind == "float" and shape[axis] + by > 0:
+            shape[axis] += by
+            found.append(_set(specs, i, tuple(shape)))
+    return found
+
+
+def _of_rank(spec: Spec, rank: int) -> Spec:
+    shape = _with_rank(spec.shape, rank)
+    return spec if shape is None else replace(spec, shape=shape)
 
 
 def _kind(specs: list[Spec], index: int, kind: str) -> list[Spec]:

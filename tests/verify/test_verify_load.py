@@ -77,3 +77,67 @@ def test_a_missing_sibling_is_no_missing_package(tmp_path: Path) -> None:
     (tmp_path / "sibling.py").write_text("import no_such_package_at_all\n")
     (tmp_path / "m.py").write_text(HEAD + "from sibling import thing\n" + net("Net"))
     assert results_of(tmp_path / "m.py", settings=QUICK)["Net"].status == "passed"
+
+
+def test_a_package_whose_init_fails_is_passed_over(tmp_path: Path) -> None:
+    package = tmp_path / "pkg"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('needs a GPU')\n")
+    (package / "sub" / "__init__.py").write_text("NAME = 'only here'\n")
+    (package / "scale.py").write_text("SCALE = 3.0\n")
+    (package / "sub" / "m.py").write_text(
+        HEAD + "from pkg.scale import SCALE\n" + net("Net", "self.w * SCALE")
+    )
+    (package / "sub" / "n.py").write_text(
+        HEAD + "from pkg.sub import NAME\n" + net("Net", "self.w * len(NAME)")
+    )
+    found = results_of(package / "sub" / "m.py", settings=QUICK)
+    assert found["Net"].status == "passed"
+    found = results_of(package / "sub" / "n.py", settings=QUICK)
+    assert found["Net"].status == "not_verified"  # what only an __init__ says is not made up
+
+
+def test_definitions_behind_try_and_beside_what_fails(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        "try:\n    import torch\n    from torch import nn\n"
+        "except ImportError:\n    raise ImportError('needs torch')\n"
+        "print(undefined)\n@undefined.register\nclass Lost: pass\n"
+        "class Odd(3): pass\n" + net("Net")
+    )
+    assert results_of(tmp_path / "m.py", settings=QUICK)["Net"].status == "passed"
+
+
+def test_a_missing_package_behind_a_friendlier_error(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(
+        HEAD
+        + "try:\n    import no_such_package\nexcept ImportError:\n"
+        + "    raise ImportError('please install no_such_package')\n"
+        + "if no_such_package.__version__ < '1': pass\nRATE = float('2')\n"
+        + net("Net", "self.w * RATE")
+        + net("Uses", "no_such_package.scale(self.w)")
+    )
+    found = results_of(tmp_path / "m.py", settings=QUICK)
+    assert found["Net"].status == "passed"
+    assert found["Uses"].status == "not_verified"
+
+
+def test_a_folder_imported_by_its_own_name_without_an_init(tmp_path: Path) -> None:
+    package = tmp_path / "mypkg"
+    package.mkdir()
+    (package / "scale.py").write_text("SCALE = 3.0\n")
+    (package / "m.py").write_text(
+        HEAD + "from mypkg.scale import SCALE\n" + net("Net", "self.w * SCALE")
+    )
+    assert results_of(package / "m.py", settings=QUICK)["Net"].status == "passed"
+
+
+def test_a_checkout_with_an_init_and_a_name_that_is_no_package(tmp_path: Path) -> None:
+    package = tmp_path / "my-project" / "mypkg"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").write_text("")
+    (package / "scale.py").write_text("SCALE = 3.0\n")
+    (package / "m.py").write_text(
+        HEAD + "from .scale import SCALE\n" + net("Net", "self.w * SCALE")
+    )
+    assert results_of(package / "m.py", settings=QUICK)["Net"].status == "passed"

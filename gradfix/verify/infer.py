@@ -255,7 +255,7 @@ class _Calls:
         return [e for e in (self.error, *last) if e is not None]
 
     def _note_furthest(self, specs: list[Spec], error: Exception) -> None:
-        found = reached(specs, error, inspect.getfile(type(self.module)))
+        found = reached(specs, error, _file_of(type(self.module)))
         if self.furthest is None or found.far > self.furthest.far:
             self.furthest = found
 
@@ -348,3 +348,11 @@ def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> st
         f"    from {cls.__module__} import {cls.__name__}\n\n"
         f"    return {init}, ({inputs}{tail})"
     )
+
+
+def _file_of(kind: type) -> str:
+    """The file of a class; empty for one whose module Python does not know."""
+    try:
+        return inspect.getfile(kind)
+    except (OSError, TypeError):
+        return ""

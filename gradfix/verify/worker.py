@@ -96,7 +96,10 @@ def _verify_all(channel: Channel, job: dict[str, Any], loaded: Loaded) -> None:
         channel.say("target", name=target["name"])
         value = _lookup(loaded.module, target["name"])
         if value is None:
-            why = f"cannot be found in the module ({'; '.join(loaded.notes) or 'not defined'})"
+            # What raised while the rest was defined was left out: the class is not there.
+            why = "cannot be found in the module (not defined)"
+            if loaded.notes:
+                why = f"cannot be imported: {'; '.join(loaded.notes)}"
             _answer(channel, job, target, unverified(job, target, why))
         elif not target["asked"] and not _is_target(value, loaded.module):
             channel.say("skipped", name=target["name"])

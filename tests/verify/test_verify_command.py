@@ -30,6 +30,8 @@ from torch import nn
 class Odd(nn.Module):
     def __init__(self, words, width):
         super().__init__()
+        if type(words) is not dict or set(words) != {"size"}:
+            raise TypeError("unusable")
         self.lin = nn.Linear(words["size"], width)
     def forward(self, x):
         return self.lin(x)

@@ -101,7 +101,8 @@ class Tracer(TorchFunctionMode):
             return known
         node = self._adopt(tensor)
         others = {key for key in self._relatives(tensor) if key != id(tensor)}
-        relatives = [self.current[key] for key in others]
+        # What came out of a call that was looked at as a whole has no node until it is used again.
+        relatives = [self.current[key] for key in others if key in self.current]
         if relatives or not tensor.requires_grad:
             self._explain(tensor, node, relatives)
         return node
@@ -248,7 +249,7 @@ class Tracer(TorchFunctionMode):
         family = {id(tensor), id(tensor._base)}
         for key in self._relatives(tensor):
             other = self.known(key)
-            if other is None:
+            if other is None or key not in self.current:
                 continue
             old, new = self.current[key], self._adopt(other)
             seen = key in family or id(other._base) in family - {id(None)}

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.names import spelling
 from gradfix.flow.running_statistics import Kept, kept_histories
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Finding, Fix, Safety
+from gradfix.recipes.no_grad import under_no_grad
 
 
 class HistoryInBuffer(Codemod):
@@ -126,12 +126,5 @@ class HistoryInBuffer(Codemod):
             for target in kept.statement.targets
         ):
             raise NotFixable("the statement binds other names, too")
-        scope = next(s for s in flow.scopes if s.node is flow.function_at(kept.statement.lineno))
-        no_grad = spelling(flow, scope, "torch.no_grad")
-        if no_grad is None:
-            raise NotFixable("the file has no name for torch.no_grad")
-        body = flow.source_of(kept.statement)
-        if "\n" in body:
-            raise NotFixable("the statement spans several lines")
-        edit = Edit(EditKind.STATEMENT, flow.span(kept.statement), f"with {no_grad}():\n    {body}")
+        edit = under_no_grad(flow, kept.scope, kept.statement)
         return self.fix(Safety.UNSAFE, "update under no_grad", edit)

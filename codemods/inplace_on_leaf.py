@@ -12,7 +12,7 @@ from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import mistaken_copies
-from gradfix.flow.names import reaching, spelling, uses_of
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.queries import keeps_dtype, leaf_uses
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
@@ -20,6 +20,7 @@ from gradfix.flow.state import Call, Definition, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.recipes.no_grad import under_no_grad
 
 
 class InplaceOnLeaf(Codemod):
@@ -189,21 +190,11 @@ class InplaceOnLeaf(Codemod):
             raise NotFixable("the result of the write gets a name")
         if isinstance(write.statement, ast.Expr) and write.node is not write.statement.value:
             raise NotFixable("the write is part of a larger expression")
-        no_grad = spelling(flow, write.scope, "torch.no_grad")
-        if no_grad is None:
-            raise NotFixable("the file has no name for torch.no_grad")
-        body = flow.source_of(write.statement)
-        if "\n" in body:
-            raise NotFixable("the statement spans several lines")
-        content = f"with {no_grad}():\n    {body}"
+        edit = under_no_grad(flow, write.scope, write.statement)
         # A Parameter is updated or initialised; another leaf may be there to collect values, whose
         # history no_grad would lose.
         doubtful = not leaf.parameter and _may_have_history(write)
-        return self.fix(
-            Safety.UNSAFE if doubtful else safety,
-            "write under no_grad",
-            Edit(EditKind.STATEMENT, flow.span(write.statement), content),
-        )
+        return self.fix(Safety.UNSAFE if doubtful else safety, "write under no_grad", edit)
 
 
 def _is_value(write: Write) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
-from gradfix.flow.names import captured, reaching, spelling
+from gradfix.flow.names import captured, reaching
 from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_elements
 from gradfix.flow.state import (
@@ -24,6 +24,7 @@ from gradfix.flow.state import (
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.recipes.no_grad import no_grad_in, under_no_grad
 
 
 class ManualUpdate(Codemod):
@@ -141,13 +142,14 @@ class ManualUpdate(Codemod):
         assert isinstance(statement, ast.Assign)
         call = statement.value
         assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-        no_grad = spelling(flow, scope, "torch.no_grad")
-        fix, why_not = None, "the file has no name for torch.no_grad"
-        if no_grad is not None:
-            arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
-            body = f"{definition.name}.{call.func.attr}_({arguments})"
-            edit = Edit(EditKind.STATEMENT, flow.span(statement), f"with {no_grad}():\n    {body}")
+        arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
+        body = f"{definition.name}.{call.func.attr}_({arguments})"
+        fix, why_not = None, None
+        try:
+            edit = under_no_grad(flow, scope, statement, body)
             fix = self.fix(Safety.SAFE, "change the leaf in place under no_grad", edit)
+        except NotFixable as reason:
+            why_not = str(reason)
         return self.finding(
             flow.span(statement),
             f"`{definition.name}` is a new tensor from here on; the optimizer keeps the old one",
@@ -156,16 +158,14 @@ class ManualUpdate(Codemod):
             ),
             help="change the leaf in place under torch.no_grad()",
             fix=fix,
-            why_not=None if fix is not None else why_not,
+            why_not=why_not,
         )
 
     def _in_place(
         self, flow: ModuleFlow, scope: Scope, definition: Definition, statement: ast.Assign
     ) -> Fix:
         name = definition.name
-        no_grad = spelling(flow, scope, "torch.no_grad")
-        if no_grad is None:
-            raise NotFixable("the file has no name for torch.no_grad")
+        no_grad = no_grad_in(flow, scope)
         if "." not in name and (captured(flow, scope, name) or name in flow.shared_names):
             raise NotFixable(f"`{name}` is shared with another function")
         right = statement.value

@@ -10,13 +10,14 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.expected import is_meant_to_raise
-from gradfix.flow.names import captured, fresh_name, occurrences, reaching, spelling, uses_of
+from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.replaced_leaves import Replaced, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
+from gradfix.recipes.no_grad import under_no_grad
 
 
 class SelfReassignment(Codemod):
@@ -110,17 +111,14 @@ class SelfReassignment(Codemod):
 
     def _replaced(self, flow: ModuleFlow, found: Replaced) -> Finding:
         name = flow.source_of(found.store.node)
-        fix, why_not = None, "how the leaf is to be changed in place is not plain to see"
-        no_grad = spelling(flow, found.store.scope, "torch.no_grad")
-        call, function = found.value, getattr(found.value, "func", None)
-        twin = isinstance(function, ast.Attribute) and op_facts(f"{function.attr}_", "method")
-        plain = isinstance(function, ast.Attribute) and flow.source_of(function.value) == name
-        if no_grad is not None and twin and plain and "\n" not in flow.source_of(call):
-            assert isinstance(call, ast.Call) and isinstance(function, ast.Attribute)
-            given = ", ".join(flow.source_of(a) for a in (*call.args, *call.keywords))
-            text = f"with {no_grad}():\n    {name}.{function.attr}_({given})"
-            edit = Edit(EditKind.STATEMENT, flow.span(found.store.statement), text)
+        fix, why_not = None, None
+        try:
+            edit = under_no_grad(
+                flow, found.store.scope, found.store.statement, _in_place(flow, found, name)
+            )
             fix = self.fix(Safety.UNSAFE, "change the leaf itself", edit)
+        except NotFixable as reason:
+            why_not = str(reason)
         return self.finding(
             flow.span(found.store.statement),
             f"`{name}` is bound to another tensor; the optimizer goes on with the old leaf",
@@ -131,7 +129,7 @@ class SelfReassignment(Codemod):
             ),
             help="change the leaf in place under torch.no_grad()",
             fix=fix,
-            why_not=None if fix is not None else why_not,
+            why_not=why_not,
         )
 
     def _attribute(self, flow: ModuleFlow, store: AttributeStore, leaf: Value) -> Finding:
@@ -182,6 +180,18 @@ class SelfReassignment(Codemod):
             fix=fix if isinstance(fix, Fix) else None,
             why_not=None if isinstance(fix, Fix) else fix,
         )
+
+
+def _in_place(flow: ModuleFlow, found: Replaced, name: str) -> str:
+    """``self.w.clamp_(...)`` for ``self.w.clamp(...)``. Raises NotFixable for any other form."""
+    call = found.value
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        method = f"{call.func.attr}_"
+        plain = flow.source_of(call.func.value) == name and "\n" not in flow.source_of(call)
+        if plain and op_facts(method, "method"):
+            given = ", ".join(flow.source_of(a) for a in (*call.args, *call.keywords))
+            return f"{name}.{method}({given})"
+    raise NotFixable("how the leaf is to be changed in place is not plain to see")
 
 
 def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:

@@ -24,11 +24,12 @@ _FLOATS = frozenset({"float", "double", "half", "bfloat16", "to", "cuda", "cpu",
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One update: its statement, the buffer, the argument whose history it takes, and the result.
+    """One update: its method and statement, the buffer, and the argument whose history it takes.
 
     ``returned`` is what the method computes from the same argument and returns, with its history.
     """
 
+    scope: Scope
     statement: ast.stmt
     name: str
     argument: ast.AST
@@ -61,7 +62,7 @@ def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
         flow.complete()
         if not only_called_without_grad(flow, scope):
             seen.add(event.statement)
-            yield Kept(event.statement, name, argument.node, returned)
+            yield Kept(scope, event.statement, name, argument.node, returned)
 
 
 def _buffers(flow: ModuleFlow) -> dict[ast.AST, set[str]]:

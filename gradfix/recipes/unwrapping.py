@@ -8,12 +8,13 @@ import textwrap
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
-from gradfix.flow.names import spelling, uses_of
+from gradfix.flow.names import uses_of
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind
 from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.recipes.no_grad import no_grad_in
 
 _NO = Certainty.NO
 _TRAIN = ("backward", "step", "grad", "fit")
@@ -154,10 +155,8 @@ def _takes_flag(flow: ModuleFlow, data: ast.Call) -> bool:
 
 def _without_graph(flow: ModuleFlow, call: Call, node: ast.Call, data: ast.expr) -> Fix:
     """What is computed from a volatile tensor moves under ``no_grad``."""
-    no_grad = spelling(flow, call.scope, "torch.no_grad")
+    no_grad = no_grad_in(flow, call.scope)
     statement = call.statement
-    if no_grad is None:
-        raise NotFixable("the file has no name for torch.no_grad")
     if not isinstance(statement, _SIMPLE):
         raise NotFixable("what is computed from the volatile tensor cannot be told apart")
     region = _region(flow, call, node)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
-from gradfix.flow.containers import Container, containers, is_collected, is_handed_out
+from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
 from gradfix.flow.names import spelling
 from gradfix.flow.registered import (
     Held,
@@ -264,10 +264,9 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
     own = [is_registered(flow, found.facts, node) for node in found.elements]
     if any(own):
         return True
-    optimizes = "optim" in flow.text_of(found.facts.node)
+    if is_collected_to_be_trained(flow, found):
+        return True
     for read in found.reads:
-        if optimizes and is_collected(flow, read):
-            return True
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)

@@ -93,8 +93,7 @@ def write(path: str, findings: Iterable[Finding]) -> None:
         try:
             Path(temporary).write_text(body, encoding="utf-8")
             os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        finally:
+            Path(temporary).unlink(missing_ok=True)  # there is one only where that failed
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error

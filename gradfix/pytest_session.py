@@ -38,7 +38,8 @@ class Session:
             with watch.active():
                 result = yield
         except BaseException:
-            # The test's own failure stands; what was seen may explain it.
+            # The test's own failure stands (pytest's outcomes are no Exception); what was seen may
+            # explain it.
             if text := self._text(self._judged(item, watch, asked)):
                 item.add_report_section("call", "gradfix", text)
             raise

@@ -128,19 +128,10 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
     return facts not in classes.lineage(flow, other) and other not in classes.lineage(flow, facts)
 
 
-def is_collected(flow: ModuleFlow, read: ast.AST) -> bool:
-    """Whether a loop over a container puts what is in it into another list."""
-    loop = flow.enclosing(read, ast.For)
-    if loop is None or read not in set(ast.walk(loop.iter)):
-        return False
-    names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("append", "extend")
-        and any(isinstance(part, ast.Name) and part.id in names for part in node.args)
-        for statement in loop.body
-        for node in ast.walk(statement)
+def is_collected_to_be_trained(flow: ModuleFlow, found: Container) -> bool:
+    """Whether a class with an optimizer of its own puts what a container holds into another list."""
+    return "optim" in flow.text_of(found.facts.node) and any(
+        _puts_elsewhere(loop) for read in found.reads if (loop := _loop_over(flow, read))
     )
 
 
@@ -148,10 +139,33 @@ def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
     """Whether a container, or one after the other of what is in it, is returned or yielded."""
     if isinstance(flow.parents.get(read), (ast.Return, ast.Yield, ast.YieldFrom)):
         return True
+    loop = _loop_over(flow, read)
+    return loop is not None and any(
+        isinstance(node, (ast.Yield, ast.YieldFrom)) for node in _inside(loop)
+    )
+
+
+def _loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
+    """The loop that runs through a container."""
     loop = flow.enclosing(read, ast.For)
-    if loop is None or read not in set(ast.walk(loop.iter)):
-        return False
-    return any(isinstance(n, (ast.Yield, ast.YieldFrom)) for s in loop.body for n in ast.walk(s))
+    return loop if loop is not None and read in set(ast.walk(loop.iter)) else None
+
+
+def _puts_elsewhere(loop: ast.For) -> bool:
+    """Whether a loop adds what it runs through to a list."""
+    names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("append", "extend")
+        and any(isinstance(part, ast.Name) and part.id in names for part in node.args)
+        for node in _inside(loop)
+    )
+
+
+def _inside(loop: ast.For) -> Iterator[ast.AST]:
+    for statement in loop.body:
+        yield from ast.walk(statement)
 
 
 # -- contents -----------------------------------------------------------------------------------

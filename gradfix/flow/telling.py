@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from functools import cached_property
 
 from gradfix.flow import classes
 
@@ -32,13 +33,13 @@ _LEAVES = ("Module", "Parameter", "requires_grad", "nn.", "optim", "Variable", "
 _SHORT = re.compile(r"\.(?:grad|data)\b")
 _PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
 _ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
-#: Methods that write in place, but those of ``torch.nn.init``, which switch grad mode off.
 #: What matters in a function that runs with grad mode off: leaves, and grad mode itself.
 _WITHOUT_GRAD = re.compile(
     r"requires_grad|optim|backward|zero_grad|Variable|setattr|add_module|register_|enable_grad"
     r"|set_grad_enabled|state_dict\(|parameters\(|\.grad\b|Parameter\(|ModuleList|ModuleDict|yield"
     r"|return[ \t]+(?!None\b)\S"  # what it returns has lost its history
 )
+#: Methods that write in place; those of ``torch.nn.init`` switch grad mode off.
 _IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
 _FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
 _DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
@@ -91,7 +92,7 @@ class Telling:
         text = "\n".join(lines)
         if self._speaks(text, constructor):
             return True
-        plain, local = _Plain(node), _Local(node)
+        plain, local = _Names(_plain_names, node), _Names(_module_names, node)
         if not constructor and "self" in text and _FILLS.search(text) is not None:
             return True
         for statement in classes.statements(body):
@@ -129,21 +130,22 @@ def _switches_off(decorator: ast.expr) -> bool:
     return name in ("no_grad", "inference_mode")
 
 
-class _Plain:
-    """The local names of a function that hold containers, strings or counters, never tensors."""
+class _Names:
+    """Some names of a function, worked out when the first one is asked about."""
 
-    def __init__(self, node: classes.Method | None) -> None:
-        self._node = node
-        self._known: frozenset[str] | None = None if node is not None else frozenset()
+    def __init__(self, find: Callable[[classes.Method], frozenset[str]], node: classes.Method):
+        self._find, self._node = find, node
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return self._find(self._node)
 
     def __contains__(self, name: object) -> bool:
-        if self._known is None:
-            assert self._node is not None
-            self._known = _plain_names(self._node)
         return name in self._known
 
 
 def _plain_names(node: classes.Method) -> frozenset[str]:
+    """The local names that hold containers, strings or counters, and never tensors."""
     plain: set[str] = set()
     other = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
     for statement in classes.statements(node.body):
@@ -186,7 +188,7 @@ def _is_constant(node: ast.expr) -> bool:
     return isinstance(node, (ast.Constant, ast.UnaryOp, ast.JoinedStr))
 
 
-def _writes(statement: ast.stmt, plain: _Plain, constructor: bool) -> bool:
+def _writes(statement: ast.stmt, plain: Container[str], constructor: bool) -> bool:
     """Whether a statement may write in place, or throw a result away."""
     if isinstance(statement, ast.AugAssign):
         target, value = statement.target, statement.value
@@ -219,7 +221,7 @@ def _discards(statement: ast.stmt, plain: Container[str]) -> bool:
     return False
 
 
-def _stores(target: ast.expr, plain: _Plain, constructor: bool) -> bool:
+def _stores(target: ast.expr, plain: Container[str], constructor: bool) -> bool:
     """Whether a target is an item of what may be a tensor, or of a container of a Module."""
     if isinstance(target, (ast.Tuple, ast.List)):
         return any(_stores(part, plain, constructor) for part in target.elts)
@@ -261,26 +263,17 @@ def _is_of_self(target: ast.expr) -> bool:
     )
 
 
-class _Local:
+def _module_names(node: classes.Method) -> frozenset[str]:
     """The names of a constructor that may be Modules: its own, and arguments with a type."""
-
-    def __init__(self, node: classes.Method) -> None:
-        self._node = node
-        self._known: frozenset[str] | None = None
-
-    def __contains__(self, name: str) -> bool:
-        if self._known is None:
-            arguments = (*self._node.args.posonlyargs, *self._node.args.args)
-            arguments = (*arguments, *self._node.args.kwonlyargs)
-            found = {a.arg for a in arguments if a.annotation is not None and not _is_scalar(a)}
-            for statement in classes.statements(self._node.body):
-                if isinstance(statement, ast.Assign):
-                    for target in statement.targets:
-                        found |= _names(target)
-                elif isinstance(statement, (ast.AnnAssign, ast.For)):
-                    found |= _names(statement.target)
-            self._known = frozenset(found)
-        return name in self._known
+    arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+    found = {a.arg for a in arguments if a.annotation is not None and not _is_scalar(a)}
+    for statement in classes.statements(node.body):
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                found |= _names(target)
+        elif isinstance(statement, (ast.AnnAssign, ast.For)):
+            found |= _names(statement.target)
+    return frozenset(found)
 
 
 def _is_scalar(argument: ast.arg) -> bool:
@@ -288,7 +281,7 @@ def _is_scalar(argument: ast.arg) -> bool:
     return isinstance(annotation, ast.Name) and annotation.id in ("int", "float", "str", "bool")
 
 
-def _may_hold(node: ast.expr, local: _Local) -> bool:
+def _may_hold(node: ast.expr, local: Container[str]) -> bool:
     """Whether something in an expression may be a Module or a Parameter."""
     for part in ast.walk(node):
         if isinstance(part, ast.Call):
@@ -300,7 +293,7 @@ def _may_hold(node: ast.expr, local: _Local) -> bool:
     return False
 
 
-def _tells_in_constructor(statement: ast.stmt, local: _Local) -> bool:
+def _tells_in_constructor(statement: ast.stmt, local: Container[str]) -> bool:
     if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
         value = statement.value
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]

@@ -55,29 +55,14 @@ def missing_gradients(
     Gradients, buffers and the state of random generators are put back afterwards. Raises what the
     user's forward raises.
     """
-    for watch in _active:  # this run is judged here, not by who watches the test around it
-        watch.aside, watch.tracer.paused = watch.aside + 1, watch.tracer.paused + 1
-    try:
-        return _missing_gradients(model, args, kwargs, loss, ignore)
-    finally:
-        for watch in _active:
-            watch.aside, watch.tracer.paused = watch.aside - 1, watch.tracer.paused - 1
 
-
-def _missing_gradients(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    loss: Callable[[Any], Any] | None,
-    ignore: Sequence[str],
-) -> list[ParameterResult]:
     def call(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         result = module(*given, **named)
         return result if loss is None else loss(result)
 
     drive = Drive(lambda: Prepared(model, args, kwargs, call), "case", type(model).__name__)
     root = os.getcwd()
-    with _put_back(model):
+    with _unwatched(), _put_back(model):
         run = examine(drive, _SEED, (), LiveTracer((root, *_folders_of(model))))
         if run.forward_error is not None:
             raise run.forward_error
@@ -87,6 +72,18 @@ def _missing_gradients(
     return [
         r for r in results if r.trainable and r.verdict in FAILING and not _ignored(r.name, ignore)
     ]
+
+
+@contextlib.contextmanager
+def _unwatched() -> Iterator[None]:
+    """For a run that is judged here, not by who watches the test around it."""
+    for watch in _active:
+        watch.aside, watch.tracer.paused = watch.aside + 1, watch.tracer.paused + 1
+    try:
+        yield
+    finally:
+        for watch in _active:
+            watch.aside, watch.tracer.paused = watch.aside - 1, watch.tracer.paused - 1
 
 
 def _numbers(

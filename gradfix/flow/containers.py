@@ -129,7 +129,7 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
 
 
 def is_collected_to_be_trained(flow: ModuleFlow, found: Container) -> bool:
-    """Whether a class with an optimizer of its own puts what a container holds into another list."""
+    """Whether a class with an optimizer of its own puts what is held into another list."""
     return "optim" in flow.text_of(found.facts.node) and any(
         _puts_elsewhere(loop) for read in found.reads if (loop := _loop_over(flow, read))
     )

@@ -157,6 +157,10 @@ def _plain_names(node: classes.Method) -> frozenset[str]:
                     (plain if known else other).add(target.id)
                 elif isinstance(target, (ast.Tuple, ast.List)):
                     other.update(_names(target))
+        elif isinstance(statement, ast.AugAssign):
+            # ``total = 0`` is a tensor after ``total += loss``.
+            if isinstance(statement.target, ast.Name) and not _is_plain(statement.value):
+                other.add(statement.target.id)
         elif isinstance(statement, (ast.For, ast.AsyncFor)):
             other.update(_names(statement.target))
         elif isinstance(statement, (ast.With, ast.AsyncWith)):

@@ -119,14 +119,10 @@ class Cache:
         if len(self._waiting) >= _TOGETHER:
             self._write()
 
-    def flush(self) -> None:
+    def close(self) -> None:
         """Write what is left to write."""
         if self._waiting and not self._off:
             self._write()
-
-    def close(self) -> None:
-        """Write what is left to write, and be done."""
-        self.flush()
         self._disconnect()
 
     # -- what decides an outcome --------------------------------------------------------------

@@ -44,6 +44,7 @@ WORTH = 16
 _GROUP = 16  # files that are handed out together
 _AHEAD = 64  # files that each worker may run ahead of what is passed on
 _TICK = 0.2  # seconds
+_FAREWELL = 5.0  # seconds that an idle worker has for its end
 _GRACE = 30.0  # seconds after which a worker without a parent gives up a file on its own
 
 Item = files.Found | Failure
@@ -175,9 +176,17 @@ class _Pool:
                 while self._next in self._done:
                     yield self._done.pop(self._next)
                     self._next += 1
+            self._dismiss()
         finally:
             for worker in self._workers:
                 worker.end()
+
+    def _dismiss(self) -> None:
+        """Let workers that have nothing left to do end on their own: they have results to keep."""
+        for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
+            worker.process.join(_FAREWELL)
 
     def _start(self) -> _Worker:
         try:
@@ -293,10 +302,12 @@ def _work(pipe: connection.Connection, job: Job) -> None:
     cache = None if job.cache is None else Cache(Path(job.cache), _quiet)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         pipe.send(None)
-        given = _received(pipe, (job.timeout or TIMEOUT) + _GRACE, cache)
+        given = _received(pipe, (job.timeout or TIMEOUT) + _GRACE)
         for done in job.run(given, cache=cache):
             faulthandler.cancel_dump_traceback_later()
             pipe.send(_light(done))
+    if cache is not None:
+        cache.close()
 
 
 def _quiet(message: str) -> None:
@@ -311,11 +322,9 @@ def _follow() -> None:
         os._exit(1)
 
 
-def _received(pipe: connection.Connection, longest: float, cache: Cache | None) -> Iterator[Item]:
+def _received(pipe: connection.Connection, longest: float) -> Iterator[Item]:
     with open(os.devnull, "wb") as nowhere:
         while True:
-            if cache is not None and not pipe.poll():
-                cache.flush()  # there is time, and the parent ends its workers without a word
             for item in pipe.recv():
                 # If the parent is killed, and this process hangs in code that lets no thread run,
                 # nobody else is there to end it.

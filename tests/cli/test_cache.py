@@ -412,6 +412,14 @@ def test_a_damaged_entry_does_not_count(entry: bytes, project: Path, gradfix: Gr
     assert run_with_trouble(gradfix, project) == ""
 
 
+def test_workers_keep_all_that_they_found(project: Path, gradfix: Gradfix) -> None:
+    put(project, **{f"m{number}": f"# {number}\n{FAULTY}" for number in range(12)})
+    gradfix("check", "-j", "2")
+    connection = sqlite3.connect(DATABASE)
+    assert connection.execute("SELECT count(*) FROM checked").fetchone() == (12,)
+    connection.close()
+
+
 def test_a_folder_that_cannot_be_made_is_no_trouble(project: Path, gradfix: Gradfix) -> None:
     put(project, m=FAULTY)
     (project / ".gradfix_cache").write_text("a file is in the way")

@@ -10,6 +10,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, unregistered
 from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
 from gradfix.flow.names import spelling
+from gradfix.flow.nodes import walk
 from gradfix.flow.registered import (
     Held,
     constructed_before,
@@ -270,7 +271,7 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)
-        if call is not None and read in set(ast.walk(call.func)):
+        if call is not None and read in set(walk(call.func)):
             continue  # one of the elements is called
         name = flow.value(call.func).name if call is not None else ""
         if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
@@ -286,12 +287,12 @@ def _around(flow: ModuleFlow, read: ast.AST) -> Iterator[ast.AST]:
     """The statement a read stands in, without the bodies of other statements than loops over it."""
     statement = flow.enclosing(read, ast.stmt)
     if isinstance(statement, (ast.For, ast.AsyncFor)):
-        inside = read in set(ast.walk(statement.iter))
-        yield from ast.walk(statement if inside else statement.iter)
+        inside = read in set(walk(statement.iter))
+        yield from walk(statement if inside else statement.iter)
     elif isinstance(statement, (ast.If, ast.While)):
-        yield from ast.walk(statement.test)
+        yield from walk(statement.test)
     elif statement is not None and not isinstance(statement, (ast.With, ast.FunctionDef, ast.Try)):
-        yield from ast.walk(statement)
+        yield from walk(statement)
 
 
 def _adapted(flow: ModuleFlow, found: Container, read: ast.Attribute, params: bool) -> Edit | None:

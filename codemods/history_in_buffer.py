@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
-from gradfix.codemod import Codemod, NotFixable
+from gradfix.codemod import AllOf, Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.running_statistics import Kept, kept_histories
 from gradfix.model import Finding, Fix, Safety
@@ -93,9 +92,7 @@ class HistoryInBuffer(Codemod):
     """
 
     code = "GF312"
-    trigger = re.compile(
-        r"register_buffer(?=[\s\S]*\.training)|\.training(?=[\s\S]*register_buffer)"
-    )
+    trigger = AllOf("register_buffer", ".training")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every update that a buffer takes a history from."""

@@ -9,6 +9,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.log_probabilities import made_leaf
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import differentiated_at, loss_made_leaf
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
@@ -236,7 +237,7 @@ def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether the code asks first whether the loss has a history."""
     around = flow.enclosing(node, ast.If)
     while around is not None:
-        for part in ast.walk(around.test):
+        for part in walk(around.test):
             if isinstance(part, ast.Attribute) and part.attr in ("requires_grad", "grad_fn"):
                 return True
         around = flow.enclosing(around, ast.If)

@@ -10,6 +10,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.names import captured, reaching
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_elements
 from gradfix.flow.state import (
@@ -199,7 +200,7 @@ def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
     value = flow.value(statement.value)
     if not value.is_tensor or value.needs_grad is not Certainty.YES or value.role & Role.LEAF:
         return False
-    inside = set(ast.walk(statement.value))
+    inside = set(walk(statement.value))
     for read in flow.all(GradRead):
         if (
             read.node in inside
@@ -234,7 +235,7 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
                for node, _ in made.parameters):  # fmt: skip
         return False
     loop = definition.loops[-1]
-    inside = set(ast.walk(loop))
+    inside = set(walk(loop))
     return any(
         event.name == ".step" and event.node in inside and event.receiver is not None
         and event.receiver.kind is Kind.OPTIMIZER

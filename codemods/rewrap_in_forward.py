@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.names import places_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import (
     gradient_asked_at,
     is_differentiated,
@@ -208,7 +209,7 @@ def _is_trained_code(flow: ModuleFlow, call: Call) -> bool:
     parent = flow.parents.get(call.node)
     targets = parent.targets if isinstance(parent, ast.Assign) else []
     names = {target.id for target in targets if isinstance(target, ast.Name)}
-    if any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(call.node)):
+    if any(isinstance(n, ast.Name) and n.id in names for n in walk(call.node)):
         return False  # ``w = Parameter(w - lr * w.grad)`` is a new start
     if any(isinstance(store, ast.Attribute) for store in targets):
         return False
@@ -338,5 +339,5 @@ def _used_outside(facts: classes.ClassFacts, name: str) -> bool:
         and node.value.id == "self"
         for method in facts.methods.values()
         if not classes.is_initialiser(method.name)
-        for node in ast.walk(method)
+        for node in walk(method)
     )

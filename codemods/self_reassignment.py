@@ -11,6 +11,7 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.replaced_leaves import Replaced, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
@@ -219,9 +220,7 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
 
 
 def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:
-    return [
-        n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses
-    ]
+    return [n for n in walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses]
 
 
 def _is_grad(flow: ModuleFlow, read: ast.Name) -> bool:

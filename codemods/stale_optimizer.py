@@ -10,6 +10,7 @@ from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
 from gradfix.flow.misdirected import Misdirected, misdirected
 from gradfix.flow.names import reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import (
     builds_optimizer,
     is_used_after,
@@ -355,10 +356,10 @@ def _attribute_uses(flow: ModuleFlow, scope: Scope, definition: Definition) -> l
     assert isinstance(target, ast.Attribute)
     if facts is None or facts.written.get(target.attr) != 1 or facts.dynamic:
         return []
-    own = set(ast.walk(facts.node))
+    own = set(walk(facts.node))
     reads = [
         node
-        for node in ast.walk(flow.tree)
+        for node in walk(flow.tree)
         if isinstance(node, ast.Attribute)
         and node.attr == target.attr
         and isinstance(node.ctx, ast.Load)

@@ -9,6 +9,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.kept_states import kept_states
 from gradfix.flow.names import spelling
+from gradfix.flow.nodes import walk
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Scope
@@ -119,7 +120,7 @@ class StaleSnapshot(Codemod):
         memory = found.memory
         text = next(
             flow.source_of(node)
-            for node in ast.walk(memory.taken)
+            for node in walk(memory.taken)
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr == memory.how

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Definition, Scope
@@ -159,10 +160,8 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
-        reads = {
-            n for n in ast.walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)
-        }
-        marks = set() if mark is None else {n for n in ast.walk(mark) if isinstance(n, ast.Name)}
+        reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
+        marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
         if others:
             row = min(flow.span(n).row for n in others)
@@ -257,8 +256,8 @@ def _data(call: ast.Call) -> ast.expr:
 
 def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
     """The transformation runs before the leaf exists: it must not need its own gradients."""
-    inside = {child for leaf in leaves for child in ast.walk(leaf)}
-    for node in ast.walk(top):
+    inside = {child for leaf in leaves for child in walk(leaf)}
+    for node in walk(top):
         if isinstance(node, (ast.Name, ast.Attribute)) and node not in inside:
             value = flow.values.get(node)
             if value is not None and value.is_tensor and value.needs_grad is not Certainty.NO:
@@ -337,7 +336,7 @@ def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[De
         source = next(
             (
                 n
-                for n in ast.walk(statement.value)
+                for n in walk(statement.value)
                 if isinstance(n, ast.Name) and reaching(scope, n) == {leaf}
             ),
             None,

@@ -77,6 +77,7 @@ def run(
             yield done
             if gc.get_count()[0] > _GARBAGE:
                 gc.collect()
+        project.close()
 
 
 def _process_file(

@@ -48,6 +48,17 @@ class Words:
         return self._pattern is not None and self._pattern.search(text) is not None
 
 
+class AllOf:
+    """A trigger for texts with all of some literal words."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def search(self, text: str, /) -> bool:
+        """Whether all of them are in the text."""
+        return all(word in text for word in self._words)
+
+
 class NotFixable(Exception):
     """Raised while a fix is put together: the reason, in one sentence, why there is none."""
 

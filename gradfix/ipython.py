@@ -22,6 +22,7 @@ import click
 from gradfix.config import Finder
 from gradfix.config_types import Overrides
 from gradfix.errors import GradfixError
+from gradfix.flow.nodes import walk
 from gradfix.model import Outcome
 from gradfix.notebook import Notebook
 from gradfix.report import Run, diff, text
@@ -170,7 +171,7 @@ def _defines(statement: ast.stmt) -> bool:
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None:
-        return not any(isinstance(node, ast.Call) for node in ast.walk(statement.value))
+        return not any(isinstance(node, ast.Call) for node in walk(statement.value))
     return False
 
 

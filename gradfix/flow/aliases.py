@@ -6,6 +6,7 @@ import ast
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, own_nodes, reaching
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
@@ -96,5 +97,5 @@ def _read_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
     own = set(own_nodes(scope))
     return any(
         isinstance(node, ast.Name) and node.id == name and node not in own
-        for node in ast.walk(flow.tree)
+        for node in walk(flow.tree)
     )

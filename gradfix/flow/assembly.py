@@ -14,6 +14,7 @@ from functools import cached_property
 
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Definition, GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Counter, Dim, Kind, Role, Shape, Value
 
@@ -274,7 +275,7 @@ def resolve(slot: Slot, size: Dim) -> tuple[int, int] | None:
 
 def tensor_root(flow: ModuleFlow, node: ast.AST, dtype: str | None) -> ast.expr | None:
     """A name or attribute inside ``node`` that holds a float tensor of the given type."""
-    for child in ast.walk(node):
+    for child in walk(node):
         if isinstance(child, (ast.Name, ast.Attribute)) and isinstance(child.ctx, ast.Load):
             value = flow.values.get(child)
             if value is not None and value.kind is Kind.TENSOR and value.dtype == dtype is not None:

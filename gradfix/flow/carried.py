@@ -16,6 +16,7 @@ from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Turn
 from gradfix.flow.training_steps import towards_losses
@@ -97,10 +98,10 @@ def _stores_of(flow: ModuleFlow, scope: Scope) -> Iterator[tuple[AttributeStore,
 
 
 def _read_before(flow: ModuleFlow, store: AttributeStore) -> list[Value]:
-    inside = set(ast.walk(store.statement))
+    inside = set(walk(store.statement))
     return [
         flow.value(part)
-        for part in ast.walk(store.scope.node)
+        for part in walk(store.scope.node)
         if isinstance(part, ast.Attribute)
         and part.attr == store.name
         and isinstance(part.ctx, ast.Load)
@@ -111,7 +112,7 @@ def _read_before(flow: ModuleFlow, store: AttributeStore) -> list[Value]:
 
 def _is_bound_elsewhere(flow: ModuleFlow, store: AttributeStore) -> bool:
     """Whether anything but the constructor and this place binds, or detaches, the attribute."""
-    for node in ast.walk(flow.tree):
+    for node in walk(flow.tree):
         if isinstance(node, ast.Attribute) and node.attr in (store.name, "detach_"):
             function = flow.enclosing(node, ast.FunctionDef)
             constructs = function is not None and function.name == "__init__"
@@ -136,7 +137,7 @@ def _step_in(flow: ModuleFlow, around: ast.AST) -> ast.AST | None:
     """The optimizer's step in a loop or method: of what also has its gradients zeroed."""
     calls = [
         (node, node.func.attr, flow.source_of(node.func.value))
-        for node in ast.walk(around)
+        for node in walk(around)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     ]
     zeroed = {text for _, name, text in calls if name == "zero_grad"}
@@ -152,11 +153,10 @@ def _carried(
     flow: ModuleFlow, history: History, event: Backward, loop: Loop, turn: Turn
 ) -> Iterator[tuple[ast.AST, str, bool]]:
     if any(
-        isinstance(node, ast.Attribute) and node.attr in ("detach_", "set_")
-        for node in ast.walk(loop)
+        isinstance(node, ast.Attribute) and node.attr in ("detach_", "set_") for node in walk(loop)
     ):
         return
-    inside = set(ast.walk(loop))
+    inside = set(walk(loop))
     for name, binding in turn.head.items():
         mine = [d for d in binding.definitions if d.node in inside]
         if mine:
@@ -217,7 +217,7 @@ def _kept_by_model(
     flow: ModuleFlow, history: History, event: Backward, loop: Loop
 ) -> Iterator[tuple[ast.AST, str, bool]]:
     """What the model that computes the loss keeps from one call to the next."""
-    inside = set(ast.walk(loop))
+    inside = set(walk(loop))
     for value in history.behind(event.loss):
         node = value.node
         if not isinstance(node, ast.Call) or node not in inside:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow import layers
+from gradfix.flow.nodes import walk
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
 
 if TYPE_CHECKING:
@@ -78,12 +79,17 @@ def collect(node: ast.ClassDef) -> ClassFacts:
     return facts
 
 
+_SIMPLE = (ast.Assign, ast.Expr, ast.Return, ast.AugAssign, ast.AnnAssign, ast.Raise, ast.Pass)
+
+
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """All statements of a body, those inside other statements included."""
     stack = list(body)
     while stack:
         statement = stack.pop()
         yield statement
+        if isinstance(statement, _SIMPLE):
+            continue  # most statements have none inside
         for name in ("body", "orelse", "finalbody"):
             stack += getattr(statement, name, ())
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
@@ -281,7 +287,7 @@ def looked_up(method: Method) -> Iterator[str]:
         for statement in statements(method.body)
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     }
-    for node in ast.walk(method):
+    for node in walk(method):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
             if isinstance(node.value, ast.Name) and node.value.id == me and node not in told:
                 yield node.attr

@@ -14,6 +14,7 @@ from gradfix.flow import classes
 from gradfix.flow.arguments import calls_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.returned_lists import hands_out_lists, returned_list
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.values import Kind
@@ -148,12 +149,12 @@ def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
 def _loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
     """The loop that runs through a container."""
     loop = flow.enclosing(read, ast.For)
-    return loop if loop is not None and read in set(ast.walk(loop.iter)) else None
+    return loop if loop is not None and read in set(walk(loop.iter)) else None
 
 
 def _puts_elsewhere(loop: ast.For) -> bool:
     """Whether a loop adds what it runs through to a list."""
-    names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    names = {node.id for node in walk(loop.target) if isinstance(node, ast.Name)}
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -165,7 +166,7 @@ def _puts_elsewhere(loop: ast.For) -> bool:
 
 def _inside(loop: ast.For) -> Iterator[ast.AST]:
     for statement in loop.body:
-        yield from ast.walk(statement)
+        yield from walk(statement)
 
 
 # -- contents -----------------------------------------------------------------------------------

@@ -7,10 +7,12 @@ passes in. The call is then a cut like ``.detach()`` is, made at a place inside 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.methods import ESCAPES
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
     from gradfix.flow.module import ModuleFlow
     from gradfix.flow.state import Scope
+
+
+#: What stands before a class that is called for a name or an attribute.
+_HOLDER = re.compile(r"\s*(?:\w+\.)*(\w+)\s*=\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +69,37 @@ def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Val
 _RESULTS = (Kind.TENSOR, Kind.NUMBER, Kind.FOREIGN)
 
 
-def called_cut(flow: ModuleFlow) -> bool:
-    """Whether the file calls a function that returns its argument's value without the history."""
-    return any(_is_called(flow, scope) for scope in _cutting(flow))
+def callers_of_cuts(flow: ModuleFlow) -> frozenset[str] | None:
+    """Words that callers of functions have which return an argument's value without its history.
+
+    None where it is not clear who calls them.
+    """
+    words: set[str] = set()
+    for scope in _cutting(flow):
+        if scope.class_node is not None and scope.name in ("forward", "__call__"):
+            holders = _holders(flow, scope.class_node.name)
+            if holders is None:
+                return None
+            words |= holders
+        else:
+            words.add(scope.name)
+    return frozenset(words)
 
 
-def _is_called(flow: ModuleFlow, scope: Scope) -> bool:
-    """Whether the text may call a function; a Module is called by another name than its own."""
-    name, times = scope.name, 2
-    if scope.class_node is not None and name in ("forward", "__call__"):
-        name = scope.class_node.name
-    elif scope.class_node is not None:
-        name, times = f".{name}", 1
-    return flow.text.count(f"{name}(") + (flow.text.count(f"{name},")) >= times
+def _holders(flow: ModuleFlow, name: str) -> set[str] | None:
+    """The names and attributes that hold objects of a class; None where others may, too."""
+    holders: set[str] = set()
+    text = flow.text
+    at = text.find(name)
+    while at >= 0:
+        line = text[text.rfind("\n", 0, at) + 1 : at]
+        at = text.find(name, at + len(name))
+        if line.strip() != "class":
+            holder = _HOLDER.fullmatch(line)
+            if holder is None:
+                return None
+            holders.add(holder[1])
+    return holders
 
 
 def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
@@ -160,7 +184,7 @@ def _name_of_cut(value: Value) -> str:
 
 def hands_on_nothing(flow: ModuleFlow, function: ast.FunctionDef) -> bool:
     """Whether what a function is given certainly reaches nothing but its result."""
-    for node in ast.walk(function):
+    for node in walk(function):
         if isinstance(node, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Lambda)):
             return False
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):

@@ -23,7 +23,14 @@ from gradfix.flow.described import Description
 from gradfix.flow.places import Defined, Outside
 from gradfix.flow.project import OUTSIDE
 from gradfix.flow.session import Session
-from gradfix.flow.top_level import Bound, Opened, attributes_of, imports_of, stored_by
+from gradfix.flow.top_level import (
+    Bound,
+    Opened,
+    attributes_of,
+    imports_of,
+    stored_by,
+    stored_words,
+)
 from gradfix.flow.values import (
     SOMEWHERE,
     UNKNOWN_MEMORY,
@@ -41,11 +48,6 @@ from gradfix.flow.values import (
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-#: What may follow an attribute that is assigned to; a speed filter.
-_ASSIGNED = re.compile(
-    r"\s*(?:[-+*/@%&|^<>]{0,2}=(?!=)|:[^=\n]*=(?!=)|[,)\]][^\n(]*[^=!<>\n(]=(?!=))"
-)
-_ATTRIBUTES = re.compile(r"(?:\.\w+)+")
 #: Special methods that do not make an object behave like a number or a tensor.
 _HARMLESS = frozenset(
     """__init__ __repr__ __str__ __call__ __len__ __enter__ __exit__ __del__ __hash__
@@ -163,13 +165,18 @@ class Others:
         """Whether this file assigns to a name of a module, as in ``config.size = 3``."""
         alias = self.imports.get(name)
         spellings = {name.rpartition(".")[2], (alias.asname if alias is not None else None) or ""}
-        if not any(_may_be_stored(self.flow.text, word) for word in spellings if word):
+        stored = self._stored_words
+        if stored is not None and stored.isdisjoint(spellings):
             return False
         around = {name, name.rpartition(".")[0]}
         return any(
             at == name or at.startswith(f"{name}.") if exactly else at in around
             for at, exactly in self._stores
         )
+
+    @cached_property
+    def _stored_words(self) -> frozenset[str] | None:
+        return stored_words(self.flow.text)
 
     @cached_property
     def _stores(self) -> frozenset[tuple[str, bool]]:
@@ -372,19 +379,3 @@ def _has_metaclass(node: ast.ClassDef) -> bool:
         keyword.arg != "metaclass" or not ast.unparse(keyword.value).endswith("ABCMeta")
         for keyword in node.keywords
     )
-
-
-def _may_be_stored(text: str, word: str) -> bool:
-    """Whether a text may assign to a name or to attributes of it; a speed filter."""
-    if "setattr(" in text or "delattr(" in text or "\n    del " in text or "\ndel " in text:
-        return True
-    at = text.find(word)
-    while at >= 0:
-        end = at + len(word)
-        further = _ATTRIBUTES.match(text, end)
-        if further is not None or text.startswith(".", max(at - 1, 0)):
-            if not text.startswith("self.", max(at - 5, 0)):
-                if _ASSIGNED.match(text, further.end() if further is not None else end):
-                    return True
-        at = text.find(word, end)
-    return False

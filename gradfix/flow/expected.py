@@ -7,18 +7,16 @@ counter that starts with an underscore is one that nobody reads. All of it is a 
 from __future__ import annotations
 
 import ast
-import re
 
 from gradfix.flow.cells import cells_of
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Scope
-
-_EXPECTS_ERRORS = re.compile(r"raises|assertRaises|RuntimeError")
 
 
 def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether the code around a place expects an error there (a test of PyTorch's own checks)."""
-    if not _EXPECTS_ERRORS.search(flow.text):
+    if not flow.expects_errors:
         return False
     around: ast.AST | None = node
     while around is not None:
@@ -32,11 +30,7 @@ def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
         elif isinstance(around, ast.Try) and inner in around.body:
             caught = [handler.type for handler in around.handlers]
             names = {
-                n.id
-                for t in caught
-                if t is not None
-                for n in ast.walk(t)
-                if isinstance(n, ast.Name)
+                n.id for t in caught if t is not None for n in walk(t) if isinstance(n, ast.Name)
             }
             if "RuntimeError" in names:
                 return True

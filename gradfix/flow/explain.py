@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Definition, Saved, Scope, Write
 from gradfix.flow.values import (
     SOMEWHERE,
@@ -97,7 +98,7 @@ def _statements(flow: ModuleFlow, row: int) -> list[ast.stmt]:
     """The statement that begins on a line, else the innermost one that spans it."""
     spanning = [
         node
-        for node in ast.walk(flow.tree)
+        for node in walk(flow.tree)
         if isinstance(node, ast.stmt) and node.lineno <= row <= (node.end_lineno or node.lineno)
     ]
     first = [node for node in spanning if node.lineno == row]
@@ -107,7 +108,7 @@ def _statements(flow: ModuleFlow, row: int) -> list[ast.stmt]:
 def _expressions(flow: ModuleFlow, row: int) -> Iterator[ast.expr]:
     """Names and attributes that a line reads, and the results it computes, in source order."""
     nodes: list[ast.expr] = []
-    for node in ast.walk(flow.tree):
+    for node in walk(flow.tree):
         if isinstance(node, (ast.Return, ast.Expr)) and node.lineno == row:
             if node.value is not None and not isinstance(node.value, ast.Constant):
                 nodes.append(node.value)
@@ -116,7 +117,7 @@ def _expressions(flow: ModuleFlow, row: int) -> Iterator[ast.expr]:
                 nodes.append(node.value)
         elif isinstance(node, (ast.Name, ast.Attribute)) and node.lineno == row:
             nodes.append(node)
-    called = {node.func for node in ast.walk(flow.tree) if isinstance(node, ast.Call)}
+    called = {node.func for node in walk(flow.tree) if isinstance(node, ast.Call)}
     seen: set[ast.AST] = set()
     for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset, node.end_col_offset)):
         if node not in seen and not (node in called and isinstance(node, ast.Attribute)):
@@ -134,7 +135,7 @@ def _bound(flow: ModuleFlow, row: int) -> dict[ast.AST, tuple[str, Value]]:
             if definition.how in ("def", "import", "argument", "except"):
                 value = definition.value
             found[definition.node] = (definition.name, value)
-    for node in ast.walk(flow.tree):  # ``x += 1`` on a tensor binds the same tensor again
+    for node in walk(flow.tree):  # ``x += 1`` on a tensor binds the same tensor again
         if isinstance(node, ast.AugAssign) and node.lineno == row and node.target in flow.values:
             found[node.target] = (ast.unparse(node.target), flow.values[node.target])
     return found

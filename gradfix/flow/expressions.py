@@ -10,6 +10,7 @@ from typing import Any
 from gradfix.flow import layers
 from gradfix.flow.access import Access
 from gradfix.flow.calls import Calls
+from gradfix.flow.nodes import children, walk
 from gradfix.flow.operands import Argument
 from gradfix.flow.state import Binding
 from gradfix.flow.values import (
@@ -64,7 +65,7 @@ class Expressions(Access):
         return self.note(node, value)
 
     def _eval_children(self, node: ast.expr) -> Value:
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.expr):
                 self.eval(child)
         return unknown(node)
@@ -312,7 +313,7 @@ def _is_target(
     return any(
         isinstance(child, ast.Name) and child.id == name
         for generator in node.generators
-        for child in ast.walk(generator.target)
+        for child in walk(generator.target)
     )
 
 

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 from gradfix.flow.cells import cells_of
+from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Scope
 from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
@@ -54,11 +55,11 @@ class Facts:
             statement = queue.pop()
             if isinstance(statement, ast.ClassDef):
                 for part in (*statement.bases, *statement.keywords, *statement.decorator_list):
-                    yield from ast.walk(part)
+                    yield from walk(part)
                 if word in self.text_of(statement):
                     queue += statement.body
             elif word in self.text_of(statement):
-                yield from ast.walk(statement)
+                yield from walk(statement)
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
@@ -239,16 +240,10 @@ class Parents(Mapping[ast.AST, ast.AST]):
         known = self._known
         while stack:
             node = stack.pop()
-            for name in node._fields:
-                value = getattr(node, name, None)
-                if isinstance(value, ast.AST):
-                    known[value] = node
-                    stack.append(value)
-                elif isinstance(value, list):
-                    for item in value:
-                        if isinstance(item, ast.AST):
-                            known[item] = node
-                            stack.append(item)
+            below = children(node)
+            for child in below:
+                known[child] = node
+            stack += below
 
     def __iter__(self) -> Iterator[ast.AST]:
         for at in range(len(self._rows)):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.iterators import may_follow
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Call, GradMode, Scope
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -110,7 +111,7 @@ def _is_ordinary(scope: Scope) -> bool:
     node = scope.node
     if not isinstance(node, _FUNCTIONS) or node.name in ("__enter__", "__exit__"):
         return False
-    if any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(node)):
+    if any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk(node)):
         return False
     plain = [s for s in node.body if not isinstance(getattr(s, "value", None), ast.Constant)]
     return len(plain) > 1
@@ -151,10 +152,10 @@ def comes_round(flow: ModuleFlow, first: ast.AST, second: ast.AST) -> bool:
     loop = innermost_common_loop(flow, first, second)
     if loop is None or any(isinstance(s, (ast.Return, ast.Break)) for s in loop.body):
         return False
-    changing = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and _binds(n)}
+    changing = {n.id for n in walk(loop) if isinstance(n, ast.Name) and _binds(n)}
     tests = _tests_above(flow, first, loop)
     return not is_conditional(flow, second, loop) and all(
-        any(isinstance(n, ast.Name) and n.id in changing for n in ast.walk(test)) for test in tests
+        any(isinstance(n, ast.Name) and n.id in changing for n in walk(test)) for test in tests
     )
 
 

@@ -22,6 +22,7 @@ from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
 from gradfix.flow.kept_results import kept_at_return
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import (
     GradMode,
     State,
@@ -317,7 +318,7 @@ class Interpreter(Bindings):
         end: State | None = before.copy()
         for case in node.cases:
             self.state = before.copy()
-            for child in ast.walk(case.pattern):
+            for child in walk(case.pattern):
                 name = getattr(child, "name", None) or getattr(child, "rest", None)
                 if isinstance(name, str):
                     self.bind(name, child, unknown(child), "match")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import optimizers
 from gradfix.flow.values import Kind
 
@@ -92,7 +93,7 @@ def spent_before(flow: ModuleFlow, first: ast.AST, second: ast.AST) -> bool:
             for earlier in flow.block_of(at):
                 if earlier is at:
                     break
-                if first in set(ast.walk(earlier)):
+                if first in set(walk(earlier)):
                     return True
         at = flow.parents.get(at)
     return False

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Definition, GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
 
@@ -97,7 +98,7 @@ def is_deliberate(
 def _goes_on(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
     """Whether what was written is also the result: it is computed with or returned afterwards."""
     first = min(flow.span(write.node) for write in writes)
-    written = {base for write in writes for base in ast.walk(write.statement)}
+    written = {base for write in writes for base in walk(write.statement)}
     for node in uses_of(scope, definition):
         around = flow.enclosing(node, ast.Return)
         handed_out = around is not None or not scope.is_function
@@ -120,7 +121,7 @@ def _comes_from_grad(value: Value) -> bool:
 
 def _is_read(flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]) -> bool:
     """Whether the alias is used for its value after the first write, not only written to."""
-    written = {base for write in writes for base in ast.walk(write.statement)}
+    written = {base for write in writes for base in walk(write.statement)}
     first = min(flow.span(write.node) for write in writes)
     for node in uses_of(scope, definition):
         if node not in written and flow.span(node) > first:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, places_of, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS
 from gradfix.flow.state import Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -41,7 +42,7 @@ def is_new(flow: ModuleFlow, node: ast.expr) -> bool:
         return False
     if value.op in _NEW_OBJECTS:
         return True
-    inside = set(ast.walk(node))
+    inside = set(walk(node))
     if all(storage.node in inside for storage in value.storages):
         moved = [storage.node for storage in value.storages if _is_move(storage.node)]
         return all(isinstance(call, ast.Call) and is_new(flow, _owner(call)) for call in moved)
@@ -183,7 +184,7 @@ def went_through_numpy(value: Value) -> bool:
 
 def first_elements(flow: ModuleFlow) -> Iterator[tuple[ast.Subscript, ast.expr]]:
     """Every read of ``x.data[0]``, ``x.data.cpu().numpy()[0]`` and the like, with ``x``."""
-    for node in ast.walk(flow.tree):
+    for node in walk(flow.tree):
         if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
             continue
         if not isinstance(node.slice, ast.Constant) or type(node.slice.value) is not int:
@@ -219,7 +220,7 @@ def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
         if isinstance(around, ast.Try) and at in around.body and around.handlers:
             return True
         if isinstance(around, (ast.If, ast.IfExp)) and at is not around.test:
-            for part in ast.walk(around):
+            for part in walk(around):
                 if isinstance(part, ast.Attribute) and part.attr in ("item", "__version__"):
                     return True
                 if isinstance(part, ast.Constant) and part.value == "item":
@@ -232,7 +233,7 @@ def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
 
 def never_variables(flow: ModuleFlow) -> Iterator[tuple[ast.Compare, ast.expr, ast.expr]]:
     """Every ``type(x) == Variable``, with ``x`` and ``Variable``: no object is of that type."""
-    for node in ast.walk(flow.tree):
+    for node in walk(flow.tree):
         if not isinstance(node, ast.Compare) or len(node.ops) != 1:
             continue
         if not isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)):

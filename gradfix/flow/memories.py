@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
+from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Definition, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind
@@ -118,7 +119,7 @@ class Memories:
 
     def _collected(self, definition: Definition, value: ast.expr) -> Iterator[Memory]:
         """``kept = []`` that ``append`` or ``kept[name] = `` in a loop over the weights fills."""
-        if not isinstance(value, (ast.List, ast.Dict)) or list(ast.iter_child_nodes(value))[1:]:
+        if not isinstance(value, (ast.List, ast.Dict)) or children(value):
             return
         for use in uses_of(self.scope, definition):
             added = added_to(self.flow, use)
@@ -145,7 +146,7 @@ class Memories:
             return
         if not isinstance(target, ast.Tuple):
             return
-        at = next((i for i, t in enumerate(target.elts) if name in set(ast.walk(t))), None)
+        at = next((i for i, t in enumerate(target.elts) if name in set(walk(t))), None)
         function = self._called(iterable)
         if at is None:
             return
@@ -271,7 +272,7 @@ class Memories:
             return True
         text = ast.unparse(node)  # optimizers and schedulers have a ``state_dict``, too
         whole = self.scope.class_node if text.startswith("self.") else None
-        for other in own_nodes(self.scope) if whole is None else ast.walk(whole):
+        for other in own_nodes(self.scope) if whole is None else walk(whole):
             if isinstance(other, ast.Call):
                 func = other.func
                 if isinstance(func, ast.Attribute) and func.attr in _MODULE_METHODS:

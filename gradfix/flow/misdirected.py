@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
 from gradfix.flow.state import Backward, OptimizerMade
 from gradfix.flow.torch_ops import op_facts
@@ -77,7 +78,7 @@ def _steps(flow: ModuleFlow, made: OptimizerMade) -> Iterator[tuple[Backward, as
         for later in block[block.index(backward.statement) + 1 :]:
             stepped = [
                 node
-                for node in ast.walk(later)
+                for node in walk(later)
                 if isinstance(node, ast.Attribute) and node.attr in ("step", "backward")
             ]
             if stepped:
@@ -137,7 +138,7 @@ def _is_plain(node: ast.Call, function: Value) -> bool:
 def _is_unheld(flow: ModuleFlow, name: str, model: str) -> bool:
     """Whether a name certainly is another model, which nobody is handed, not even in parts."""
     told = False
-    for node in ast.walk(flow.tree):
+    for node in walk(flow.tree):
         if isinstance(node, ast.arg) and node.arg in (name, model):
             return False
         if not isinstance(node, ast.Name) or node.id != name:
@@ -156,4 +157,4 @@ def _is_unheld(flow: ModuleFlow, name: str, model: str) -> bool:
 
 
 def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(node))
+    return any(isinstance(part, ast.Name) and part.id == name for part in walk(node))

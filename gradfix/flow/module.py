@@ -24,7 +24,7 @@ from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, referenc
 from gradfix.recorded import FileFacts
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
-_SHARES = re.compile(r"^\s*(?:global|nonlocal)\b", re.M)
+_SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: Decorators that leave what a function returns alone.
 _TRANSPARENT = frozenset(
     """staticmethod classmethod property cached_property abstractmethod override final cache
@@ -66,7 +66,7 @@ class ModuleFlow(TextFacts):
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
-        shares = ("global " in text or "nonlocal " in text) and _SHARES.search(text)
+        shares = ("global " in text or "nonlocal " in text) and _SHARES.search(f"\n{text}")
         self.rebound_inside = classes.rebound_inside(tree) if shares else {}
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
@@ -128,18 +128,25 @@ class ModuleFlow(TextFacts):
                 self._untold.remove(found)
             self._run_function(*found)
 
-    def complete(self) -> None:
+    def complete(self, words: frozenset[str] | None = None) -> None:
         """Interpret the functions that were left out because nothing in them could be a finding.
 
         Only who asks what *never* happens in a file needs them; they would cost everybody else.
+        With ``words`` those functions alone whose text has one.
         """
-        if not self._untold:
+        wanted = [
+            (node, scope)
+            for node, scope in self._untold
+            if words is None or any(word in self.text_of(node) for word in words)
+        ]
+        if not wanted:
             return
-        for node, scope in self._untold:
+        for node, scope in wanted:
             heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
-        self._untold.clear()
-        self._constructors.clear()
-        self._run_queue(everything=True)
+            self._untold.remove((node, scope))
+            if node.name == "__init__":
+                self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
+        self._run_queue(everything=words is None)
         for name in ("_all_made", "_made_from", "_by_identity", "_sinks"):
             self.__dict__.pop(name, None)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from gradfix.flow import classes
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value
 
@@ -77,7 +78,7 @@ def _is_told_apart(flow: ModuleFlow, node: ast.Attribute) -> bool:
     text = flow.source_of(node.value)
     around: ast.AST | None = flow.enclosing(node, ast.If)
     while isinstance(around, ast.If):
-        for call in ast.walk(around.test):
+        for call in walk(around.test):
             if isinstance(call, ast.Call) and len(call.args) > 1:
                 if flow.source_of(call.args[0]) == text:
                     return True

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Definition, Scope
 from gradfix.flow.values import Kind
 
@@ -39,7 +40,7 @@ def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
         elif isinstance(node, ast.ClassDef):
             stack += [*node.decorator_list, *node.bases]
         else:
-            stack += reversed(list(ast.iter_child_nodes(node)))
+            stack += reversed(list(children(node)))
 
 
 def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
@@ -47,15 +48,10 @@ def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
     for node in own_nodes(scope):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             bound = {
-                n.id
-                for n in ast.walk(node)
-                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            } | {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+                n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            } | {n.arg for n in walk(node) if isinstance(n, ast.arg)}
             shared = {
-                n
-                for g in ast.walk(node)
-                if isinstance(g, (ast.Global, ast.Nonlocal))
-                for n in g.names
+                n for g in walk(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
             }
             if name in shared or (name not in bound and _mentions(node, name)):
                 return node
@@ -63,17 +59,17 @@ def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
 
 
 def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(child, ast.Name) and child.id == name for child in ast.walk(node))
+    return any(isinstance(child, ast.Name) and child.id == name for child in walk(node))
 
 
 def fresh_name(flow: ModuleFlow, wanted: str) -> str:
     """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use."""
-    used = {n.id for n in ast.walk(flow.tree) if isinstance(n, ast.Name)}
-    used |= {n.arg for n in ast.walk(flow.tree) if isinstance(n, ast.arg)}
-    used |= {n.attr for n in ast.walk(flow.tree) if isinstance(n, ast.Attribute)}
+    used = {n.id for n in walk(flow.tree) if isinstance(n, ast.Name)}
+    used |= {n.arg for n in walk(flow.tree) if isinstance(n, ast.arg)}
+    used |= {n.attr for n in walk(flow.tree) if isinstance(n, ast.Attribute)}
     used |= {
         (a.asname or a.name).partition(".")[0]
-        for n in ast.walk(flow.tree)
+        for n in walk(flow.tree)
         if isinstance(n, (ast.Import, ast.ImportFrom))
         for a in n.names
     }

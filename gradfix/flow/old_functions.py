@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.values import Kind, Value
 
 _FUNCTIONS = frozenset(
@@ -30,7 +31,7 @@ def old_functions(flow: ModuleFlow) -> Iterator[OldFunction]:
 
     Methods that only lack ``@staticmethod`` work with ``.apply``.
     """
-    classes = [node for node in ast.walk(flow.tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in walk(flow.tree) if isinstance(node, ast.ClassDef)]
     for node in classes:
         if _is_function(flow, node, classes):
             method = _instance_method(node)
@@ -67,7 +68,7 @@ def _instance_method(node: ast.ClassDef) -> ast.FunctionDef | None:
 
 def _call_of_object(flow: ModuleFlow, node: ast.ClassDef) -> ast.Call | None:
     """A call of an object of the class: ``F()(x)``, ``f(x)`` for ``f = F()``."""
-    for part in ast.walk(flow.tree):
+    for part in walk(flow.tree):
         if isinstance(part, ast.Call):
             value: Value = flow.value(part.func)
             if value.kind is Kind.INSTANCE and value.definition is node and _is_made(value, node):
@@ -92,6 +93,6 @@ def _is_only_for_objects(flow: ModuleFlow, node: ast.ClassDef) -> bool:
                 isinstance(part, ast.Attribute)
                 and part.attr == "apply"
                 and flow.value(part.value).definition is node
-                for part in ast.walk(flow.tree)
+                for part in walk(flow.tree)
             )
     return False

@@ -9,6 +9,7 @@ from gradfix.flow import classes
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
 
@@ -31,7 +32,7 @@ def models_of(given: ast.expr) -> list[ast.expr]:
     """The models whose ``parameters()`` an optimizer is built over."""
     return [
         node.func.value
-        for node in ast.walk(given)
+        for node in walk(given)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "parameters"
@@ -40,7 +41,7 @@ def models_of(given: ast.expr) -> list[ast.expr]:
 
 def builds_optimizer(flow: ModuleFlow, statement: ast.stmt) -> bool:
     """Whether a statement makes an optimizer, or gives one more Parameters."""
-    inside = set(ast.walk(statement))
+    inside = set(walk(statement))
     return any(made.node in inside for made in optimizers(flow)) or any(
         isinstance(node, ast.Attribute) and node.attr == "add_param_group" for node in inside
     )
@@ -77,7 +78,7 @@ def is_used_after(flow: ModuleFlow, made: OptimizerMade, statement: ast.stmt) ->
             isinstance(node, ast.Attribute)
             and node.attr == target.attr
             and isinstance(node.ctx, ast.Load)
-            for node in ast.walk(flow.tree)
+            for node in walk(flow.tree)
         )
     return any(
         flow.span(use) > place
@@ -135,7 +136,7 @@ def _called_before_step(
             and isinstance(node.value, ast.Name)
             and node.value.id == optimizer
             for later in body[at + 1 :]
-            for node in ast.walk(later)
+            for node in walk(later)
         )
         if called is not None and steps:
             yield called

@@ -104,6 +104,12 @@ class Project:
                     queue += self.consulted_by.get(at, ())
         return found
 
+    def close(self) -> None:
+        """Let everything go: nothing more is asked, and no garbage collector has to look for it."""
+        self._release(list(self._opened))
+        self._opened.clear()
+        self._current = None
+
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._used.pop(path, None)
@@ -192,11 +198,16 @@ class Project:
 
         None where that is not certain.
         """
-        return self._asking(name, importer, lambda: self._resolve(name, importer, frozenset()))
+        rest = name.lstrip(".")
+        folder = os.path.dirname(importer)
+        for _ in range(len(name) - len(rest) - 1):
+            folder = os.path.dirname(folder)
+        # What a relative name means depends on the folder that its dots lead to, and on no other.
+        key = (folder, name if rest == name else f".{rest}")
+        return self._asking(key, importer, lambda: self._resolve(name, importer, frozenset()))
 
-    def _asking(self, question: str, importer: str, answer: Callable[[], Place]) -> Place:
-        """The answer to a question that files of one folder share, and a note of who asked."""
-        key = (os.path.dirname(importer), question)
+    def _asking(self, key: tuple[str, str], importer: str, answer: Callable[[], Place]) -> Place:
+        """The answer to a question about a folder, given once, and a note of who asked."""
         if key not in self._places:
             self._asked.append(set())
             found = answer()
@@ -290,7 +301,8 @@ class Project:
             there = isinstance(place, (Folder, File)) and self._exported(place, name)
             return place if there else None
 
-        return self._asking(f"{name} of {module} *", importer, found) is not None
+        key = (os.path.dirname(importer), f"{name} of {module} *")
+        return self._asking(key, importer, found) is not None
 
     def _exported(self, module: Folder | File, name: str) -> bool:
         file = module.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: Where PyTorch's names are defined, and the name everybody uses.
 _CANONICAL = (
@@ -16,8 +17,11 @@ _LAYER_MODULE = re.compile(r"^torch\.nn\.modules\.\w+\.(\w+)$")
 _OPTIMIZER_MODULE = re.compile(r"^torch\.optim\.\w+\.([A-Z]\w+)$")
 
 
+@lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """The usual name of what a qualified name stands for."""
+    if not name.startswith("torch."):
+        return name
     for long, short in _CANONICAL:
         if name.startswith(long):
             name = short + name[len(long) :]

@@ -6,6 +6,7 @@ import ast
 
 from gradfix.flow.classes import Method, is_module, lineage
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.values import Kind, Value
 
 
@@ -38,7 +39,7 @@ def _run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozense
         found.add(name)
         queue += [
             child.attr
-            for child in ast.walk(methods[name])
+            for child in walk(methods[name])
             if isinstance(child, ast.Attribute)
             and isinstance(child.value, ast.Name)
             and child.value.id == "self"

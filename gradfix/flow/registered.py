@@ -12,6 +12,7 @@ import enum
 from gradfix.flow import classes
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import Call
 from gradfix.flow.values import Certainty, Kind, Role, Value, element_of
 
@@ -79,7 +80,7 @@ def _put_to_rest(node: ast.expr) -> bool:
     """``net().eval()``, ``net().requires_grad_(False)``: made for use, not for training."""
     return any(
         isinstance(part, ast.Attribute) and part.attr in ("eval", "requires_grad_")
-        for part in ast.walk(node)
+        for part in walk(node)
     )
 
 
@@ -131,7 +132,7 @@ def _registers_by_hand(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
     for entry in classes.lineage(flow, facts):
         if _OVERRIDES & set(entry.methods):
             return True
-        for node in ast.walk(entry.node):
+        for node in walk(entry.node):
             if isinstance(node, ast.Attribute) and node.attr in _REGISTERING:
                 return True
             if isinstance(node, ast.Name) and node.id in ("setattr", "vars", "exec", "eval"):
@@ -170,7 +171,7 @@ def constructed_before(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AS
     if method is not init:
         calls = [
             part
-            for part in ast.walk(init)
+            for part in walk(init)
             if method is not None
             and isinstance(part, ast.Call)
             and isinstance(part.func, ast.Attribute)
@@ -258,7 +259,7 @@ def _iterated_names(flow: ModuleFlow, node: ast.expr) -> tuple[object, ...] | li
     """The literals a loop variable runs through; a list where they are an argument's default."""
     if not isinstance(node, ast.Name):
         return None
-    for loop in ast.walk(flow.tree):
+    for loop in walk(flow.tree):
         if isinstance(loop, (ast.For, ast.comprehension)) and isinstance(loop.target, ast.Name):
             if loop.target.id == node.id and _encloses(flow, loop, node):
                 literal = loop.iter
@@ -276,7 +277,7 @@ def _constant(node: ast.expr) -> object:
 
 def _encloses(flow: ModuleFlow, loop: ast.For | ast.comprehension, node: ast.AST) -> bool:
     around = flow.parents.get(loop) if isinstance(loop, ast.comprehension) else loop
-    return around is not None and node in set(ast.walk(around))
+    return around is not None and node in set(walk(around))
 
 
 def _default_of(flow: ModuleFlow, node: ast.expr) -> ast.expr | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
+from gradfix.flow.nodes import children
 from gradfix.flow.state import AttributeStore, Backward, Call, Definition, GradMode, GradRead, Scope
 from gradfix.flow.values import Certainty, Kind
 
@@ -85,7 +86,7 @@ def _collected(flow: ModuleFlow, scope: Scope, node: ast.Name) -> ast.expr | Non
         return None
     (definition,) = definitions
     value = assigned_value(definition)
-    if not isinstance(value, (ast.List, ast.Dict)) or list(ast.iter_child_nodes(value))[1:]:
+    if not isinstance(value, (ast.List, ast.Dict)) or children(value):
         return None
     added = [added_to(flow, use) for use in uses_of(scope, definition)]
     parts = [_updated(flow, scope, part) for part in added if part is not None]

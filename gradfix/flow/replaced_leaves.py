@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gradfix.flow import classes
 from gradfix.flow.containers import stored
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import VIEWS
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.torch_ops import op_facts
@@ -103,6 +104,6 @@ def _step(flow: ModuleFlow, store: AttributeStore, name: str) -> ast.AST | None:
     """The ``self.name.step()`` before a binding in the same method, of what has ``zero_grad``."""
     uses = [use for use in flow.attributes("step") if _is_own(use.value, name)]
     zeroed = any(_is_own(use.value, name) for use in flow.attributes("zero_grad"))
-    inside = set(ast.walk(store.scope.node)) if uses and zeroed else set()
+    inside = set(walk(store.scope.node)) if uses and zeroed else set()
     before = [use for use in uses if use in inside and flow.span(use) < flow.span(store.node)]
     return before[0] if before else None

@@ -17,7 +17,7 @@ _LISTS = (ast.List, ast.ListComp)
 #: A class is called, or what ``nn`` has.
 _MAKES = re.compile(r"\b[A-Z]\w*\(|\bnn\.")
 #: The functions whose results become attributes.
-_STORED = re.compile(r"\bself\.\w+[^=\n(]*=\s*(?:self\.)?(\w+)\(")
+_STORED = re.compile(r"self\.\w+\b[^=\n(]*=\s*(?:self\.)?(\w+)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +79,26 @@ def hands_out_lists(flow: ModuleFlow) -> bool:
 
     A cheap look at the text, for whoever would have to interpret all functions to know.
     """
-    names = set(_STORED.findall(flow.text))
-    if not names:
-        return False
     bodies = [flow.tree.body, *(c.body for c in flow.tree.body if isinstance(c, ast.ClassDef))]
-    return any(
-        isinstance(node, ast.FunctionDef)
-        and node.name in names
-        and _returns_list(node)
-        and _MAKES.search(flow.source_of(node)) is not None
+    names = {
+        node.name
         for body in bodies
         for node in body
-    )
+        if isinstance(node, ast.FunctionDef)
+        and _returns_list(node)
+        and _MAKES.search(flow.source_of(node)) is not None
+    }
+    return bool(names) and not names.isdisjoint(_STORED.findall(flow.text))
 
 
 def _returns_list(function: ast.FunctionDef) -> bool:
-    lists: set[str] = set()
-    for statement in classes.statements(function.body):
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, _LISTS):
-            lists |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
     last = function.body[-1]
     given = last.value if isinstance(last, ast.Return) else None
     parts = given.elts if isinstance(given, ast.Tuple) else [given]
-    return any(isinstance(part, ast.Name) and part.id in lists for part in parts)
+    names = {part.id for part in parts if isinstance(part, ast.Name)}
+    return bool(names) and any(
+        isinstance(target, ast.Name) and target.id in names
+        for statement in classes.statements(function.body)
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, _LISTS)
+        for target in statement.targets
+    )

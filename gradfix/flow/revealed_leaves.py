@@ -11,6 +11,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import VIEWS
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -71,9 +72,9 @@ def _parameter_of(loop: ast.For) -> str | None:
     stores = (
         node
         for statement in loop.body
-        for node in ast.walk(statement)
+        for node in walk(statement)
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.Delete))
-        for node in ast.walk(node)
+        for node in walk(node)
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     )
     return None if any(node.id == target.id for node in stores) else target.id
@@ -111,7 +112,7 @@ def _written(statement: ast.stmt, name: str) -> tuple[ast.AST, ast.expr, str, st
         and isinstance(node.value, ast.Name)
         and node.value.id == name
         for part in given
-        for node in ast.walk(part)
+        for node in walk(part)
     )
     return found if own and isinstance(base, ast.Name) and base.id == name else None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
+from gradfix.flow.nodes import walk
 from gradfix.flow.project import Project
 from gradfix.flow.top_level import Opened
 
@@ -54,7 +55,7 @@ class Session:
     def attributes_in(self, node: ast.AST) -> frozenset[str]:
         """The names of all attributes that are used inside a class."""
         if node not in self._attributes:
-            parts = (part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute))
+            parts = (part.attr for part in walk(node) if isinstance(part, ast.Attribute))
             self._attributes[node] = frozenset(parts)
         return self._attributes[node]
 

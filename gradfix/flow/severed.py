@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.constructors import REWRAPS
-from gradfix.flow.cut_inside import called_cut, hands_on_nothing
+from gradfix.flow.cut_inside import callers_of_cuts, hands_on_nothing
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
 from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
 from gradfix.flow.values import Certainty, Kind, Leaf, Value, element_of
@@ -68,8 +69,9 @@ def severed(flow: ModuleFlow) -> tuple[Severed, ...]:
 def _severed(flow: ModuleFlow) -> Iterator[Severed]:
     if flow.freezes_parameters:
         return  # which leaves are meant to be trained is not certain in such a file
-    if called_cut(flow):
-        flow.complete()  # whoever calls it is interesting, too
+    callers = callers_of_cuts(flow)
+    if callers != frozenset():
+        flow.complete(callers)  # whoever calls it is interesting, too
     trained = _in_optimizers(flow)
     cuts = [
         (value, leaves)
@@ -79,8 +81,8 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         and _is_first_cut(value)
         and (leaves := _cut_off(flow, value, trained))
     ]
-    if not cuts:
-        return
+    if not cuts or _all_safe(flow, cuts):
+        return  # more code can only deliver more
     flow.complete()
     # By the place that makes them: a function is interpreted again for whoever calls it.
     safe = {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
@@ -103,6 +105,11 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
                 _leaves_torch(flow, value.node),
                 None if inside is None else inside.place,
             )
+
+
+def _all_safe(flow: ModuleFlow, cuts: list[tuple[Value, frozenset[Leaf]]]) -> bool:
+    safe = {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
+    return all(leaf.node in safe for _, leaves in cuts for leaf in leaves)
 
 
 def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:
@@ -226,10 +233,10 @@ def _captured_definitions(flow: ModuleFlow) -> Iterator[Value]:
             continue
         inner = [
             node
-            for node in ast.walk(scope.node)
+            for node in walk(scope.node)
             if node is not scope.node and isinstance(node, (ast.Lambda, ast.FunctionDef))
         ]
-        names = {n.id for node in inner for n in ast.walk(node) if isinstance(n, ast.Name)}
+        names = {n.id for node in inner for n in walk(node) if isinstance(n, ast.Name)}
         for name in names:
             for definition in scope.by_name.get(name, ()):
                 yield definition.value

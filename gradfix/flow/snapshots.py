@@ -27,6 +27,7 @@ from gradfix.flow.memories import (
 )
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.updates import Update, moves, updates
 
@@ -157,9 +158,7 @@ class _Search:
         if not isinstance(container, ast.Name):
             return
         definitions = reaching(self.scope, container)
-        walked = [
-            d.node for n in ast.walk(value) for d in reaching(self.scope, n) if d.how == "for"
-        ]
+        walked = [d.node for n in walk(value) for d in reaching(self.scope, n) if d.how == "for"]
         for loop in loops_around(self.flow, node):
             if isinstance(loop, ast.For) and any(within(self.flow, d, loop.target) for d in walked):
                 continue  # a loop over the weights: another one in every turn

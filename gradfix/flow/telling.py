@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
 
 from gradfix.flow import classes
+from gradfix.flow.nodes import walk
 
 #: What has to be in the text of a function that makes or uses a leaf, or registers one late.
 _WORDS = tuple(
@@ -39,9 +40,9 @@ _WITHOUT_GRAD = re.compile(
     r"|set_grad_enabled|state_dict\(|parameters\(|\.grad\b|Parameter\(|ModuleList|ModuleDict|yield"
     r"|return[ \t]+(?!None\b)\S"  # what it returns has lost its history
 )
-#: Methods that write in place; those of ``torch.nn.init`` switch grad mode off.
-_IN_PLACE = re.compile(r"([A-Za-z0-9_]*)\.\w*[A-Za-z0-9]_\((\s*self\.)?")
+_OF_SELF = re.compile(r"\s*self\.")
 _FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
+_FILLING = (".append(", ".extend(", ".insert(")
 _DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
 _DISCARDED_EXACTLY = frozenset("squeeze unsqueeze clip add sub mul div".split())
 _CONTAINERS = frozenset(
@@ -93,7 +94,7 @@ class Telling:
         if self._speaks(text, constructor):
             return True
         plain, local = _Names(_plain_names, node), _Names(_module_names, node)
-        if not constructor and "self" in text and _FILLS.search(text) is not None:
+        if not constructor and _fills(text):
             return True
         for statement in classes.statements(body):
             if _writes(statement, plain, constructor) or (
@@ -116,11 +117,39 @@ class Telling:
             self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None
         ):
             return True
-        return (
-            self._in_place
-            and "_(" in text
-            and any(constructor or name != "init" or own for name, own in _IN_PLACE.findall(text))
-        )
+        return self._in_place and "_(" in text and _calls_in_place(text, constructor)
+
+
+def _fills(text: str) -> bool:
+    """Whether a container that is an attribute may be filled."""
+    return (
+        "self" in text
+        and any(word in text for word in _FILLING)
+        and _FILLS.search(text) is not None
+    )
+
+
+def _calls_in_place(text: str, constructor: bool) -> bool:
+    """Whether a method that writes in place is called.
+
+    Those of ``torch.nn.init`` switch grad mode off, which matters in constructors alone.
+    """
+    at = text.find("_(")
+    while at >= 0:
+        begin = _word_before(text, at)
+        if begin < at and text[at - 1] != "_" and text[begin - 1 : begin] == ".":
+            module = text[_word_before(text, begin - 1) : begin - 1] == "init"
+            if constructor or not module or _OF_SELF.match(text, at + 2):
+                return True
+        at = text.find("_(", at + 2)
+    return False
+
+
+def _word_before(text: str, end: int) -> int:
+    """Where the word that ends at a place begins."""
+    while end and (text[end - 1].isalnum() or text[end - 1] == "_"):
+        end -= 1
+    return end
 
 
 def _switches_off(decorator: ast.expr) -> bool:
@@ -173,7 +202,7 @@ def _plain_names(node: classes.Method) -> frozenset[str]:
 
 
 def _names(target: ast.expr) -> set[str]:
-    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return {node.id for node in walk(target) if isinstance(node, ast.Name)}
 
 
 def _is_plain(node: ast.expr) -> bool:
@@ -287,7 +316,7 @@ def _is_scalar(argument: ast.arg) -> bool:
 
 def _may_hold(node: ast.expr, local: Container[str]) -> bool:
     """Whether something in an expression may be a Module or a Parameter."""
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, ast.Call):
             func = part.func
             if not (isinstance(func, ast.Name) and func.id in _NUMBERS):
@@ -341,13 +370,13 @@ def _makes_parameter(node: ast.expr) -> bool:
 
 
 def _has_parameter(node: ast.expr) -> bool:
-    return any(isinstance(part, ast.Call) and _makes_parameter(part) for part in ast.walk(node))
+    return any(isinstance(part, ast.Call) and _makes_parameter(part) for part in walk(node))
 
 
 def _uses_parameter(node: ast.expr, targets: Sequence[ast.expr]) -> bool:
     """Whether a Parameter is made inside an expression, or an attribute bound from itself."""
     own = {target.attr for target in targets if isinstance(target, ast.Attribute)}
-    for part in ast.walk(node):
+    for part in walk(node):
         if isinstance(part, ast.Call) and _makes_parameter(part):
             return True
         if isinstance(part, ast.Attribute) and part.attr in own and _is_of_self(part):

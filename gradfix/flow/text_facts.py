@@ -7,6 +7,7 @@ import re
 from functools import cached_property
 
 from gradfix.flow.facts import Facts
+from gradfix.flow.nodes import walk
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
 _DTYPES = re.compile(
@@ -44,13 +45,18 @@ class TextFacts(Facts):
         )
 
     @cached_property
+    def expects_errors(self) -> bool:
+        """Whether something in the file may be meant to raise."""
+        return any(word in self.text for word in ("raises", "assertRaises", "RuntimeError"))
+
+    @cached_property
     def switching(self) -> frozenset[str]:
         """The context managers of this file that may switch the grad mode, by name."""
         if "contextmanager" not in self.text and "__enter__" not in self.text:
             return frozenset()
         return frozenset(
             node.name
-            for node in ast.walk(self.tree)
+            for node in walk(self.tree)
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))
             if "grad" in (source := self.source_of(node))
             if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))

@@ -11,8 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-_GLOBAL = re.compile(r"^[ \t]*global[ \t]+([\w, \t]+)", re.M)
+from gradfix.flow.nodes import children
+
+_GLOBAL = re.compile(r"\n[ \t]*global[ \t]+([\w, \t]+)")
 _CHANGES_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bsys\.modules\b")
+
+#: Attributes that may be assigned to, alone or as one of several targets; speed filters. The first
+#: is for a cheap look: all begin with a character to look for.
+_OPERATED = re.compile(r"\.\w+ *[-+*/@%&|^<>:=]")
+_ASSIGNED = re.compile(r"\.\w+ *(?:[-+*/@%&|^<>]{0,2}=(?!=)|:[^=\n]*=(?!=))")
+_UNPACKED = re.compile(r"\.\w+,[^=\n(]*=(?!=)")
+_TARGETS = re.compile(r"[ \t]*[(\[]?[\w., \[\]]*")
+_CHAIN = re.compile(r"\w+(?:\.\w+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Opened:
                 if name in found or statement not in certain:
                     self._unsure.add(name)
                 found[name] = (at, bound)
-        for names in _GLOBAL.findall(self.text):
+        for names in _GLOBAL.findall(f"\n{self.text}") if "global" in self.text else ():
             self._unsure.update(name.strip() for name in names.split(","))
         return found
 
@@ -55,9 +65,15 @@ class Opened:
         _, bound = self._names.get(name, (-1, None))
         if bound is None or name in self._unsure:
             return None
-        if bound.kind == "value" and _CHANGES_NAMES.search(self.text):
+        if bound.kind == "value" and self._changes_names:
             return None
         return bound
+
+    @cached_property
+    def _changes_names(self) -> bool:
+        """Whether code of the module may bind its names in ways that do not show."""
+        some = any(word in self.text for word in ("globals()", "exec(", "sys.modules"))
+        return some and _CHANGES_NAMES.search(self.text) is not None
 
     def mentions(self, name: str) -> bool:
         """Whether the module may bind ``name`` itself."""
@@ -166,7 +182,7 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
         node = stack.pop()
         yield node
         stack += [
-            child for child in ast.iter_child_nodes(node)
+            child for child in children(node)
             if not isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case, ast.Lambda))
         ]  # fmt: skip
 
@@ -181,3 +197,24 @@ def imports_of(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
     source = "." * node.level + (f"{node.module}." if node.module else "")
     for alias in node.names:
         yield alias.asname or alias.name, source + alias.name
+
+
+def stored_words(text: str) -> frozenset[str] | None:
+    """The names in what a text may assign to, None for any name; a speed filter."""
+    if "setattr(" in text or "delattr(" in text or "\n    del " in text or "\ndel " in text:
+        return None
+    words: set[str] = set()
+    for found in _OPERATED.finditer(text):
+        begin = found.start()
+        if text.startswith("self", max(begin - 4, 0)) or not _ASSIGNED.match(text, begin):
+            continue
+        while begin and (text[begin - 1] in "._" or text[begin - 1].isalnum()):
+            begin -= 1
+        chain = _CHAIN.match(text, begin)
+        words.update(chain[0].split(".") if chain is not None else ())
+    for found in _UNPACKED.finditer(text):
+        first = text.rfind("\n", 0, found.start()) + 1
+        if _TARGETS.fullmatch(text, first, found.start()):
+            for parts in _CHAIN.findall(text, first, found.end()):
+                words.update(parts.split("."))
+    return frozenset(words - {"", "self"})

@@ -17,6 +17,7 @@ from gradfix.flow.grad_switches import enclosing_loops, is_conditional, trainers
 from gradfix.flow.layers import has_weights
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
 from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call, GradMode, GradRead, OptimizerMade
@@ -112,7 +113,7 @@ def _is_harmless(flow: ModuleFlow, statement: ast.stmt) -> bool:
     """Whether a statement certainly fills no gradient: all it calls is known."""
     if not isinstance(statement, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)):
         return False
-    for node in ast.walk(statement):
+    for node in walk(statement):
         if isinstance(node, ast.Attribute) and node.attr == "grad":
             return False
         if isinstance(node, ast.Call) and not _is_known(flow, node):
@@ -146,7 +147,7 @@ def _filled_by(
             return found
     if not enclosing_loops(flow, step) or block is not enclosing_loops(flow, step)[0].body:
         return None
-    inside = [node for statement in block for node in ast.walk(statement)]
+    inside = [node for statement in block for node in walk(statement)]
     steps = [
         node
         for node in inside
@@ -208,16 +209,16 @@ def zeroed_collections(flow: ModuleFlow) -> Iterator[Lost]:
 
 def _comes_in_turns(flow: ModuleFlow, test: ast.expr, loop: ast.AST) -> bool:
     """Whether a condition with ``%`` counts the turns of a loop."""
-    counted = {n.left.id for n in ast.walk(test)
+    counted = {n.left.id for n in walk(test)
                if isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mod)
                and isinstance(n.left, ast.Name)}  # fmt: skip
     added = {
         node.target.id
-        for node in ast.walk(loop)
+        for node in walk(loop)
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
     }
     target = loop.target if isinstance(loop, (ast.For, ast.AsyncFor)) else None
-    bound = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)} if target else set()
+    bound = {n.id for n in walk(target) if isinstance(n, ast.Name)} if target else set()
     return not counted.isdisjoint(added | bound)
 
 
@@ -225,7 +226,7 @@ def _steps_alone(flow: ModuleFlow, loop: ast.AST, names: frozenset[str]) -> bool
     """Whether nothing else in the loop steps or zeroes: another optimizer may step every turn."""
     calls = [
         node
-        for node in ast.walk(loop)
+        for node in walk(loop)
         if isinstance(node, ast.Attribute) and node.attr in ("step", "zero_grad")
     ]
     own = [node for node in calls if flow.source_of(node.value) in names]
@@ -238,10 +239,10 @@ def _is_same_guard(statement: ast.stmt, guard: ast.If) -> TypeGuard[ast.If]:
 
 def _binds_any(statement: ast.stmt, test: ast.expr) -> bool:
     """Whether a statement binds a name that a condition reads."""
-    read = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
+    read = {node.id for node in walk(test) if isinstance(node, ast.Name)}
     return any(
         isinstance(node, ast.Name) and node.id in read and not isinstance(node.ctx, ast.Load)
-        for node in ast.walk(statement)
+        for node in walk(statement)
     )
 
 

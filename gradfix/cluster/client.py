@@ -33,7 +33,8 @@ _GROUP = 16  # files that are handed out together
 _AHEAD = 64  # files that each thread of a worker may run ahead of what is passed on
 _TICK = 0.2  # seconds
 _LOOK = 1.0  # seconds between two looks at the workers
-_GO_ON = "what is done is kept: run the same command again to go on"
+_FETCH = 60.0  # seconds that the answers for one group may take from there to here
+_QUIET = 3.0  # seconds without workers before the user is told
 
 
 def run(
@@ -102,6 +103,9 @@ class _Run:
         self._threads = 0
         self._looked = float("-inf")
         self._worked = time.monotonic()  # when there were workers for the last time
+        self._told = False  # whether the user knows that there are none
+        kept = job.rewriting or cache is not None
+        self._go_on = f"{'what is done is kept: ' if kept else ''}run the same command again"
 
     def results(self) -> Iterator[Processed]:
         """Every file's result, in the order of the files."""
@@ -150,11 +154,14 @@ class _Run:
         self._looked = time.monotonic()
         if self._threads:
             self._worked = now
+            self._told = False
         elif now - self._worked > PATIENCE:
-            raise GradfixError(
-                f"the scheduler at {self._line.address} has had no workers for {PATIENCE:g} s; "
-                f"{_GO_ON}"
-            )
+            where = f"the scheduler at {self._line.address}"
+            raise GradfixError(f"{where} has had no workers for {PATIENCE:g} s; {self._go_on}")
+        elif now - self._worked > _QUIET and not self._told:
+            where = f"the scheduler at {self._line.address}"
+            self._say(f"{where} has no workers: waiting up to {PATIENCE:g} s for them")
+            self._told = True
 
     def _hand_out(self) -> None:
         """Hand in as many groups as keep the workers busy, in the order of the files."""
@@ -230,7 +237,7 @@ class _Run:
         status = handed.future.status
         try:
             if status == "finished":
-                answers = handed.future.result(timeout=PATIENCE)
+                answers = handed.future.result(timeout=_FETCH)
             elif status == "error":
                 trouble = handed.future.exception()
                 if not isinstance(trouble, KilledWorker):
@@ -270,7 +277,7 @@ class _Run:
         if isinstance(trouble, GradfixError):
             return GradfixError(f"{at} {trouble}" if isinstance(trouble, Refused) else str(trouble))
         said = str(trouble).partition("\n")[0]
-        return GradfixError(f"{at} cannot do the work: {type(trouble).__name__}: {said}; {_GO_ON}")
+        return GradfixError(f"{at} cannot do the work: {type(trouble).__name__}: {said}")
 
     def _killed(self, indexes: list[int], trouble: BaseException) -> None:
         """Several workers have died of a group, one after the other: find out of which file."""
@@ -319,7 +326,8 @@ class _Run:
             except Lost as error:
                 if time.monotonic() > deadline:
                     raise GradfixError(
-                        f"the scheduler at {address} did not come back in {PATIENCE:g} s; {_GO_ON}"
+                        f"the scheduler at {address} did not come back in {PATIENCE:g} s; "
+                        f"{self._go_on}"
                     ) from error
                 pause()
         self._worked = time.monotonic()

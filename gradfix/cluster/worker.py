@@ -172,6 +172,7 @@ def _allow_children() -> None:
 class _Idle:
     run: str
     pool: jobs.Pool
+    timer: threading.Timer
 
 
 _lock = threading.Lock()
@@ -185,32 +186,25 @@ def _kept_pool(group: Group) -> Iterator[jobs.Pool]:
         mine = next((idle for idle in _idle if idle.run == group.run), None)
         if mine is not None:
             _idle.remove(mine)
+            mine.timer.cancel()
     pool = jobs.Pool(group.job, 1) if mine is None else mine.pool
     try:
         yield pool
     except BaseException:
         pool.end()
         raise
-    idle = _Idle(group.run, pool)
-    with _lock:
-        _idle.append(idle)
-    timer = threading.Timer(IDLE, _forget, [idle])
+    timer = threading.Timer(IDLE, end_idle, [pool])
     timer.daemon = True
+    with _lock:
+        _idle.append(_Idle(group.run, pool, timer))
     timer.start()
 
 
-def _forget(idle: _Idle) -> None:
-    """End a pool that nobody has taken since."""
+def end_idle(pool: jobs.Pool | None = None) -> None:
+    """End the processes that no task uses now: one pool, or all of them."""
     with _lock:
-        if idle not in _idle:
-            return
-        _idle.remove(idle)
-    idle.pool.end()
-
-
-def end_idle() -> None:
-    """End the processes that no task uses now."""
-    with _lock:
-        ended, _idle[:] = list(_idle), []
+        ended = [idle for idle in _idle if pool is None or idle.pool is pool]
+        _idle[:] = [idle for idle in _idle if idle not in ended]
     for idle in ended:
+        idle.timer.cancel()
         idle.pool.end()

@@ -12,7 +12,7 @@ import pytest
 
 from gradfix import files, jobs
 from gradfix.batch import Processed
-from gradfix.cluster import client, versions
+from gradfix.cluster import client, versions, worker
 from gradfix.cluster.line import Lost
 from gradfix.cluster.tree import Bundle, Shipper, Tree, bundle
 from gradfix.cluster.worker import Group, Refused, hold
@@ -143,10 +143,15 @@ def test_no_workers_for_too_long(project: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_no_endless_rounds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should a worker miss what it was sent, the file fails and the run ends."""
-    put(project, a=f"from b import c\n{FAULTY}", b="c = 1\n")
-    monkeypatch.setattr(Tree, "add", lambda tree, bundle: None)
-    a, _ = processed(Line())
-    assert "what was shipped is missing" in a.outcome.failures[0].message
+
+    class Deaf(Tree):
+        def add(self, bundle: Bundle) -> None:
+            pass
+
+    put(project, a=FAULTY)
+    monkeypatch.setattr(worker, "Tree", Deaf)
+    (a,) = processed(Line())
+    assert "internal error: what was shipped is missing: " in a.outcome.failures[0].message
 
 
 # -- what is shipped ----------------------------------------------------------------------------

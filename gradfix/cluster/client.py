@@ -105,7 +105,7 @@ class _Run:
         self._worked = time.monotonic()  # when there were workers for the last time
         self._told = False  # whether the user knows that there are none
         kept = job.rewriting or cache is not None
-        self._go_on = f"{'what is done is kept: ' if kept else ''}run the same command again"
+        self._go_on = "what is done is kept: " * kept + "run the same command again to go on"
 
     def results(self) -> Iterator[Processed]:
         """Every file's result, in the order of the files."""

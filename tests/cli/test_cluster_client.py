@@ -136,7 +136,9 @@ def test_no_workers_for_too_long(project: Path, monkeypatch: pytest.MonkeyPatch)
     for name, seconds in (("PATIENCE", 0.4), ("_QUIET", 0.1), ("_LOOK", 0.05)):
         monkeypatch.setattr(client, name, seconds)
     said: list[str] = []
-    with pytest.raises(GradfixError, match=r"has had no workers for 0.4 s; run the same command"):
+    with pytest.raises(
+        GradfixError, match=r"has had no workers for 0.4 s; run the same command again"
+    ):
         processed(Line(count=0), said.append)
     assert said == ["the scheduler at tcp://stage:1 has no workers: waiting up to 0.4 s for them"]
 

@@ -47,6 +47,8 @@ _TICK = 0.2  # seconds
 _FAREWELL = 5.0  # seconds that an idle worker has for its end
 _GRACE = 30.0  # seconds after which a worker without a parent gives up a file on its own
 
+_one_by_one = threading.Lock()
+
 Item = files.Found | Failure
 
 
@@ -307,6 +309,12 @@ def _apart() -> Iterator[None]:
 
     It inherits the signal mask; and it would import the main script, which need not be ours.
     """
+    with _one_by_one, _without_main():  # several threads may start processes
+        yield
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     masked = hasattr(signal, "pthread_sigmask")
     if masked:

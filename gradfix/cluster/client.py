@@ -31,6 +31,7 @@ PATIENCE = 60.0
 
 _GROUP = 16  # files that are handed out together
 _AHEAD = 64  # files that each thread of a worker may run ahead of what is passed on
+_FEW = 10  # where less than one file in so many is to be analysed, imports come on demand
 _TICK = 0.2  # seconds
 _LOOK = 1.0  # seconds between two looks at the workers
 _FETCH = 60.0  # seconds that the answers for one group may take from there to here
@@ -129,8 +130,12 @@ class _Run:
     # -- what needs no cluster ------------------------------------------------------------------
 
     def _known(self) -> Iterator[Processed]:
-        """Read every file once: what the cache knows, or a look at the bytes tells, is done."""
+        """Read every file once: what the cache knows, or a look at the bytes tells, is done.
+
+        The others are shipped, and with them what they may import, unless they are few.
+        """
         project = Project(self._job.unwritten.text_of, self._roots)
+        done: list[str] = []
         for index, item in enumerate(self._items):
             if isinstance(item, Failure):
                 self._done[index] = batch.failed(item, item)
@@ -138,10 +143,15 @@ class _Run:
                 opened = batch.opening(item, project, self._cache, rewriting=self._job.rewriting)
                 if isinstance(opened, Processed):
                     self._done[index] = opened
+                    done.append(self._path(item))
                 else:
                     self._shipper.put(opened.view.path, opened.decoded.raw)
                     self._todo.append(index)
             yield from self._ready()
+        if len(self._todo) * _FEW >= len(self._items):
+            for path in done:
+                if path.endswith(".py") and (raw := self._job.unwritten.raw_of(path)) is not None:
+                    self._shipper.put(path, raw)
 
     # -- to the cluster -------------------------------------------------------------------------
 

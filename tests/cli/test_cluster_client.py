@@ -143,6 +143,17 @@ def test_no_workers_for_too_long(project: Path, monkeypatch: pytest.MonkeyPatch)
     assert said == ["the scheduler at tcp://stage:1 has no workers: waiting up to 0.4 s for them"]
 
 
+@pytest.mark.parametrize(("others", "rounds"), [(3, 1), (30, 2)])
+def test_imports_come_along_or_on_demand(others: int, rounds: int, project: Path) -> None:
+    """What a few files import is not worth shipping all that is there."""
+    put(project, **{f"m{number:02}": "x = 1\n" for number in range(others)})
+    put(project, a="from b import Base\nimport torch\n" + FAULTY.replace("nn.Module", "Base"))
+    put(project, b="from m00 import x as Base\n")
+    line = Line()
+    processed(line)
+    assert line.groups == [["a.py"]] * rounds
+
+
 def test_no_endless_rounds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should a worker miss what it was sent, the file fails and the run ends."""
 

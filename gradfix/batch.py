@@ -81,13 +81,14 @@ def run(
     cache: Kept | None = None,
     review: Review | None = None,
     read: Callable[[str], str | None] = files.text_of,
-    load: Callable[[str], bytes] = files.read_bytes,
+    load: Callable[[str], bytes] | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    Files are read with ``load``. What one imports is looked up around it and under ``roots``, and
-    read with ``read``. It is taken to stay as it is: see `gradfix.unwritten`. What ``cache`` knows
-    is not found out again. ``review`` is asked about every file that is to be changed.
+    Files are read with ``load``, if not from the disk. What one imports is looked up around it and
+    under ``roots``, and read with ``read``. It is taken to stay as it is: see `gradfix.unwritten`.
+    What ``cache`` knows is not found out again. ``review`` is asked about every file that is to be
+    changed.
     """
     project = Project(read, map(os.path.abspath, roots))
     with _uncollected():
@@ -127,11 +128,11 @@ def opening(
     cache: Kept | None,
     *,
     rewriting: bool,
-    load: Callable[[str], bytes] = files.read_bytes,
+    load: Callable[[str], bytes] | None = None,
 ) -> Opened | Processed:
     """A file that is to be analysed; or what becomes of it, where that can be told without."""
     try:
-        raw = load(item.path)
+        raw = (load or files.read_bytes)(item.path)
         if not item.named and not engine.concerns(raw):
             source = Source(item.filename, "")
             return Processed(item.path, Outcome(source, ""), raw, raw)

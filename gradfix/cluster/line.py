@@ -55,6 +55,11 @@ class Line:
         """Connect. Raises Lost."""
         from distributed import Client
 
+        class Quiet(Client):
+            def __del__(self) -> None:
+                """We close what has been opened; dask would wait to close what has not."""
+
+        client: Callable[..., Client] = Quiet
         try:
             if self.address == LOCAL:
                 self._cluster = self._cluster or _local_cluster(self._count)
@@ -62,7 +67,7 @@ class Line:
                 _reach(self.address)
             self._client = _within(
                 2 * CONNECT,
-                lambda: Client(
+                lambda: client(
                     self._cluster or self.address,
                     timeout=CONNECT,
                     set_as_default=False,

@@ -113,7 +113,10 @@ def _file(file: FileDiff, shown: list[Row], unfolded: bool) -> Markup:
         columns = ("line before", "line after", "change", "code")
         heads = tag("thead", tag("tr", *(tag("th", c, scope="col") for c in columns)),
                     class_="unseen")  # fmt: skip
-        body.append(tag("table", caption, heads, tag("tbody", *map(_line, shown)), class_="diff"))
+        widths = tag("colgroup", *(tag("col", class_=kind) for kind in ("no", "no", "sign", "")))
+        body.append(
+            tag("table", caption, widths, heads, tag("tbody", *map(_line, shown)), class_="diff")
+        )
     if len(shown) < len(file.rows):
         more = len(file.rows) - len(shown)
         body.append(tag("p", f"{more} more lines are not shown here.", class_="note"))

@@ -218,7 +218,7 @@ def identity(folder: Path) -> str:
 def _complaint(done: Ended, arguments: Sequence[str]) -> str:
     """Git's own words in one line: the first that says what is wrong."""
     lines = [line.strip() for line in done.err.decode("utf-8", "replace").splitlines()]
-    for mark in ("fatal: ", "error: ", "! "):
+    for mark in ("remote: fatal: ", "remote: error: ", "fatal: ", "error: ", "! "):
         for line in lines:
             if mark in line:
                 return f"git: {line.rpartition(mark)[2] if mark != '! ' else line}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-_VOID = frozenset({"meta", "br", "hr"})
+_VOID = frozenset({"br", "col", "hr", "meta"})
 # Control characters, and those that reorder the text around them (https://trojansource.codes).
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"

@@ -1,0 +1,122 @@
+"""Made-up git repositories, campaigns over them, and the command line in process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from gradfix import cli
+
+#: One GF301 with a safe fix.
+FAULTY = """\
+import torch
+from torch import nn
+
+
+class Mixer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.rand(()))
+        self.b = nn.Parameter(torch.rand(()))
+
+    def forward(self, x):
+        w = torch.tensor([self.a, self.b])
+        return (w * x).sum()
+"""
+MENDED = FAULTY.replace("torch.tensor([", "torch.stack([")
+FINE = "import torch\n\nx = torch.rand(3)\n"
+UNFIXABLE = "x = 1  # noqa: GF301\n"  # a finding without a fix
+PYTHON_2 = "import torch\nprint 'torch.tensor'\n"
+
+WHO = ("-c", "user.name=Tess Ter", "-c", "user.email=tess@example.org")
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command says in a repository."""
+    done = subprocess.run(
+        ["git", *WHO, *arguments], cwd=folder, check=True, capture_output=True, timeout=60
+    )
+    return done.stdout.decode()
+
+
+def repository(folder: Path, files: Mapping[str, str | bytes] | None = None) -> Path:
+    """A repository with one commit of these files (by default, of the faulty one)."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "main")
+    put(folder, files if files is not None else {"m.py": FAULTY})
+    commit(folder, "first")
+    return folder
+
+
+def put(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def commit(folder: Path, message: str) -> str:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", message)
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def branches(folder: Path) -> list[str]:
+    return git(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads").split()
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the test is the working folder; the developer's git is out of sight."""
+    for variable in ("NO_COLOR", "FORCE_COLOR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(variable, raising=False)
+    config = tmp_path / "gitconfig"
+    config.write_text("[user]\n\tname = Uma User\n\temail = uma@example.org\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def migrate(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs ``gradfix migrate`` in process."""
+
+    def run(*arguments: str) -> Ran:
+        capfd.readouterr()
+        code = cli.run(["migrate", *arguments])
+        return Ran(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def outcome(migrate: Callable[..., Ran]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Runs ``gradfix migrate`` and reads its JSON, the repositories under their names."""
+
+    def run(*arguments: str) -> tuple[int, dict[str, Any]]:
+        ran = migrate(*arguments, "--output-format", "json", "-q")
+        document = json.loads(ran.out)
+        return ran.code, {**document, **{r["name"]: r for r in document["repositories"]}}
+
+    return run
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -33,6 +33,10 @@ class ApplyError(Exception):
     """`gradfix apply` could not do its work; the text is one line."""
 
 
+class _Killed(ApplyError):
+    """Something has killed the process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What `gradfix apply` reports: files read, findings fixed and left, files with errors."""
@@ -44,46 +48,63 @@ class Applied:
 
 
 def apply(repository: Repository, checkout: Path, limits: Limits, jobs: int) -> Applied:
-    """Rewrite a checkout. Raises ApplyError, Stopped or TimedOut."""
+    """Rewrite a checkout, on one process or as many as are worth it.
+
+    Raises ApplyError, Stopped or TimedOut.
+    """
     paths = [*repository.paths] or [os.curdir]
     for path in paths:
         if not (checkout / path).resolve().is_relative_to(checkout.resolve()):
             raise ApplyError(f"{path!r} leads out of the repository")
-    report = checkout.parent / "findings.json"
-    command = [sys.executable, "-I", "-B", "-c", _BOOT, json.dumps(_sys_path())]
-    try:
-        done = process.run(
-            [*command, *_arguments(repository, report, jobs), "--", *paths],
-            checkout,
-            limits,
-            environment=environment(),
-            together=True,
-            kept=_KEPT,
-            strays=repository.verify,
-        )
-    except process.NotStarted as error:
-        raise ApplyError(str(error)) from error
-    said = done.out.decode("utf-8", "replace").strip()
-    try:
-        document = json.loads(report.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ApplyError(_why(done.code, said)) from error
+    arguments = _arguments(repository, paths)
+    if repository.verify or jobs > 1:
+        document = _run(arguments, checkout, limits)
+    else:
+        try:
+            document = _run(["--jobs", "1", *arguments], checkout, limits)
+        except _Killed:  # by one of the files: workers leave the others alone
+            document = _run(
+                ["--jobs", "1", "--timeout", str(_PER_FILE), *arguments], checkout, limits
+            )
     findings = document["findings"]
     fixed = [f for f in findings if f["fix"] is not None and f["fix"]["applied"]]
     left = [f for f in findings if f["fix"] is None or not f["fix"]["applied"]]
     return Applied(document["summary"]["files"], fixed, left, document["errors"])
 
 
-def _arguments(repository: Repository, report: Path, jobs: int) -> list[str]:
+def _run(arguments: list[str], checkout: Path, limits: Limits) -> dict[str, Any]:
+    """What `gradfix apply` reports. Raises ApplyError, Stopped or TimedOut."""
+    report = checkout.parent / "findings.json"
+    start = [sys.executable, "-I", "-B", "-c", _BOOT, json.dumps(_sys_path()), "apply"]
+    try:
+        done = process.run(
+            [*start, "--output-format", "json", "--output-file", str(report), *arguments],
+            checkout,
+            limits,
+            environment=environment(),
+            together=True,
+            kept=_KEPT,
+            strays=True,
+        )
+    except process.NotStarted as error:
+        raise ApplyError(str(error)) from error
+    said = done.out.decode("utf-8", "replace").strip()
+    try:
+        document: dict[str, Any] = json.loads(report.read_bytes())
+    except (OSError, ValueError) as error:
+        kind = _Killed if done.code < 0 else ApplyError
+        raise kind(_why(done.code, said)) from error
+    return document
+
+
+def _arguments(repository: Repository, paths: list[str]) -> list[str]:
     unsafe = "--unsafe-fixes" if repository.unsafe_fixes else "--no-unsafe-fixes"
-    given = ["apply", "--no-journal", "--no-cache", "--no-baseline", "--quiet", "--color", "never",
-             unsafe, "--output-format", "json", "--output-file", str(report)]  # fmt: skip
+    given = ["--no-journal", "--no-cache", "--no-baseline", "--quiet", "--color", "never", unsafe]
     for option, values in (("--select", repository.select), ("--ignore", repository.ignore)):
         given += [option, ",".join(values)] if values else []
     given += ["--isolated"] if repository.isolated else []
-    # With --verify everything happens in one process, which the repository's own deadline guards.
-    guarded = ["--jobs", str(jobs), "--timeout", str(_PER_FILE)]
-    return given + (["--verify"] if repository.verify else guarded)
+    given += ["--verify"] if repository.verify else []
+    return [*given, "--", *paths]
 
 
 def _sys_path() -> list[str]:

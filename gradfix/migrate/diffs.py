@@ -125,8 +125,8 @@ def _file(file: FileDiff, shown: list[Row], unfolded: bool) -> Markup:
 
 def _line(row: Row) -> Markup:
     if row.sign == "@":
-        return tag("tr", tag("td", "\u22ef", class_="no"), tag("td", "", class_="no"),
-                   tag("td", "", class_="sign"), tag("td", row.text), class_="hunk")  # fmt: skip
+        head = (tag("td", "\u22ef", class_="no"), tag("td", class_="no"), tag("td", class_="sign"))
+        return tag("tr", *head, tag("td", row.text or "\u00a0"), class_="hunk")
     text = row.text if len(row.text) <= _LONGEST else row.text[:_LONGEST] + " \u2026"
     kind, spoken = _KINDS.get(row.sign, ("same", ""))
     sign = tag("td", row.sign.strip(), *([tag("span", spoken, class_="unseen")] if spoken else []),

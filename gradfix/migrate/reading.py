@@ -189,7 +189,8 @@ def _repositories(
         if name in done:
             first = f" (line {done[name]})" if done[name] else ""
             raise ConfigError(
-                f"{at}: {name!r} is listed twice{first}; give one of them another 'name'"
+                f"{at}: {(one.string('name') or item.source)!r} is listed twice{first};"
+                " give one of them another 'name'"
             )
         done[name] = item.row
         local = not is_url(item.source)

@@ -68,7 +68,7 @@ WRONG = [
     ('[[repository]]\nurl = "a"', "c.toml:2: 'a' is no URL (a folder is a 'path')"),
     (
         '[[repository]]\npath = "a"\n[[repository]]\npath = "a/"',
-        "c.toml:3: 'a' is listed twice (line 1); give one of them another 'name'",
+        "c.toml:3: 'a/' is listed twice (line 1); give one of them another 'name'",
     ),
     (
         '[[repository]]\npath = "a"\nname = "../a"',
@@ -161,7 +161,7 @@ def test_a_plain_list(tmp_path: Path) -> None:
     assert [r.name for r in campaign.repositories] == ["b", "e"]
     assert campaign.repositories[1].source == str(tmp_path / "c d" / "e")
     assert campaign.folder == tmp_path / "list.gradfix"
-    with pytest.raises(ConfigError, match=r"^list.txt:3: 'b' is listed twice \(line 1\)"):
+    with pytest.raises(ConfigError, match=r"^list.txt:3: 'a/b' is listed twice \(line 1\)"):
         parsed(tmp_path, "a/b\n\na/b\n", "list.txt")
 
 
@@ -193,7 +193,11 @@ def test_urls(source: str, url: bool) -> None:
     assert is_url(source) is url
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a..b", "-a", "/a", "a/", "a.lock", "a/.b", "@", "a~1", "a:b", "HEAD", "a//b", "a.", "a@{b", "a\\b", "a*"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "a..b", "-a", "/a", "a/", "a.lock", "a/.b", "@", "a~1", "a:b", "HEAD", "a//b", "a.",
+     "a@{b", "a\\b", "a*"],
+)  # fmt: skip
 def test_names_that_git_does_not_take(name: str) -> None:
     assert wrong_branch(name)
 

@@ -138,7 +138,8 @@ def test_a_dirty_checkout_is_not_disturbed(tmp_path: Path, outcome: Outcome) -> 
     after = everything(source)
     assert {k: v for k, v in after.items() if k in before} == before
     new = [name for name in after if name not in before]
-    assert all(n.startswith((".git/objects/", ".git/refs/heads/gradfix/", ".git/logs/refs/heads/gradfix/")) for n in new)  # fmt: skip
+    ours = ("objects/", "refs/heads/gradfix/", "logs/refs/heads/gradfix/")
+    assert all(name.startswith(tuple(f".git/{where}" for where in ours)) for name in new)
     assert git(source, "show", "gradfix/migrate:m.py") == MENDED
 
 

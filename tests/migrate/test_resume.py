@@ -41,7 +41,8 @@ class Campaign:
         test = f"test -e {self.go} || (echo $$ > {self.pid_file}.new;"
         test += f" mv {self.pid_file}.new {self.pid_file}; sleep 100)"
         (tmp_path / "c.toml").write_text(
-            f'jobs = 1\nrepositories = ["first"]\n[[repository]]\npath = "second"\ntest = "{test}"\n'
+            'jobs = 1\nrepositories = ["first"]\n[[repository]]\npath = "second"\n'
+            f'test = "{test}"\n'
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -127,9 +128,7 @@ def test_two_at_a_time_are_refused(tmp_path: Path, migrate: Callable[..., Ran]) 
     assert migrate("c.toml").code == 0
 
 
-def test_what_is_finished_is_done_again_only_for_a_reason(
-    tmp_path: Path, outcome: Outcome
-) -> None:
+def test_what_is_finished_is_done_again_only_for_a_reason(tmp_path: Path, outcome: Outcome) -> None:
     source = repository(tmp_path / "src", {"m.py": FINE})
     (tmp_path / "c.toml").write_text('repositories = ["src"]')
 

@@ -61,7 +61,8 @@ def _short(result: Result) -> str:
     parts = [f"{len(result.fixed)} fixed"] if done else []
     left = len(result.left) + (0 if done else len(result.fixed))
     parts += [f"{left} left"] if left else []
-    parts += [f"{len(result.errors)} errors"] if result.errors else []
+    errors = len(result.errors)
+    parts += [f"{errors} file{'' if errors == 1 else 's'} with errors"] if errors else []
     return ", ".join(parts)
 
 

@@ -176,7 +176,7 @@ def _repositories(
     reader: _Table, listed: list[_Listed], changes: Changes, path: Path
 ) -> tuple[Repository, ...]:
     default = _told(Repository("", ""), reader)
-    names = named([item.source for item in listed])
+    names = _derived(listed)
     done: dict[str, int | None] = {}
     result = []
     for item, derived in zip(listed, names, strict=True):
@@ -200,6 +200,13 @@ def _repositories(
         _check(told, one if one.has("output") or one.has("push") else reader, at)
         result.append(told)
     return tuple(result)
+
+
+def _derived(listed: list[_Listed]) -> list[str]:
+    """What each is called that has no name of its own; for the others, what does not matter."""
+    unnamed = [item.source for item in listed if "name" not in item.table]
+    names = iter(named(unnamed))
+    return ["" if "name" in item.table else next(names) for item in listed]
 
 
 def _told(base: Repository, table: _Table) -> Repository:

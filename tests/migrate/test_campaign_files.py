@@ -165,6 +165,11 @@ def test_a_plain_list(tmp_path: Path) -> None:
         parsed(tmp_path, "a/b\n\na/b\n", "list.txt")
 
 
+def test_a_repository_twice_under_two_names(tmp_path: Path) -> None:
+    text = 'repositories = ["a"]\n[[repository]]\npath = "a"\nname = "b"\nref = "old"\n'
+    assert [r.name for r in parsed(tmp_path, text).repositories] == ["a", "b"]
+
+
 def test_settings_tell_what_has_to_be_done_again(tmp_path: Path) -> None:
     (first,) = parsed(tmp_path, 'repositories = ["a"]').repositories
     (longer,) = parsed(tmp_path, 'repositories = ["a"]\ntimeout = 5').repositories

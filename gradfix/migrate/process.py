@@ -81,12 +81,10 @@ def run(
     that left the session are ended (on Linux). Raises Stopped, TimedOut or NotStarted.
     """
     limits.check()
-    mark = secrets.token_hex(8)
+    mark = f"{_MARK}={secrets.token_hex(8)}"
     started = time.monotonic()
     with _input(given) as stdin, _pipes() as (life, result):
-        child = _start(
-            command, folder, {**environment, _MARK: mark}, stdin, together, (life[0], result[1])
-        )
+        child = _start(command, folder, environment, mark, stdin, together, (life[0], result[1]))
         try:
             for end in (life[0], result[1]):
                 os.close(end)
@@ -123,16 +121,17 @@ def _start(
     command: Sequence[str],
     folder: Path,
     environment: Mapping[str, str],
+    mark: str,
     stdin: IO[bytes] | int,
     together: bool,
     ends: tuple[int, int],
 ) -> subprocess.Popen[bytes]:
-    guarded = [sys.executable, "-I", "-S", guard.__file__, *map(str, ends), *command]
+    guarded = [sys.executable, "-I", "-S", guard.__file__, *map(str, ends), mark, *command]
     try:
         return subprocess.Popen(
             guarded,
             cwd=folder,
-            env=environment,
+            env={**environment, _MARK: mark.partition("=")[2]},
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if together else subprocess.PIPE,
@@ -207,4 +206,4 @@ def _end(child: subprocess.Popen[bytes], mark: str | None) -> None:
         if stream is not None:
             stream.close()
     if mark is not None:
-        kill_strays(f"{_MARK}={mark}")
+        kill_strays(mark)

@@ -14,6 +14,7 @@ from gradfix.migrate.terminal import delivered, tested
 
 _MARKS = {"migrated": "\u2713", "unchanged": "=", "rejected": "\u2717", "failed": "!"}
 _MOST = 200  # findings of one repository that are listed
+_UNFOLDED = 6  # so many that were fixed are not folded away in front of the diffs
 _LINK = re.compile(r"https?://[^\s@]+")
 
 
@@ -107,7 +108,15 @@ def _changes(result: Result) -> Markup:
     if not result.diff:
         return Markup("")
     title = "What was changed" if result.status == MIGRATED else "What would have been changed"
-    return join(tag("h4", title), _findings(result.fixed, "Fixed"), as_html(result.diff))
+    number = len(result.fixed)
+    found = tag(
+        "details",
+        tag("summary", f"{number} finding{'' if number == 1 else 's'}"),
+        _findings(result.fixed, "Fixed"),
+        class_="file found",
+        open_=number <= _UNFOLDED,
+    )
+    return join(tag("h4", title), found, as_html(result.diff))
 
 
 def _left(result: Result) -> Markup:

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import jsonschema
+import pytest
 
 from gradfix.migrate.diffs import parsed
 from gradfix.migrate.document import document
@@ -131,6 +132,15 @@ def test_a_large_diff_is_cut_and_folded() -> None:
     read = Reader(page(campaign([big]), [big], WHEN))
     assert "2001 more lines are not shown here." in read.text
     assert all("open" not in g for g in read.named("details") if g["class"] == "file")
+
+
+@pytest.mark.parametrize(("number", "unfolded"), [(1, True), (7, False)])
+def test_many_findings_are_folded_away_in_front_of_the_diff(number: int, unfolded: bool) -> None:
+    many = results()[1]
+    many.fixed = many.fixed * number
+    read = Reader(page(campaign([many]), [many], WHEN))
+    (found,) = (given for given in read.named("details") if given["class"] == "file found")
+    assert ("open" in found) is unfolded
 
 
 def test_diffs_are_read_as_git_writes_them() -> None:

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from gradfix import cli
+from gradfix.migrate import applying
+from gradfix.migrate.process import Limits
 
 #: One GF301 with a safe fix.
 FAULTY = """\
@@ -87,6 +89,45 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In process, `gradfix apply` is replaced by what it does with FAULTY, unless ``really``."""
+    if "really" not in request.fixturenames:
+        monkeypatch.setattr(applying, "_run", mended)
+
+
+@pytest.fixture
+def really() -> None:
+    """For tests of what only the real `gradfix apply` does; it takes a second each time."""
+
+
+def mended(arguments: list[str], checkout: Path, limits: Limits) -> dict[str, Any]:
+    """Mend the one fault of FAULTY in a checkout, and report it as `gradfix apply` does."""
+    findings = []
+    cut = arguments.index("--")
+    tops = [checkout / path for path in arguments[cut + 1 :]]
+    files = sorted(path for top in tops for path in top.rglob("*.py") if not path.is_symlink())
+    for path in files if "--ignore" not in arguments[:cut] else ():
+        before = path.read_bytes()
+        after = before.replace(b"torch.tensor([", b"torch.stack([")
+        if after != before:
+            path.write_bytes(after)
+            fix = {"applicability": "safe", "applied": True, "verification": None, "title": "keep"}
+            findings.append(
+                {
+                    "code": "GF301",
+                    "name": "tensor-rewrap",
+                    "cell": None,
+                    "fix": fix,
+                    "filename": path.relative_to(checkout).as_posix(),
+                    "message": "cut",
+                    "location": {"row": 12, "column": 9},
+                    "not_fixed_reason": None,
+                }
+            )
+    return {"findings": findings, "errors": [], "summary": {"files": len(files)}}
 
 
 @pytest.fixture

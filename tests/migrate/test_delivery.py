@@ -30,6 +30,7 @@ Migrate = Callable[..., Ran]
 # -- delivering ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("really")
 def test_a_branch_is_made(tmp_path: Path, outcome: Outcome) -> None:
     source = repository(tmp_path / "src")
     head = git(source, "rev-parse", "HEAD").strip()
@@ -63,6 +64,7 @@ def test_name_message_and_author_are_the_campaigns(tmp_path: Path, outcome: Outc
     assert said.strip() == "Ann B <ann@example.org> Ann B\nAs I say"
 
 
+@pytest.mark.usefixtures("really")
 def test_a_patch_is_written_and_the_source_is_not(tmp_path: Path, outcome: Outcome) -> None:
     files = {"m.py": FAULTY, "mit blank/ü.py": FAULTY.replace("Mixer", "Mixér")}
     source = repository(tmp_path / "src", files)
@@ -95,6 +97,7 @@ def test_a_branch_is_pushed_to_a_url(tmp_path: Path, outcome: Outcome) -> None:
     assert git(tmp_path / "hub.git", "show", "gradfix/migrate:m.py") == MENDED
 
 
+@pytest.mark.usefixtures("really")
 def test_another_ref_and_only_some_paths(tmp_path: Path, outcome: Outcome) -> None:
     source = repository(tmp_path / "src", {"a/m.py": FAULTY, "b/m.py": FAULTY})
     git(source, "tag", "v1")
@@ -131,6 +134,7 @@ def test_what_is_fine_is_unchanged(tmp_path: Path, outcome: Outcome) -> None:
     assert (code, done["src"]["status"], branches(source)) == (0, "unchanged", ["main"])
 
 
+@pytest.mark.usefixtures("really")
 def test_line_endings_are_kept_whatever_the_attributes_say(
     tmp_path: Path, outcome: Outcome
 ) -> None:
@@ -146,6 +150,7 @@ def test_line_endings_are_kept_whatever_the_attributes_say(
     assert raw == MENDED.replace("\n", "\r\n").encode()
 
 
+@pytest.mark.usefixtures("really")
 def test_a_link_that_leads_out_is_not_followed(tmp_path: Path, outcome: Outcome) -> None:
     outside = tmp_path / "outside.py"
     outside.write_text(FAULTY)
@@ -160,6 +165,7 @@ def test_a_link_that_leads_out_is_not_followed(tmp_path: Path, outcome: Outcome)
     assert git(source, "diff", "--name-status", "main", "gradfix/migrate") == "M\tm.py\n"
 
 
+@pytest.mark.usefixtures("really")
 def test_a_module_of_the_repository_is_not_imported(tmp_path: Path, outcome: Outcome) -> None:
     trap = "raise SystemExit('imported')\n"
     repository(tmp_path / "src", {"m.py": FAULTY, "ast.py": trap, "click.py": trap, "torch.py": ""})
@@ -167,6 +173,7 @@ def test_a_module_of_the_repository_is_not_imported(tmp_path: Path, outcome: Out
     assert (code, done["src"]["changed_files"]) == (0, ["m.py"])
 
 
+@pytest.mark.usefixtures("really")
 def test_a_configuration_around_the_campaign_does_not_count(
     tmp_path: Path, outcome: Outcome
 ) -> None:

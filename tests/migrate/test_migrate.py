@@ -109,6 +109,7 @@ def test_a_test_command_that_is_not_there(tmp_path: Path, outcome: Outcome) -> N
     assert "no-such-thing: No such file or directory" in done["src"]["reason"]
 
 
+@pytest.mark.usefixtures("really")
 def test_verified(tmp_path: Path, outcome: Outcome) -> None:
     repository(tmp_path / "src")
     code, done = outcome(campaign(tmp_path, 'verify = true\nrepositories = ["src"]'))
@@ -119,6 +120,7 @@ def test_verified(tmp_path: Path, outcome: Outcome) -> None:
 # -- trouble ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("really")
 def test_trouble_in_one_leaves_the_others_alone(tmp_path: Path, outcome: Outcome) -> None:
     repository(tmp_path / "good")
     (tmp_path / "plain").mkdir()
@@ -217,6 +219,7 @@ def test_a_process_that_was_killed_is_tried_again_with_workers(
         applying.apply(Repository("r", "/r", verify=True), tmp_path, limits, 1)
 
 
+@pytest.mark.usefixtures("really")
 def test_a_crash_of_apply_says_what_it_said(
     tmp_path: Path, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +236,7 @@ def test_a_crash_of_apply_says_what_it_said(
 # -- exit codes ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("really")
 @pytest.mark.parametrize(
     ("content", "code"), [(FINE, 0), (FAULTY, 0), (UNFIXABLE, 1), (PYTHON_2, 2)]
 )
@@ -244,6 +248,7 @@ def test_exit_codes(tmp_path: Path, migrate: Migrate, content: str, code: int) -
     assert migrate(file, "--exit-zero").code == (0 if code == 1 else code)
 
 
+@pytest.mark.usefixtures("really")
 def test_a_table_and_one_line_each(tmp_path: Path, migrate: Migrate) -> None:
     repository(tmp_path / "one")
     repository(tmp_path / "two", {"m.py": UNFIXABLE})
@@ -271,6 +276,7 @@ def test_options_win_over_the_file(tmp_path: Path, outcome: Outcome) -> None:
     assert done["src"]["branch"] == "other"
 
 
+@pytest.mark.usefixtures("really")
 def test_only(tmp_path: Path, outcome: Outcome, migrate: Migrate) -> None:
     repository(tmp_path / "one")
     repository(tmp_path / "two", {"m.py": UNFIXABLE})

@@ -264,6 +264,7 @@ def test_the_document_keeps_to_its_schema() -> None:
     jsonschema.validate(json.loads(json.dumps(document(campaign(), results()))), SCHEMA)
 
 
+@pytest.mark.usefixtures("really")
 def test_so_does_that_of_a_real_campaign(tmp_path: Path, migrate: Callable[..., Ran]) -> None:
     repository(tmp_path / "one", {"m.py": FAULTY, "n.py": UNFIXABLE})
     (tmp_path / "c.toml").write_text('test = "true"\nrepositories = ["one", "two"]')

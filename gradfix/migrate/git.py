@@ -64,7 +64,7 @@ class Git:
             if name in found:
                 return found[name]
         if ref == "HEAD":
-            raise GitError("the repository has no commit yet")
+            raise GitError("its HEAD names no commit: it is empty, or needs a 'ref'")
         raise GitError(f"the repository has no branch or tag {ref!r}")
 
     def fetch(self, source: str, ref: str) -> str:

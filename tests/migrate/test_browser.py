@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gradfix.migrate.page import page
-from tests.migrate.browser import NAMES, VARIABLE, Browser, browser, find
-from tests.migrate.samples import campaign, results
+
+from .browser import NAMES, VARIABLE, Browser, browser, find
+from .samples import campaign, results
 
 PROGRAM = find()
 pytestmark = pytest.mark.skipif(

@@ -11,7 +11,8 @@ from gradfix.errors import ConfigError
 from gradfix.migrate.campaign import Campaign
 from gradfix.migrate.naming import is_url, named, wrong_branch, wrong_name
 from gradfix.migrate.reading import read
-from tests.migrate.conftest import Ran
+
+from .conftest import Ran
 
 
 def parsed(tmp_path: Path, text: str, name: str = "c.toml") -> Campaign:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.migrate.conftest import (
+from .conftest import (
     FAULTY,
     FINE,
     MENDED,

@@ -14,7 +14,8 @@ from gradfix.migrate import applying
 from gradfix.migrate.attempt import Attempt
 from gradfix.migrate.campaign import Repository
 from gradfix.migrate.process import Limits
-from tests.migrate.conftest import (
+
+from .conftest import (
     FAULTY,
     FINE,
     MENDED,
@@ -142,7 +143,7 @@ def test_trouble_in_one_leaves_the_others_alone(tmp_path: Path, outcome: Outcome
     assert code == 2
     assert reasons["nowhere"] == f"no such folder: {tmp_path / 'nowhere'}"
     assert "does not appear to be a git repository" in reasons["plain"]
-    assert reasons["empty"] == "the repository has no commit yet"
+    assert reasons["empty"] == "its HEAD names no commit: it is empty, or needs a 'ref'"
     assert "gradfix.toml: unknown key 'selct'; did you mean 'select'?" in reasons["broken"]
     assert reasons["missing"].startswith("git: ")
     assert reasons["nobranch"] == "the repository has no branch or tag 'no-such-branch'"

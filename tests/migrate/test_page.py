@@ -17,8 +17,9 @@ from gradfix.migrate.markup import Markup, join, tag, visible
 from gradfix.migrate.page import page
 from gradfix.migrate.result import per_code, totals
 from gradfix.migrate.terminal import table
-from tests.migrate.conftest import FAULTY, UNFIXABLE, Ran, repository
-from tests.migrate.samples import DIFF, EVIL, LONG, campaign, results
+
+from .conftest import FAULTY, UNFIXABLE, Ran, repository
+from .samples import DIFF, EVIL, LONG, campaign, results
 
 VOID = {"meta", "col", "br", "hr"}
 WHEN = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)

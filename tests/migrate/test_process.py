@@ -14,7 +14,8 @@ import pytest
 
 from gradfix.migrate.git import environment
 from gradfix.migrate.process import Ended, Limits, NotStarted, Stopped, TimedOut, run
-from tests.migrate.conftest import alive
+
+from .conftest import alive
 
 
 def shell(script: str, folder: Path, seconds: float = 60, **options: object) -> Ended:

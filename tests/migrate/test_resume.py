@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from gradfix.migrate.store import Store
-from tests.migrate.conftest import (
+
+from .conftest import (
     FINE,
     MENDED,
     Ran,

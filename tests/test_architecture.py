@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"facts"}),
     frozenset({"notebook"}),
     frozenset({"batch", "journal", "report", "unwritten", "verify"}),
-    frozenset({"jobs", "run", "testing", "undo"}),
+    frozenset({"jobs", "migrate", "run", "testing", "undo"}),
     frozenset({"cluster", "pytest_session"}),
     frozenset({"cli", "ipython", "pytest_plugin"}),
     frozenset({"__main__"}),

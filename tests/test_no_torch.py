@@ -79,7 +79,9 @@ def test_check_reads_without_torch_and_without_libcst(project: Path) -> None:
     assert modules == set()
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--help"], ["rules"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["check", "--help"], ["migrate", "--help"], ["rules"]]
+)
 def test_starting_up_is_light(arguments: list[str], project: Path) -> None:
     assert loaded(project, *arguments) == (0, set())
 

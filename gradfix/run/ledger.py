@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradfix.run.judge import Judged
+from gradfix.run.refusals import Judged
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
 
 #: What counts if a Parameter was judged several times, first one first.

@@ -21,7 +21,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from gradfix.run import patches
+from gradfix.run import noticed, patches
 from gradfix.run.backward import Listener
 from gradfix.run.episode import Episode
 from gradfix.run.judge import judged
@@ -31,6 +31,7 @@ from gradfix.run.owned import Owned
 from gradfix.run.tracing import ScriptTracer
 from gradfix.verify.blame import Places
 from gradfix.verify.results import TargetResult
+from gradfix.verify.values import tensors_in
 
 _CALLS = 100_000  # an episode with more operations is judged in parts
 _PATIENCE = 10  # times --steps: how many steps the others may make while one optimizer makes none
@@ -60,6 +61,7 @@ class Watch:
         self._owns = Owned()
         self.places = Places(os.getcwd(), os.getcwd(), os.getcwd())
         self.tracer = ScriptTracer(self._owns)
+        self.tracer.on_refused, self.tracer.on_asked = self._refused, self._asked
         self.episode = self._new_episode()
         self.active = False
         self._done: set[int] = set()
@@ -76,6 +78,7 @@ class Watch:
         light.wrap(torch.nn.Module, "__init__", patches.after(self._module_made))
         light.wrap(torch.nn.Module, "__setstate__", patches.after(self._module_made))
         light.wrap(torch.optim.Optimizer, "__init__", patches.after(self._optimizer_made))
+        light.wrap(torch.optim.Optimizer, "add_param_group", self._adding)
         light.wrap(torch.nn.Parameter, "__new__", self._parameter)
         os.register_at_fork(after_in_child=self._forked)
         self._enter()
@@ -127,7 +130,7 @@ class Watch:
         with self.guarded():
             episode = self.episode
             episode.survey(self.modules, self.optimizers, self.parameters, again=True)
-            self.ledger.add(judged(episode, self.places, ending))
+            self.ledger.add(judged(episode, self.places, ending, self.settings.script))
             self._done |= {s for s, o in episode.steppers.items() if o.steps >= self.settings.steps}
         self.tracer.restart()
         self.episode = self._new_episode()
@@ -171,8 +174,38 @@ class Watch:
         self.modules.add(module)
 
     def _optimizer_made(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizers.add(optimizer)
+        serial = self.optimizers.add(optimizer)
         self._built()
+        if self.active:
+            self.episode.stepper(serial).made_at = len(self.tracer.graph.calls)
+
+    def _adding(self, original: Any) -> Any:
+        """For ``add_param_group``, through which every optimizer gets what it trains."""
+
+        def wrapper(optimizer: Any, group: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                return original(optimizer, group, *args, **kwargs)
+            except ValueError as error:
+                if self.listening():
+                    with self.guarded():
+                        given = list(tensors_in([group]))
+                        found = noticed.non_leaves(error, given, self.tracer, self._owns)
+                        self.episode.refused = [*found]
+                raise
+
+        return wrapper
+
+    # -- what cannot give a gradient --------------------------------------------------------------
+
+    def _refused(self, error: BaseException, name: str, inputs: list[torch.Tensor]) -> None:
+        with self.guarded():
+            found = noticed.refused(error, name, inputs, self.tracer, self._owns)
+            self.episode.refused = [found]  # an error keeps its frames alive: the last one only
+
+    def _asked(self, tensor: torch.Tensor) -> None:
+        with self.guarded():
+            self.episode.asked(tensor)
 
     def _parameter(self, original: Any) -> Any:
         def wrapper(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -261,8 +294,7 @@ class Watch:
     def _count(self, optimizer: Any) -> None:
         serial = self.optimizers.add(optimizer)
         episode, wanted = self.episode, self.settings.steps
-        episode.stepper(serial).steps += 1
-        episode.steps += 1
+        episode.stepped(serial)
         episode.survey(self.modules, self.optimizers, self.parameters)
         waiting = [
             s

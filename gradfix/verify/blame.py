@@ -21,6 +21,7 @@ _ESCAPES = {
     "__array__": "NumPy",
 }
 _REWRAPS = {"tensor", "as_tensor", "asarray", "new_tensor", "scalar_tensor"}
+_TRUNCATING = ("__setitem__", "copy_", "index_copy_", "fill_")
 _QUIET = ("no_grad", "inference_mode", "set_grad_enabled")
 ZERO_GRADIENT = frozenset(
     {
@@ -60,11 +61,31 @@ def is_smooth_cut(call: Call) -> bool:
     """Whether a value with a derivative went through this dead edge (a comparison has none)."""
     if not call.grad_mode or call.inference or call.hidden_write or call.leaf_write:
         return True
+    if call.integer and call.name in _TRUNCATING:
+        return True
     return (
         call.name in ("detach", "detach_", "data", "data=", "Parameter", "Variable", "constant")
         or call.name in _REWRAPS
         or is_escape(call)
     )
+
+
+def is_copy(call: Call) -> bool:
+    """Whether the cut makes a new tensor of old values: nobody stops a gradient that way."""
+    return call.name in _REWRAPS or call.name in ("Parameter", "tolist")
+
+
+def telling(edges: list[Edge]) -> list[Edge]:
+    """Those cuts that explain a missing gradient best, where there are several.
+
+    Copies come first, then whatever else lost a derivative. A value that never had one (a sampled
+    action, a mask) is blamed only where nothing else was cut: no gradient was lost there.
+    """
+    for kind in (is_copy, is_smooth_cut):
+        found = [edge for edge in edges if kind(edge.call)]
+        if found:
+            return found
+    return edges
 
 
 def is_conversion(call: Call) -> bool:
@@ -119,11 +140,14 @@ def describe_cut(call: Call, places: Places) -> Blame | None:
         return places.blame(site, "Parameter", text, "GF103")
     if name == "constant":
         return _describe_constant(site, places)
-    if call.integer and name in ("__setitem__", "copy_", "index_copy_", "fill_"):
+    if call.integer and name in _TRUNCATING:
         text = "the buffer holds integers: values are truncated and leave the graph"
         return places.blame(site, "integer buffer", text, "GF302")
     if call.inference or not call.grad_mode:
         quiet = quiet_block(site)
+        if quiet is None and call.switched is not None:
+            text = "grad mode is switched off here and stays off: nothing is recorded"
+            return places.blame(call.switched, "set_grad_enabled", text, "GF308")
         kind = quiet[1] if quiet else "grad mode off"
         return places.blame(
             quiet[0] if quiet else site, kind, f"{kind} is in force: nothing is recorded", "GF304"

@@ -103,7 +103,7 @@ class Judge:
             return self._unused(name, parameter)
         cuts = graph.cuts(nodes, run.roots)
         if cuts:
-            blames = lines.cut_blames(graph, cuts, places)
+            blames = lines.cut_blames(graph, lines.telling(cuts), places)
             if self.context.own_backward:
                 message = (
                     f"no gradient arrives; {self.context.own_backward} may compute it: intended?"

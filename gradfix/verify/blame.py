@@ -98,10 +98,24 @@ def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
     found: dict[Blame, None] = {}
     for edge in edges:
         for call in _told_better(graph, edge):
-            blame = describe_cut(call, places)
-            if blame is not None:
-                found[blame] = None
+            for blame in (_made_integer(graph, edge, places), describe_cut(call, places)):
+                if blame is not None:
+                    found[blame] = None
     return list(found)
+
+
+def _made_integer(graph: Graph, edge: Edge, places: Places) -> Blame | None:
+    """Where the buffer of integers was made, in the function that writes to it."""
+    call = edge.call
+    if not call.integer or call.name not in _TRUNCATING or call.site is None:
+        return None
+    node = edge.target
+    while old := [e.source for e in graph.incoming[node] if e.call.integer and e.call.outputs]:
+        node = min(old)  # the buffer as it was before the write came first
+    made = next((c for c in graph.calls if node in c.outputs), None)
+    if made is None or made.site is None or made.site.first_row != call.site.first_row:
+        return None
+    return places.blame(made.site, "integer buffer", "makes a buffer of integers", "GF302")
 
 
 def _told_better(graph: Graph, edge: Edge) -> list[Call]:
@@ -247,3 +261,39 @@ def _describe_constant(site: Site | None, places: Places) -> Blame | None:
     at = Site(site.filename, calls[0].lineno, site.function, site.first_row)
     code = "GF401" if kind.endswith("Variable") else "GF301"
     return places.blame(at, kind, f"{kind}(...) copies values, not their gradients", code)
+
+
+def flag_decides(site: Site | None) -> bool:
+    """Whether an argument that is compared with a constant decides what the code at a site does.
+
+    ``if step == 0:`` parts two computations, and which one ran says nothing about the other.
+    """
+    for frame in (site, *site.outer) if site else ():
+        try:
+            tree = _tree(frame.filename)
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == frame.function.rpartition(".")[2]:
+                if _covers(node, frame.row) and _has_flag(node):
+                    return True
+    return False
+
+
+def _has_flag(function: ast.FunctionDef) -> bool:
+    arguments = function.args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    names.discard("self")
+    for node in ast.walk(function):
+        if isinstance(node, (ast.If, ast.IfExp)):
+            test = node.test
+            if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+                test = test.operand
+            if isinstance(test, ast.Compare):
+                both = all(
+                    isinstance(c, ast.Constant) and c.value is not None for c in test.comparators
+                )
+                test = test.left if both else test
+            if isinstance(test, ast.Name) and test.id in names:
+                return True
+    return False

@@ -131,6 +131,13 @@ class Episode:
         self._facts[id(tensor)] = weakref.ref(tensor), facts
         return facts
 
+    def tensor(self, facts: Facts) -> torch.Tensor | None:
+        """The leaf that facts are about, if it lives."""
+        for reference, known in self._facts.values():
+            if known is facts:
+                return alive(reference)
+        return None
+
     # -- backward ------------------------------------------------------------------------------
 
     def start(self, roots: Iterable[torch.Tensor], *, nested: bool) -> Backward:

@@ -104,6 +104,7 @@ class _ModelJudge:
     def judged(self) -> Judged:
         verdicts = (self._verdict(leaf) for leaf in self.leaves)
         self.out.parameters = tuple(v for v in verdicts if v is not None)
+        self.out.facts = {leaf.name: leaf.facts for leaf in self.leaves}
         return self.out
 
     def _gap(self) -> str | None:

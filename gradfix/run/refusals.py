@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradfix.run.episode import Episode, LeafFacts
+from gradfix.run.episode import Episode, Facts, LeafFacts
 from gradfix.run.noticed import NonLeaf, Refused
 from gradfix.verify.blame import Places
 from gradfix.verify.refused import kind_of, refusal
@@ -18,6 +18,7 @@ class Judged:
     target: str
     parameters: tuple[ParameterResult, ...]
     left_out: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Facts] = field(default_factory=dict)
 
 
 class Refusals:

@@ -25,6 +25,7 @@ from gradfix.run import noticed, patches
 from gradfix.run.backward import Listener
 from gradfix.run.episode import Episode
 from gradfix.run.judge import judged
+from gradfix.run.late import Late
 from gradfix.run.ledger import Ledger
 from gradfix.run.models import Alive
 from gradfix.run.owned import Owned
@@ -66,6 +67,7 @@ class Watch:
         self.active = False
         self._done: set[int] = set()
         self._activations = 0
+        self._late = Late(self.ledger)
         self._light, self._heavy = patches.Patches(), patches.Patches()
         self._stepping = False
         self._hooks: list[Any] = []
@@ -130,7 +132,9 @@ class Watch:
         with self.guarded():
             episode = self.episode
             episode.survey(self.modules, self.optimizers, self.parameters, again=True)
-            self.ledger.add(judged(episode, self.places, ending, self.settings.script))
+            found = judged(episode, self.places, ending, self.settings.script)
+            self.ledger.add(found)
+            self._late.wait(found, episode)
             self._done |= {s for s, o in episode.steppers.items() if o.steps >= self.settings.steps}
         self.tracer.restart()
         self.episode = self._new_episode()
@@ -138,6 +142,7 @@ class Watch:
     def finish(self, ending: list[BaseException]) -> list[TargetResult]:
         """The program is over: judge the rest, and say everything."""
         self._light.undo()
+        self._late.stop()
         if self.active:
             self.active, self._leaving = False, True
             self.tracer.paused += 1

@@ -24,7 +24,7 @@ from gradfix.verify.repair import repairs
 
 _ATTEMPTS = 60
 _DEPTH = 6
-_REAL = ("float", "positive", "pair", "list")
+_REAL = ("float", "positive")
 #: Tensors of equal shape fit losses and distances; square ones also products.
 _SHAPES = ((4, 4), (2, 3, 16, 16), (4,), ())
 

@@ -306,7 +306,7 @@ class _ModelJudge:
         calls = [e.call for n in reached for e in graph.outgoing[n] if e.call.phase == "run"]
         last = max(calls, key=lambda call: call.index)
         text = "this result never reaches the loss"
-        blame = self.places.blame(last.site, "discarded", text)
+        blame = lines.discarded(last, self.places, text)
         message = "what is computed from it does not reach the loss"
         return self._idle(leaf, "discarded", message, [blame] if blame else [])
 

@@ -95,6 +95,8 @@ class Watch:
         heavy.wrap(torch.autograd, "grad", listener.grad)
         heavy.wrap(torch.Tensor, "backward", listener.method)
         heavy.wrap(torch.autograd.Function, "apply", patches.opaque_functions(self.tracer))
+        variable = torch.autograd.Variable
+        heavy.wrap(variable, "__new__", patches.legacy_variables(self.tracer))
         checkpoint = torch.utils.checkpoint.CheckpointFunction
         heavy.wrap(checkpoint, "backward", patches.traced_recomputation(self.tracer))
         heavy.wrap(torch, "compile", self._compile)

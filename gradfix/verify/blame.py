@@ -152,6 +152,9 @@ def describe_cut(call: Call, places: Places) -> Blame | None:
     if name == "Parameter":
         text = "Parameter(...) makes a new leaf on every call"
         return places.blame(site, "Parameter", text, "GF103")
+    if name == "Variable":
+        text = "Variable(...) knows nothing of where its value came from"
+        return places.blame(site, name, text, "GF303" if call.scalar else "GF401")
     if name == "constant":
         return _describe_constant(site, places)
     if call.integer and name in _TRUNCATING:
@@ -261,6 +264,29 @@ def _describe_constant(site: Site | None, places: Places) -> Blame | None:
     at = Site(site.filename, calls[0].lineno, site.function, site.first_row)
     code = "GF401" if kind.endswith("Variable") else "GF301"
     return places.blame(at, kind, f"{kind}(...) copies values, not their gradients", code)
+
+
+def discarded(call: Call, places: Places, text: str) -> Blame | None:
+    """A blame for a result that goes nowhere; with its code where the line itself drops it."""
+    code = "GF206" if _dropped(call) else None
+    return places.blame(call.site, "discarded", text, code)
+
+
+def _dropped(call: Call) -> bool:
+    """Whether the line is nothing but the call: the out-of-place method of a tensor."""
+    try:
+        tree = _tree(call.site.filename) if call.site else ast.Module([], [])
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == call.name
+        and call.site is not None
+        and _covers(node, call.site.row)
+        for node in ast.walk(tree)
+    )
 
 
 def flag_decides(site: Site | None) -> bool:

@@ -142,9 +142,8 @@ argument chooses: intended? give a case"
         graph = self.run.tracer.graph
         calls = [e.call for n in reached for e in graph.outgoing[n] if e.call.phase == "run"]
         last = max(calls, key=lambda call: call.index)
-        blame = self.context.places.blame(
-            last.site, "discarded", "this result never reaches what is returned"
-        )
+        text = "this result never reaches what is returned"
+        blame = lines.discarded(last, self.context.places, text)
         return self._result(
             name,
             parameter,

@@ -16,6 +16,7 @@ AUTOGRAD_ERRORS = (
     "only Tensors created explicitly by the user",
     "you can only change requires_grad flags of leaf",
     "Inplace update to inference tensor",
+    "out=... arguments don't support automatic differentiation",
 )
 
 _KINDS = (
@@ -23,6 +24,7 @@ _KINDS = (
     ("a view of a leaf Variable", "inplace", "in-place", "GF203"),
     ("is a view and", "inplace", "in-place", "GF202"),
     ("Inplace update to inference tensor", "inplace", "in-place", None),
+    ("don't support automatic differentiation", "inplace", "out=", "GF203"),
     ("Can't call numpy()", "escaped", ".numpy()", "GF305"),
     ("only Tensors created explicitly", "inconclusive", "deepcopy", None),
     ("you can only change requires_grad flags", "severed", "requires_grad", "GF303"),

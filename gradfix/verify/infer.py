@@ -34,6 +34,7 @@ from gradfix.verify.guess import (
     starts,
 )
 from gradfix.verify.outputs import is_real, outputs_of
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import repairs
 
 _ATTEMPTS = 60
@@ -41,23 +42,6 @@ _DEPTH = 6
 _PER_CALL = 3
 _MAX_MAKERS = 14
 _CLIMBS = 200
-
-#: What autograd says when the module itself is at fault; no other input would help.
-AUTOGRAD_ERRORS = (
-    "a leaf Variable that requires grad",
-    "a view of a leaf Variable",
-    "is a view and is being modified inplace",
-    "is a view and its base or another view of its base has been modified inplace",
-    "on Tensor that requires grad",
-    "only Tensors created explicitly by the user",
-    "you can only change requires_grad flags of leaf",
-    "Inplace update to inference tensor",
-)
-
-
-def is_autograd_error(error: BaseException) -> bool:
-    """Whether an exception is autograd's complaint about the module's own code."""
-    return isinstance(error, RuntimeError) and any(t in str(error) for t in AUTOGRAD_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,14 @@ from gradfix.verify.cases import python_cases, site_drives, site_makers, text_ca
 from gradfix.verify.drive import Drive, DriveError, describe
 from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
-from gradfix.verify.infer import Offer, case_for, inferred, is_autograd_error, runnable
+from gradfix.verify.functions import function_drives
+from gradfix.verify.guess import required
+from gradfix.verify.infer import Offer, case_for, inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
 
 _MAX_DRIVES = 5
@@ -128,6 +131,10 @@ class Subject:
         """Call sites of the project, then inference."""
         name, namespace = self.target["name"], vars(self.loaded.module)
         if not inspect.isclass(self.value):
+            if inspect.isfunction(self.value) and required(self.value):
+                late = self.started + 0.4 * self.limit
+                yield from function_drives(self.value, name, self.seed, late)
+                return
             yield Drive(lambda: unpack(self.value(), name), "inferred", f"{name}()")
             return
         if not issubclass(self.value, nn.Module):

@@ -48,9 +48,12 @@ class M{n}(nn.Module):
 
 def writes(count: int) -> str:
     """One function: in-place writes and operations that save what is written to."""
-    one = "    y = torch.sigmoid(x * {n})\n    y[0] = y[1] * x\n    x = x + y\n    z[{n}] = x.sum()\n"
+    one = (
+        "    y = torch.sigmoid(x * {n})\n    y[0] = y[1] * x\n    x = x + y\n    z[{n}] = x.sum()\n"
+    )
     body = "".join(one.format(n=n) for n in range(count // 4))
-    return f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    z = torch.zeros({count})\n{body}    return z\n"
+    start = f"    w = nn.Parameter(w)\n    z = torch.zeros({count})\n"
+    return f"{HEAD}def f(x, w):\n{start}{body}    return z\n"
 
 
 def same_tensor(count: int) -> str:
@@ -88,7 +91,8 @@ def branches(count: int) -> str:
     """One long chain of if and elif."""
     one = "    elif kind == {n}:\n        y = torch.exp(x) * {n}\n        y[0] = x[0]\n"
     chain = "".join(one.format(n=n) for n in range(count // 3))
-    return f"{HEAD}def f(x, w, kind):\n    y = nn.Parameter(w) * x\n    if kind is None:\n        pass\n{chain}    return y\n"
+    start = "    y = nn.Parameter(w) * x\n    if kind is None:\n        pass\n"
+    return f"{HEAD}def f(x, w, kind):\n{start}{chain}    return y\n"
 
 
 def conditions(count: int) -> str:
@@ -101,26 +105,30 @@ def conditions(count: int) -> str:
 def expression(count: int) -> str:
     """A sum with one term on every line."""
     terms = "".join(f"        + torch.exp(x[{n}]) * w\n" for n in range(count))
-    return f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    y = (\n        x\n{terms}    )\n    y[0] = x\n    return y\n"
+    return f"{HEAD}def f(x, w):\n    y = (\n        x\n{terms}    )\n    y[0] = x\n    return y\n"
 
 
 def call_chain(count: int) -> str:
     """A value sent through one method after the other in a single expression."""
     calls = "".join(f"        .add({n})\n" for n in range(count))
-    return f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    y = (\n        w\n{calls}    )\n    y[0] = x\n    return y\n"
+    start = "    y = (\n        nn.Parameter(w)\n"
+    return f"{HEAD}def f(x, w):\n{start}{calls}    )\n    y[0] = x\n    return y\n"
 
 
 def loops(count: int) -> str:
     """Loops one after the other, each carrying what the one before has left."""
     one = "    for i in range(3):\n        y[i] = y[i] * w\n        y = y + torch.exp(x)\n"
     body = "".join(one.format(n=n) for n in range(count // 3))
-    return f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    y = torch.zeros(3)\n{body}    return y\n"
+    return (
+        f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    y = torch.zeros(3)\n{body}    return y\n"
+    )
 
 
 def appended(count: int) -> str:
     """A list that grows line by line and is stacked."""
     body = "".join(f"    parts.append(torch.exp(w[{n}]))\n" for n in range(count))
-    return f"{HEAD}def f(w):\n    w = nn.Parameter(w)\n    parts = []\n{body}    return torch.tensor(parts)\n"
+    start = "    w = nn.Parameter(w)\n    parts = []\n"
+    return f"{HEAD}def f(w):\n{start}{body}    return torch.tensor(parts)\n"
 
 
 def callers(count: int) -> str:

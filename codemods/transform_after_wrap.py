@@ -79,9 +79,11 @@ class TransformAfterWrap(Codemod):
                 yield from self._chained(flow, call, top)
         marks = _marks(flow)
         for scope in flow.scopes:
-            for definition in list(scope.definitions):
-                if definition.value.is_leaf or definition in marks:
-                    yield from self._named(flow, scope, definition, marks.get(definition))
+            leaves = [d for d in scope.definitions if d.value.is_leaf or d in marks]
+            transforms = _transforms(flow, scope) if leaves else {}
+            for leaf in leaves:
+                for transform in transforms.get(leaf, ()):
+                    yield from self._named(flow, scope, leaf, transform, marks.get(leaf))
 
     # -- Parameter(x).view(...) ---------------------------------------------------------------
 
@@ -120,33 +122,37 @@ class TransformAfterWrap(Codemod):
     # -- t = Parameter(x); t = t.view(...) ----------------------------------------------------
 
     def _named(
-        self, flow: ModuleFlow, scope: Scope, leaf: Definition, mark: ast.stmt | None
+        self,
+        flow: ModuleFlow,
+        scope: Scope,
+        leaf: Definition,
+        transform: Definition,
+        mark: ast.stmt | None,
     ) -> Iterator[Finding]:
         made = leaf.statement.value if isinstance(leaf.statement, ast.Assign) else None
         if leaf.how != "assign" or made is None or not isinstance(leaf.node, ast.Name):
             return
-        for transform in _transforms(flow, scope, leaf):
-            statement = transform.statement
-            assert isinstance(statement, ast.Assign)
-            use = _kept_as_leaf(flow, scope, transform)
-            if use is None:
-                continue
-            fix, why_not = None, None
-            try:
-                fix = self._rewrap(flow, scope, leaf, transform, mark)
-            except NotFixable as reason:
-                why_not = str(reason)
-            yield self.finding(
-                flow.span(statement.value),
-                f"`{flow.source_of(transform.node)}` is computed from a leaf and used as the leaf",
-                because=(
-                    flow.note(mark or leaf.node, f"`{leaf.name}` is the leaf"),
-                    flow.note(use.node, f"{use.why}, but only the leaf has a gradient"),
-                ),
-                help="apply the transformation to the data and wrap the result last",
-                fix=fix,
-                why_not=why_not,
-            )
+        statement = transform.statement
+        assert isinstance(statement, ast.Assign)
+        use = _kept_as_leaf(flow, scope, transform)
+        if use is None:
+            return
+        fix, why_not = None, None
+        try:
+            fix = self._rewrap(flow, scope, leaf, transform, mark)
+        except NotFixable as reason:
+            why_not = str(reason)
+        yield self.finding(
+            flow.span(statement.value),
+            f"`{flow.source_of(transform.node)}` is computed from a leaf and used as the leaf",
+            because=(
+                flow.note(mark or leaf.node, f"`{leaf.name}` is the leaf"),
+                flow.note(use.node, f"{use.why}, but only the leaf has a gradient"),
+            ),
+            help="apply the transformation to the data and wrap the result last",
+            fix=fix,
+            why_not=why_not,
+        )
 
     def _rewrap(
         self,
@@ -320,11 +326,12 @@ def _marks(flow: ModuleFlow) -> dict[Definition, ast.stmt]:
     return found
 
 
-def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[Definition]:
-    """Definitions ``T = f(t)`` whose value is one operation on the leaf."""
-    for other in list(scope.definitions):
+def _transforms(flow: ModuleFlow, scope: Scope) -> dict[Definition, list[Definition]]:
+    """By what it is made from, the definitions ``T = f(t)`` whose value is one operation on it."""
+    found: dict[Definition, list[Definition]] = {}
+    for other in scope.definitions:
         statement = other.statement
-        if other is leaf or other.how != "assign" or not isinstance(statement, ast.Assign):
+        if other.how != "assign" or not isinstance(statement, ast.Assign):
             continue
         if len(statement.targets) != 1 or statement.targets[0] is not other.node:
             continue
@@ -333,22 +340,25 @@ def _transforms(flow: ModuleFlow, scope: Scope, leaf: Definition) -> Iterator[De
             continue
         if value.role & Role.LEAF and value.op not in CASTS:
             continue
-        source = next(
-            (
-                n
-                for n in walk(statement.value)
-                if isinstance(n, ast.Name) and reaching(scope, n) == {leaf}
-            ),
-            None,
-        )
-        if source is None or any(
-            flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs
-        ):
-            continue
-        same_name = other.name == leaf.name
-        if same_name and value.op not in VIEWS | CASTS:
-            continue  # self-reassignment
-        yield other
+        for leaf, source in _read_alone(scope, statement.value).items():
+            if leaf is other or any(
+                flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs
+            ):
+                continue
+            same_name = other.name == leaf.name
+            if same_name and value.op not in VIEWS | CASTS:
+                continue  # self-reassignment
+            found.setdefault(leaf, []).append(other)
+    return found
+
+
+def _read_alone(scope: Scope, expression: ast.expr) -> dict[Definition, ast.Name]:
+    """The definitions that alone reach a name in an expression, with the first such name."""
+    found: dict[Definition, ast.Name] = {}
+    for node in walk(expression):
+        if isinstance(node, ast.Name) and len(definitions := reaching(scope, node)) == 1:
+            found.setdefault(next(iter(definitions)), node)
+    return found
 
 
 def _kept_as_leaf(flow: ModuleFlow, scope: Scope, transform: Definition) -> LeafUse | None:

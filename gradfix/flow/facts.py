@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import bisect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar
@@ -17,6 +17,12 @@ from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
 
 N = TypeVar("N", bound=ast.AST)
+
+#: What is kept that was worked out from all values of the file, here and in `queries`.
+_OF_ALL_VALUES = (
+    "_all_made", "_made_from", "_by_identity", "_by_node",
+    "_sinks", "_differentiated", "_asked_for",
+)  # fmt: skip
 
 
 class Facts:
@@ -60,6 +66,26 @@ class Facts:
                     queue += statement.body
             elif word in self.text_of(statement):
                 yield from walk(statement)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every name in the file: of variables, arguments, attributes and what is imported."""
+        found: set[str] = set()
+        for node in walk(self.tree):
+            if isinstance(node, ast.Name):
+                found.add(node.id)
+            elif isinstance(node, ast.arg):
+                found.add(node.arg)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+        return frozenset(found)
+
+    def forget_about_values(self) -> None:
+        """Forget what was worked out from all values of the file: now there are more of them."""
+        for name in _OF_ALL_VALUES:
+            self.__dict__.pop(name, None)
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
@@ -176,6 +202,29 @@ class Facts:
                 nodes.add(value.node)
                 queue += self._made_from.get(value.node, ())
 
+    def sources(
+        self, ends: Iterable[ast.AST], follow: Callable[[Value], bool]
+    ) -> frozenset[ast.AST]:
+        """Every node that has a value of one of the nodes ``ends`` among its `consumers`.
+
+        One walk back: to look from every node for the same ends would be quadratic.
+        """
+        found: set[ast.AST] = set()
+        queue = [value for node in ends for value in self._by_node.get(node, ())]
+        done: set[int] = set()
+        while queue:
+            value = queue.pop()
+            if id(value) in done or not follow(value):
+                continue
+            done.add(id(value))
+            for source in value.inputs:
+                if source.node is None:
+                    queue.append(source)
+                elif source.node not in found:
+                    found.add(source.node)
+                    queue += self._by_node.get(source.node, ())
+        return frozenset(found)
+
     @cached_property
     def _all_made(self) -> list[Value]:
         """Every value that was made from others, those between two expressions included."""
@@ -197,6 +246,14 @@ class Facts:
             for source in value.inputs:
                 if source.node is not None:
                     found.setdefault(source.node, []).append(value)
+        return found
+
+    @cached_property
+    def _by_node(self) -> dict[ast.AST, list[Value]]:
+        found: dict[ast.AST, list[Value]] = {}
+        for value in self._all_made:
+            if value.node is not None:
+                found.setdefault(value.node, []).append(value)
         return found
 
     @cached_property
@@ -223,11 +280,9 @@ class Parents(Mapping[ast.AST, ast.AST]):
         self._known: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
 
     def __getitem__(self, node: ast.AST) -> ast.AST:
-        found = self._known.get(node)
-        if found is None:
+        if node not in self._known and node is not self._tree:
             self._build(bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1)
-            found = self._known.get(node)
-            if found is None:
+            if node not in self._known and len(self._built) < len(self._rows):
                 for at in range(len(self._rows)):  # nodes without a place of their own
                     self._build(at)
         return self._known[node]

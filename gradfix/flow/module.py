@@ -144,8 +144,7 @@ class ModuleFlow(TextFacts):
             if node.name == "__init__":
                 self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
         self._run_queue(everything=words is None)
-        for name in ("_all_made", "_made_from", "_by_identity", "_sinks"):
-            self.__dict__.pop(name, None)
+        self.forget_about_values()
 
     def _run_body(self, scope: Scope, state: State, body: list[ast.stmt]) -> None:
         self.scopes.append(scope)

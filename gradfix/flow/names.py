@@ -64,17 +64,8 @@ def _mentions(node: ast.AST, name: str) -> bool:
 
 def fresh_name(flow: ModuleFlow, wanted: str) -> str:
     """``wanted``, or the first of ``wanted2``, ``wanted3``, ... that the file does not use."""
-    used = {n.id for n in walk(flow.tree) if isinstance(n, ast.Name)}
-    used |= {n.arg for n in walk(flow.tree) if isinstance(n, ast.arg)}
-    used |= {n.attr for n in walk(flow.tree) if isinstance(n, ast.Attribute)}
-    used |= {
-        (a.asname or a.name).partition(".")[0]
-        for n in walk(flow.tree)
-        if isinstance(n, (ast.Import, ast.ImportFrom))
-        for a in n.names
-    }
     name, at = wanted, 2
-    while name in used:
+    while name in flow.names:
         name, at = f"{wanted}{at}", at + 1
     return name
 
@@ -95,27 +86,34 @@ def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
     Only names bound by imports at module level that nothing else in the file rebinds count.
     """
     module, _, last = qualified.rpartition(".")
-    imports: dict[str, str] = {}
-    for definition in flow.scopes[0].definitions:
-        if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
-            imports[definition.name] = definition.value.name
-    rebound = {
-        d.name
-        for s in flow.scopes
-        for d in s.definitions
-        if d.how != "import" or s is not flow.scopes[0]
-    }
+    imports = _imported_once(flow)
     for name, target in imports.items():
-        if name not in rebound and target == qualified:
+        if target == qualified:
             return name
     for name, target in imports.items():
-        if name not in rebound and target == module:
+        if target == module:
             return f"{name}.{last}"
     outer, _, inner = module.rpartition(".")
     for name, target in imports.items():
-        if name not in rebound and outer and target == outer:
+        if outer and target == outer:
             return f"{name}.{inner}.{last}"
     return None
+
+
+def _imported_once(flow: ModuleFlow) -> dict[str, str]:
+    """What names stand for that the top of the file imports and nothing in it rebinds."""
+    known: tuple[int, dict[str, str]] = flow.__dict__.get("_imported_once", (-1, {}))
+    if known[0] != len(flow.scopes):
+        imports: dict[str, str] = {}
+        for definition in flow.scopes[0].definitions:
+            if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
+                imports[definition.name] = definition.value.name
+        for scope in flow.scopes:
+            for definition in scope.definitions:
+                if definition.how != "import" or scope is not flow.scopes[0]:
+                    imports.pop(definition.name, None)
+        known = flow.__dict__["_imported_once"] = len(flow.scopes), imports
+    return known[1]
 
 
 def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:

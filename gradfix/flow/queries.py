@@ -109,7 +109,11 @@ def is_differentiated(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether the value of ``node`` goes on with its history to where the loss can be."""
     if node in flow_sinks(flow):
         return True
-    return any(v.node in flow_sinks(flow) for v in flow.consumers(node, _carries_history))
+    known: frozenset[ast.AST] | None = flow.__dict__.get("_differentiated")
+    if known is None:
+        known = flow.sources(flow_sinks(flow), _carries_history)
+        flow.__dict__["_differentiated"] = known
+    return node in known
 
 
 def _carries_history(value: Value) -> bool:
@@ -195,15 +199,31 @@ def is_trained_here(flow: ModuleFlow, scope: Scope, saved: Saved) -> str:
     Module: other operations in there may prepare targets, which need none.
     """
     node = saved.node
-    asked = {event.node for event in flow.all(Backward) if event.scope is scope}
-    for at in (node, *(v.node for v in flow.consumers(node, _carries_history))):
-        place = flow_sinks(flow).get(at) if at is not None else None
-        if place is not None and place in asked:
-            return "`backward` is called on what it becomes"
+    if node in _asked_for(flow).get(scope, ()):
+        return "`backward` is called on what it becomes"
     forward = "forward" in run_by_forward(flow, scope.class_node)
     if forward and scope.name == "forward" and layers.is_activation(saved.op):
         return "it is an activation in the `forward` of a Module"
     return ""
+
+
+def _asked_for(flow: ModuleFlow) -> dict[Scope, frozenset[ast.AST]]:
+    """The nodes whose values become what ``backward`` is called on, by the scope of the call."""
+    events = flow.all(Backward)
+    known: tuple[int, dict[Scope, frozenset[ast.AST]]]
+    known = flow.__dict__.get("_asked_for", (-1, {}))
+    if known[0] != len(events):
+        ending: dict[ast.AST, list[ast.AST]] = {}
+        for node, place in flow_sinks(flow).items():
+            ending.setdefault(place, []).append(node)
+        ends: dict[Scope, set[ast.AST]] = {}
+        for event in events:
+            ends.setdefault(event.scope, set()).update(ending.get(event.node, ()))
+        reached = {
+            scope: flow.sources(nodes, _carries_history) | nodes for scope, nodes in ends.items()
+        }
+        known = flow.__dict__["_asked_for"] = len(events), reached
+    return known[1]
 
 
 # -- leaves made of computed values -------------------------------------------------------------
@@ -249,19 +269,34 @@ def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
 def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     """Where ``torch.autograd.grad`` is given this very tensor, or it gets a hook; else None."""
     mine = origins(value)
-    for call in flow.all(Call):
+    for call in calls_of(flow, *_ASKING, *_HOOKS):
         given = (*call.arguments, *(v for _, v in call.keywords))
-        if call.name in ("torch.autograd.grad", "torch.autograd.backward"):
+        if call.name in _ASKING:
             parts = [part for v in given for part in (v, *parts_of(v))]
             if any(mine & origins(part) for part in parts):
                 return call.node
-        if call.name in (".register_hook", ".retain_grad") and call.receiver is not None:
-            if mine & origins(call.receiver):
-                return call.node
+        elif call.receiver is not None and mine & origins(call.receiver):
+            return call.node
     return None
 
 
-# -- by scope -----------------------------------------------------------------------------------
+_ASKING = ("torch.autograd.grad", "torch.autograd.backward")
+_HOOKS = (".register_hook", ".retain_grad")
+
+
+# -- calls by name and by scope -----------------------------------------------------------------
+
+
+def calls_of(flow: ModuleFlow, *names: str) -> list[Call]:
+    """The calls of functions and methods of some names, in the order of interpretation."""
+    known: tuple[int, dict[str, list[int]]] = flow.__dict__.get("_calls_of", (-1, {}))
+    calls = flow.all(Call)
+    if known[0] != len(calls):
+        found: dict[str, list[int]] = {}
+        for at, call in enumerate(calls):
+            found.setdefault(call.name, []).append(at)
+        known = flow.__dict__["_calls_of"] = len(calls), found
+    return [calls[at] for at in sorted(at for name in names for at in known[1].get(name, ()))]
 
 
 def calls_in(flow: ModuleFlow, scope: Scope) -> list[Call]:

@@ -58,17 +58,27 @@ def _must_not_be_observed(flow: ModuleFlow, assembly: Assembly) -> None:
             if isinstance(node, (ast.Yield, ast.YieldFrom, ast.Await)):
                 raise Unsuitable("other code can run between the fills")
     _must_not_change(flow, assembly, region)
+    statements = set(region)
     for fill in assembly.fills:
-        if not _inside(flow, fill.statement, region):
+        if _around(flow, fill.statement, statements) is None:
             raise Unsuitable("the buffer is filled in another block than it is allocated in")
 
 
 def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt]) -> None:
     """A part that is kept until the end must not be written in place meanwhile."""
-    writes = [fill.write for fill in assembly.fills]
-    others = [w for w in flow.all(Write) if w not in writes and _inside(flow, w.node, region)]
+    writes = {fill.write for fill in assembly.fills}
+    statements, first, last = set(region), region[0].lineno, region[-1].end_lineno or 0
+    others = [
+        write
+        for write in flow.all(Write)
+        if first <= write.node.lineno <= last  # type: ignore[attr-defined]
+        if write not in writes and _around(flow, write.node, statements) is not None
+    ]
+    written = frozenset().union(*(write.target.storages for write in others))
     for fill in assembly.fills:
         storages = flow.value(fill.part).storages
+        if not storages & written and SOMEWHERE not in written and SOMEWHERE not in storages:
+            continue
         for write in others:
             if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
                 row = flow.span(write.node).row
@@ -80,22 +90,18 @@ def _region(flow: ModuleFlow, assembly: Assembly) -> list[ast.stmt]:
     block = assembly.block
     assert assembly.definition.statement is not None
     start = block.index(assembly.definition.statement)
-    end = start
-    for at in range(start, len(block)):
-        if any(_within(flow, fill.statement, block[at]) for fill in assembly.fills):
-            end = at
+    statements = set(block)
+    filling = {_around(flow, fill.statement, statements) for fill in assembly.fills}
+    end = max((at for at in range(start, len(block)) if block[at] in filling), default=start)
     return block[start : end + 1]
 
 
-def _within(flow: ModuleFlow, node: ast.AST, statement: ast.stmt) -> bool:
+def _around(flow: ModuleFlow, node: ast.AST, statements: set[ast.stmt]) -> ast.AST | None:
+    """The innermost of some statements that a node stands in, or is; None for none of them."""
     at: ast.AST | None = node
-    while at is not None and at is not statement:
+    while at is not None and at not in statements:
         at = flow.parents.get(at)
-    return at is statement
-
-
-def _inside(flow: ModuleFlow, node: ast.AST, region: list[ast.stmt]) -> bool:
-    return any(_within(flow, node, statement) for statement in region)
+    return at
 
 
 class _Straight:

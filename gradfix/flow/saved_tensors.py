@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
 from gradfix.flow.recorder import Recorder
-from gradfix.flow.state import Binding, GradMode, Saved, Write, result_role
+from gradfix.flow.state import Binding, GradMode, Saved, Scope, State, Write, result_role
 from gradfix.flow.torch_ops import Signature, op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,
@@ -17,13 +18,21 @@ from gradfix.flow.values import (
     Kind,
     Leaf,
     Role,
+    Storage,
     Value,
     unknown,
 )
 
+if TYPE_CHECKING:
+    from gradfix.flow.module import ModuleFlow
+
 
 class SavedTensors(Recorder):
     """The part of the interpreter that knows which memory backward needs and who writes to it."""
+
+    def __init__(self, flow: ModuleFlow, scope: Scope, state: State) -> None:
+        super().__init__(flow, scope, state)
+        self._saved_at: set[tuple[Storage, ast.AST, ast.AST | None]] = set()
 
     def save(
         self, node: ast.AST, name: str, signature: Signature, bound: Bound, result: Value
@@ -83,11 +92,14 @@ class SavedTensors(Recorder):
         for storage in saved.value.storages:
             if storage is not SOMEWHERE:
                 known = self.state.saved.get(storage, ())
-                if all(
+                # Only what stands in a loop is evaluated again: everything else is new.
+                place = (storage, saved.node, saved.operand)
+                if place not in self._saved_at or all(
                     entry.node is not saved.node or entry.operand is not saved.operand
-                    for entry in known
+                    for entry in reversed(known)
                 ):
                     self.state.saved[storage] = (*known, saved)
+                    self._saved_at.add(place)
 
     # -- in-place writes ----------------------------------------------------------------------
 

@@ -102,12 +102,34 @@ def join_states(a: State, b: State) -> State:
             env[name] = one
         else:
             env[name] = Binding(one.definitions | two.definitions, join(one.value, two.value))
-    saved = dict(a.saved)
-    for storage, kept in b.saved.items():
-        mine = saved.get(storage, ())
-        if mine is not kept:
-            saved[storage] = mine + tuple(entry for entry in kept if entry not in mine)
+    saved = _join_saved(a.saved, b.saved)
     return State(env, join_modes(a.mode, b.mode), saved, switched=a.switched | b.switched)
+
+
+def _join_saved(
+    a: dict[Storage, tuple[Saved, ...]], b: dict[Storage, tuple[Saved, ...]]
+) -> dict[Storage, tuple[Saved, ...]]:
+    """What is saved on one of two paths; it costs what the smaller of them holds."""
+    larger, smaller = (a, b) if len(a) >= len(b) else (b, a)
+    saved = dict(larger)
+    for storage, kept in smaller.items():
+        other = saved.get(storage, kept)
+        if other is not kept:
+            saved[storage] = _both(kept, other) if smaller is a else _both(other, kept)
+        else:
+            saved[storage] = kept
+    return saved
+
+
+def _both(one: tuple[Saved, ...], two: tuple[Saved, ...]) -> tuple[Saved, ...]:
+    """The entries of the first, and of the second those that the first does not hold."""
+    # Mostly one path has only added to what was saved before the paths parted.
+    if two[: len(one)] == one:
+        return two
+    if one[: len(two)] == two:
+        return one
+    known = set(one)
+    return one + tuple(entry for entry in two if entry not in known)
 
 
 @dataclass(eq=False, slots=True)

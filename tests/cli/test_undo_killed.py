@@ -5,6 +5,7 @@ The number of files and of kills can be set: ``GRADFIX_KILLS=50 GRADFIX_KILL_FIL
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -18,12 +19,13 @@ import pytest
 
 from gradfix import journal
 
-from .conftest import FAULTY, MENDED, Result
+from .conftest import FAULTY, Result
 
 Gradfix = Callable[..., Result]
 KILLS = int(os.environ.get("GRADFIX_KILLS", "4"))
 FILES = int(os.environ.get("GRADFIX_KILL_FILES", "60"))
 FOLDERS = 5
+NOTEBOOKS = 6  # every so many files one
 
 #: The command line with a rewrite that costs nothing: nearly all of the time is spent writing.
 QUICK = """\
@@ -62,16 +64,28 @@ def written(project: Path, child: subprocess.Popen[bytes], run: int, count: int)
         time.sleep(0.001)
 
 
+def notebook(text: str) -> str:
+    """A notebook with one code cell."""
+    cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    cells = [{**cell, "source": text.splitlines(keepends=True)}]
+    return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_kill_at_any_moment_can_be_undone(project: Path, gradfix: Gradfix) -> None:
     for number in range(FILES):
         folder = project / f"f{number % FOLDERS}"
         folder.mkdir(exist_ok=True)
-        (folder / f"m{number:03}.py").write_text(f"# {number}\n{FAULTY}")
+        text = f"# {number}\n{FAULTY}"
+        if number % NOTEBOOKS:
+            (folder / f"m{number:03}.py").write_text(text)
+        else:
+            (folder / f"m{number:03}.ipynb").write_text(notebook(text))
     before = tree(project)
     child = started("apply", "-q", "-j", "1", "--no-cache")
     assert child.wait() == 0
-    after = {k: v.replace(FAULTY.encode(), MENDED.encode()) for k, v in before.items()}
+    after = {k: v.replace(b"torch.tensor([", b"torch.stack([") for k, v in before.items()}
+    assert all(after[name] != data for name, data in before.items())
     assert tree(project) == after
     begun = time.monotonic()
     assert started("undo", "-q").wait() == 0
@@ -85,7 +99,7 @@ def test_a_kill_at_any_moment_can_be_undone(project: Path, gradfix: Gradfix) -> 
         time.sleep(chance.random() / 50)  # a file takes about as long
         child.send_signal(signal.SIGKILL)
         assert child.wait() in (0, -signal.SIGKILL)
-        now = {name: data for name, data in tree(project).items() if name.endswith(".py")}
+        now = {name: data for name, data in tree(project).items() if name in before}
         assert all(now[name] in (before[name], after[name]) for name in before)
         partly += now not in (before, after)
         undoing = started("undo")  # killed, too, and then made to the end

@@ -2,71 +2,65 @@
 """What the cache saves: `gradfix check` of a folder for the first time, again, and without a cache.
 
 Each is a process of its own, so that starting Python and reading the files counts. The runs take
-turns with a fresh cache in each round. The ratio is what counts.
+turns with a fresh cache in each round. With `--ruff PROGRAM` its second run, on one thread, takes
+its turn as well. The ratios are what counts.
 
-    python benchmarks/check_cache.py FOLDER [--rounds 3]
+    python -m benchmarks.check_cache FOLDER [FOLDER ...] [--rounds 3] [--ruff PROGRAM]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.measuring import (
+    GRADFIX,
+    Cost,
+    cpu_of,
+    of_command,
+    python_files,
+    ratio,
+    size_of,
+)
 
-def seconds(folder: Path, elsewhere: str, *flags: str) -> tuple[float, float]:
-    """CPU time and wall time of one `gradfix check` in a process of its own.
+OURS = (*GRADFIX, "check", "--isolated", "--exit-zero", "-j", "1")
+RUFF = ("check", "--isolated", "--exit-zero", "--output-format", "concise")
 
-    It is started ``elsewhere``, where no file hides a module of Python's library.
-    """
-    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [
-        sys.executable,
-        "-m",
-        "gradfix",
-        "check",
-        "--isolated",
-        "--exit-zero",
-        *flags,
-        str(folder.resolve()),
-    ]
-    # As users have it: Python keeps what it has compiled.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, cwd=elsewhere, env=env, capture_output=True, check=False)
-    wall = time.perf_counter() - wall
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 2):  # 2: some file is no valid Python
-        sys.exit(done.stderr.decode(errors="replace"))
-    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return cpu, wall
+
+def one_round(folder: Path, ruff: Path | None) -> dict[str, Cost]:
+    """Each command once, started in a folder where nothing hides a module of Python's library."""
+    with tempfile.TemporaryDirectory() as empty:  # where the cache will lie
+        costs = {
+            "without": of_command([*OURS, "--no-cache", folder], empty),
+            "cold": of_command([*OURS, folder], empty),
+            "warm": of_command([*OURS, folder], empty),
+            "empty": of_command([*OURS, empty], empty),
+        }
+        if ruff is not None:
+            for name in ("ruff, cold", "ruff, warm"):
+                costs[name] = of_command([ruff, *RUFF, folder], empty, RAYON_NUM_THREADS="1")
+        return costs
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ruff", type=Path)
     options = parser.parse_args()
-    ratios: list[tuple[float, float, float]] = []
-    for number in range(1, options.rounds + 1):
-        with tempfile.TemporaryDirectory() as empty:  # where the cache will lie
-            uncached = seconds(options.folder, empty, "--no-cache")
-            cold = seconds(options.folder, empty)
-            warm = seconds(options.folder, empty)
-        ratios.append((warm[0] / cold[0], warm[1] / cold[1], cold[0] / uncached[0]))
-        print(
-            f"round {number}: without {uncached[0]:.2f} s, cold {cold[0]:.2f} s,"
-            f" warm {warm[0]:.2f} s of CPU time"
-        )
-    cpu, wall, cost = (statistics.median(column) for column in zip(*ratios, strict=True))
-    print(f"warm / cold: {cpu:.3f} of CPU time, {wall:.3f} of wall time")
-    print(f"cold / without a cache: {cost:.2f} of CPU time")
+    ruff = options.ruff.absolute() if options.ruff else None
+    for folder in options.folders:
+        rounds = [one_round(folder.resolve(), ruff) for _ in range(options.rounds)]
+        costs = {name: [one[name] for one in rounds] for name in rounds[0]}
+        paths = python_files(folder)
+        times = ", ".join(f"{name} {cpu_of(of):.2f} s" for name, of in costs.items())
+        print(f"{folder.name}: {len(paths)} files, {size_of(paths):.1f} MB; CPU time: {times}")
+        print(f"  warm / cold {ratio(costs['warm'], costs['cold'])}")
+        print(f"  cold / without a cache {ratio(costs['cold'], costs['without'])}")
+        if ruff is not None:
+            print(f"  warm / ruff, warm {ratio(costs['warm'], costs['ruff, warm'])}", flush=True)
 
 
 if __name__ == "__main__":

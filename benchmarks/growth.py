@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import math
+import sys
 from pathlib import Path
 
 from benchmarks import shapes
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--svg", type=Path)
     options = parser.parse_args()
     names = options.shapes or list(shapes.LONG)
+    sys.setrecursionlimit(50_000)  # for `ast.parse` of long expressions, as gradfix has it
     check(shapes.functions(300))  # warms up
     if options.nested:
         nested(options.rounds)

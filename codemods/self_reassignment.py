@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
@@ -290,11 +291,17 @@ class _Web:
         around: ast.AST | None = use
         while around is not None and not isinstance(around, ast.stmt):
             around = self.flow.parents.get(around)
-        return {
-            definition
-            for definition in self.scope.by_name.get(self.name, ())
-            if definition.statement is around and not _binds_leaf(definition)
-        }
+        bound = self._by_statement.get(around, ()) if around is not None else ()
+        return {definition for definition in bound if not _binds_leaf(definition)}
+
+    @cached_property
+    def _by_statement(self) -> dict[ast.AST, list[Definition]]:
+        """The definitions of the name, by the statement that binds it."""
+        found: dict[ast.AST, list[Definition]] = {}
+        for definition in self.scope.by_name.get(self.name, ()):
+            if definition.statement is not None:
+                found.setdefault(definition.statement, []).append(definition)
+        return found
 
     @property
     def new_name(self) -> str:

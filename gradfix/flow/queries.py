@@ -185,7 +185,20 @@ def keeps_dtype(target: Value, value: Value) -> bool:
 def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:
     """Every in-place write to exactly this tensor."""
     mine = origins(value)
-    return [write for write in flow.all(Write) if mine & origins(write.target)]
+    unwritten: dict[int, Value] = {}
+    return [w for w in flow.all(Write) if mine & origins(_before_writes(w.target, unwritten))]
+
+
+def _before_writes(value: Value, known: dict[int, Value]) -> Value:
+    """The tensor as it was before it was written to, again and again; its origins are the same."""
+    passed = []
+    while value.op == "write" and value.inputs and id(value) not in known:
+        known[id(value)] = value
+        passed.append(value)
+        value = value.inputs[0]
+    value = known.get(id(value), value)
+    known.update((id(later), value) for later in passed)
+    return value
 
 
 #: Constructors that make a new leaf of what they are given.

@@ -1,0 +1,93 @@
+"""The work of a check grows with the file, not with its square; counted in calls."""
+
+from __future__ import annotations
+
+import ast
+import cProfile
+import pstats
+
+import pytest
+
+from gradfix import config, engine, flow
+from gradfix.flow.queries import flow_sinks
+from gradfix.flow.values import Value
+from gradfix.model import Source
+
+HEAD = "import torch\nfrom torch import nn\nw = nn.Parameter(torch.rand(9))\np = w * 1\n"
+BUFFERS = """\
+def f{n}():
+    out = torch.zeros(3)
+    for i in range(3):
+        out[i] = w[i] * 2
+    return out
+"""
+SHAPES = {
+    "buffers that are filled": BUFFERS,
+    "writes to what is saved": "y = torch.sigmoid(w * {n})\ny[0] = y[1]\nprint(y)\n",
+    "writes to one tensor": "p[{n}] = p[0] * 2\n",
+    "leaves": "x{n} = torch.rand(3, requires_grad=True)\nl{n} = x{n}.sum()\n",
+    "one name again": "w = w * {n}\n",
+    "loops": "for i in range(3):\n    p = p + torch.exp(w)\n",
+    "branches": "if w is None:\n    p = torch.exp(p) * {n}\n",
+}
+
+
+ENDS = """\
+def f(x, flag):
+    a = torch.exp(x)
+    b = [a, a * 2]
+    c = b[0].detach() + 1
+    if flag:
+        a = a + c
+    d = torch.sigmoid(a)
+    d[0] = x
+    return d.sum()
+def g(x):
+    y = x * w
+    y.tolist()
+    z = f(y, True)
+    z.backward()
+    return y
+"""
+
+
+def calls(shape: str, count: int) -> int:
+    """How many calls of Python functions it takes to check a file."""
+    source = Source("m.py", HEAD + "".join(shape.replace("{n}", str(n)) for n in range(count)))
+    profile = cProfile.Profile()
+    profile.runcall(engine.check, source, config.settings_from())
+    return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_twice_the_file_is_twice_the_work(shape: str) -> None:
+    calls(shape, 2)  # what is kept from file to file
+    assert calls(shape, 120) < 2.5 * calls(shape, 60)
+
+
+def test_the_measure_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow.ModuleFlow, "names", property(lambda self: names(self.tree)))
+    shape = SHAPES["buffers that are filled"]
+    calls(shape, 2)
+    assert calls(shape, 120) > 2.5 * calls(shape, 60)
+
+
+def names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def test_sources_are_the_nodes_whose_consumers_end_there() -> None:
+    facts = flow.analyse(HEAD + ENDS)
+
+    def follow(value: Value) -> bool:
+        return value.op != "detach"
+
+    ends = set(flow_sinks(facts))
+    found = facts.sources(ends, follow)
+    slowly = {
+        node
+        for node in facts.values
+        if any(value.node in ends for value in facts.consumers(node, follow))
+    }
+    assert {node for node in facts.values if node in found} == slowly
+    assert 3 < len(slowly) < len(facts.values)

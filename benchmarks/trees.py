@@ -23,7 +23,7 @@ class Block{n}(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The input, corrected."""
-        y = torch.relu(self.linear(self.norm(x)))
+        y = torch.relu(self.linear(self.norm(x))).clone()
         y[..., 0] = 0
         return x + y * self.scale
 

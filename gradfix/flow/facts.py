@@ -161,14 +161,16 @@ class Facts:
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""
-        found: ast.AST = self.tree
-        for scope in self.scopes:
-            node = scope.node
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                if node.lineno <= row <= (node.end_lineno or row):
-                    if found is self.tree or node.lineno >= found.lineno:  # type: ignore[attr-defined]
-                        found = node
-        return found
+        known: tuple[int, dict[int, ast.AST]] = self.__dict__.get("_functions", (-1, {}))
+        if known[0] != len(self.scopes):
+            rows: dict[int, ast.AST] = {}
+            nodes = [scope.node for scope in self.scopes]
+            functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+            for node in sorted(functions, key=lambda node: node.lineno):  # inner ones later
+                last = node.end_lineno or node.lineno
+                rows.update(dict.fromkeys(range(node.lineno, last + 1), node))
+            known = self.__dict__["_functions"] = len(self.scopes), rows
+        return known[1].get(row, self.tree)
 
     def unit_at(self, row: int) -> ast.AST | int:
         """The innermost function around a line; else the number of its cell, else the module."""

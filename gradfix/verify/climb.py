@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import torch
 
 from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
-from gradfix.verify.repair import repairs
+from gradfix.verify.repair import lines_reached, repairs
 
-_TORCH = str(Path(torch.__file__).parent)
 _REPAIRS_DEEP = 2
 
 
@@ -33,16 +28,8 @@ class Reached:
 
 
 def reached(specs: list[Spec], error: Exception, file: str) -> Reached:
-    """How far a call got: line numbers from the first frame in the file on, outermost first.
-
-    Lines of torch itself are left out: what it checks first says nothing about progress.
-    """
-    frames = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
-    lines = [line for name, line in frames[first:] if not name.startswith(_TORCH)]
-    return Reached(specs, error, tuple(lines))
+    """How far a call got."""
+    return Reached(specs, error, lines_reached(error, file))
 
 
 def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> list[Spec] | None:

@@ -9,10 +9,9 @@ from types import FrameType
 from torch import nn
 
 from gradfix.verify.blame import Places
-from gradfix.verify.drive import describe
+from gradfix.verify.drive import describe, is_autograd_error
 from gradfix.verify.examine import Run
 from gradfix.verify.graph import Site
-from gradfix.verify.infer import is_autograd_error
 from gradfix.verify.results import Blame, ParameterResult
 
 _KINDS = (

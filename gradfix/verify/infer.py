@@ -2,71 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
+from gradfix.verify.build import Builder, Offer, file_of
 from gradfix.verify.climb import OutOfTime, Reached, climb, reached
 from gradfix.verify.drive import (
     Drive,
-    DriveError,
     Maker,
     Prepared,
     describe,
     has_forward,
+    is_autograd_error,
     reseed,
 )
-from gradfix.verify.guess import (
-    Spec,
-    constructors,
-    repaired_constructor,
-    required,
-    shapes_for,
-    starts,
-)
+from gradfix.verify.guess import Spec, required, shapes_for, starts
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.repair import repairs
 
 _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
-_MAX_MAKERS = 14
 _CLIMBS = 200
-
-#: What autograd says when the module itself is at fault; no other input would help.
-AUTOGRAD_ERRORS = (
-    "a leaf Variable that requires grad",
-    "a view of a leaf Variable",
-    "is a view and is being modified inplace",
-    "is a view and its base or another view of its base has been modified inplace",
-    "on Tensor that requires grad",
-    "only Tensors created explicitly by the user",
-    "you can only change requires_grad flags of leaf",
-    "Inplace update to inference tensor",
-)
-
-
-def is_autograd_error(error: BaseException) -> bool:
-    """Whether an exception is autograd's complaint about the module's own code."""
-    return isinstance(error, RuntimeError) and any(t in str(error) for t in AUTOGRAD_ERRORS)
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What is known of a class: properties, public methods, and how its project builds it."""
-
-    properties: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    makers: tuple[Maker, ...] = ()
 
 
 def inferred(
@@ -77,77 +41,22 @@ def inferred(
     Nothing new is tried after ``deadline`` (of ``time.monotonic``). Raises DriveError with the
     nearest miss and a case to fill in when there is none.
     """
-    todo, miss = [*offer.makers], _Miss(cls)
-    try:
-        todo += [maker(cls, kwargs) for kwargs in constructors(cls)]
-    except (TypeError, ValueError) as error:
-        miss.note(f"its constructor has no readable signature: {error}")
-    tried = 0
-    while todo and tried < _MAX_MAKERS and time.monotonic() < deadline:
-        made, tried = todo.pop(0), tried + 1
-        try:
-            reseed(seed)
-            module = made.build()
-        except Exception as error:  # the user's constructor may raise anything; it is the reason
-            if is_autograd_error(error):
-                yield Drive(functools.partial(_build, made), "inferred", made.text)
-                return
-            if made.kwargs is not None:  # names of another scope say nothing about the class
-                miss.note(f"{made.text} raises {describe(error)}", made)
-            todo = _repaired(cls, made, error) + todo
-            continue
-        if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
-            miss.note(f"{made.text} has a Parameter without elements", made)
-            continue
-        if made.kwargs is not None:  # a made-up configuration knows only now what it was asked for
-            made = replace(made, text=_call(cls, made.kwargs))
-        calls = _Calls(made, module, offer, seed, deadline)
+    builder = Builder(cls, offer, seed, deadline)
+    for made, module in builder.built():
+        if module is None:
+            yield Drive(functools.partial(_build, made), "inferred", made.text)
+            return
+        until = time.monotonic() + 0.6 * (deadline - time.monotonic())
+        calls = _Calls(made, module, offer, seed, until)
         yield from calls.drives()
         if calls.ran:
             return
-        miss.note(calls.miss, made, calls.needed)
-        for each in calls.errors():
-            todo = _repaired(cls, made, each) + todo
-    raise miss.error()
+        builder.missed(calls.miss, made, calls.needed, calls.errors())
+    raise builder.error()
 
 
 def _build(made: Maker) -> Prepared:
     return Prepared(made.build())
-
-
-def maker(cls: type[nn.Module], kwargs: dict[str, Any]) -> Maker:
-    """The construction with these keyword arguments."""
-
-    def build() -> nn.Module:
-        # A module among the arguments is changed by use; every build gets its own.
-        own = (nn.Module, torch.Tensor, list)
-        fresh = {k: copy.deepcopy(v) if isinstance(v, own) else v for k, v in kwargs.items()}
-        return cls(**fresh)
-
-    return Maker(_call(cls, kwargs), build, kwargs)
-
-
-def _repaired(cls: type[nn.Module], made: Maker, error: Exception) -> list[Maker]:
-    if made.kwargs is None:
-        return []
-    return [maker(cls, kwargs) for kwargs in repaired_constructor(cls, made.kwargs, error)]
-
-
-class _Miss:
-    """The first reason why nothing ran, with the case that would help."""
-
-    def __init__(self, cls: type[nn.Module]) -> None:
-        self.cls = cls
-        self.first: DriveError | None = None
-
-    def note(
-        self, reason: str, made: Maker | None = None, needed: list[inspect.Parameter] | None = None
-    ) -> None:
-        text = made.text if made is not None else f"{self.cls.__name__}(...)"
-        self.first = self.first or DriveError(reason, case_for(self.cls, text, needed))
-
-    def error(self) -> DriveError:
-        return self.first or DriveError("no way to build it was found")
 
 
 class _Calls:
@@ -227,7 +136,7 @@ class _Calls:
     def _by_climbing(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
         """From the guess that got furthest on, one input changed at a time."""
         left = _CLIMBS
-        file = inspect.getfile(type(self.module))
+        file = file_of(type(self.module))
 
         def attempt(specs: list[Spec]) -> Exception | None:
             nonlocal left
@@ -255,7 +164,7 @@ class _Calls:
         return [e for e in (self.error, *last) if e is not None]
 
     def _note_furthest(self, specs: list[Spec], error: Exception) -> None:
-        found = reached(specs, error, _file_of(type(self.module)))
+        found = reached(specs, error, file_of(type(self.module)))
         if self.furthest is None or found.far > self.furthest.far:
             self.furthest = found
 
@@ -322,37 +231,3 @@ def tensor_properties(
         if isinstance(value, torch.Tensor):
             found.append(name)
     return tuple(found), reason
-
-
-def _call(cls: type, kwargs: dict[str, Any]) -> str:
-    inside = ", ".join(f"{name}={_shown(value)}" for name, value in kwargs.items())
-    return f"{cls.__name__}({inside})"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, torch.Tensor):  # the only one that is made up
-        return f"torch.eye({len(value)})"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if inspect.isclass(value) and issubclass(value, nn.Module):
-        return f"nn.{value.__name__}"
-    return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
-
-
-def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> str:
-    """A case to paste into ``gradfix_cases.py`` and correct."""
-    inputs = ", ".join(["torch.randn(2, 3)"] * (1 if needed is None else len(needed)))
-    tail = "," if inputs and ", torch" not in inputs else ""
-    return (
-        f"def case_{cls.__name__}():\n"
-        f"    from {cls.__module__} import {cls.__name__}\n\n"
-        f"    return {init}, ({inputs}{tail})"
-    )
-
-
-def _file_of(kind: type) -> str:
-    """The file of a class; empty for one whose module Python does not know."""
-    try:
-        return inspect.getfile(kind)
-    except (OSError, TypeError):
-        return ""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import traceback
 from dataclasses import replace
+from pathlib import Path
+
+import torch
 
 from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
 
+_TORCH = str(Path(torch.__file__).parent)
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[.*\]' is invalid for input of size")
@@ -26,6 +31,18 @@ _INTEGERS = re.compile(
 )
 _RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
+
+
+def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
+    """Line numbers from the first frame in the file on, outermost first: how far a run got.
+
+    Lines of torch itself are left out: what it checks first says nothing about progress.
+    """
+    frames = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
+    return tuple(line for name, line in frames[first:] if not name.startswith(_TORCH))
 
 
 def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:

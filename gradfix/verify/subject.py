@@ -13,11 +13,12 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.blame import Places
+from gradfix.verify.build import Offer, case_for
 from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
-from gradfix.verify.drive import Drive, DriveError, describe
+from gradfix.verify.drive import Drive, DriveError, describe, is_autograd_error
 from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
-from gradfix.verify.infer import Offer, case_for, inferred, is_autograd_error, runnable
+from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled

@@ -1,0 +1,217 @@
+"""Changes constructor arguments that a constructor, or a call of what it built, did not like."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradfix.verify.construct import MadeUp, Wanted, values_for
+from gradfix.verify.guess import SIDE
+from gradfix.verify.repair import lines_reached
+from gradfix.verify.source import tree_of_file, uses_of_code
+
+Arguments = dict[str, Any]
+Slot = tuple[str, ...]
+
+_TORCH = str(Path(torch.__file__).parent)
+_OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
+_QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
+_WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
+_NEAR, _FAR = 26, 8
+
+
+def repaired_constructor(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> list[Arguments]:
+    """Other arguments that the constructor's error text asks for."""
+    text = str(error)
+    found: list[Arguments] = []
+    numbers = [name for name, value in kwargs.items() if type(value) is int]
+    if "cannot unpack" in text or "(expected 2, got" in text:
+        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
+    elif any(words in text for words in _WANTS_LIST):
+        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+    if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
+        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
+    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
+        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
+    if "'int' object has no attribute" in text:
+        found += [{**kwargs, name: MadeUp()} for name in numbers]
+    if "'int' object is not callable" in text:
+        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
+        found += [{**kwargs, name: nn.Identity} for name in numbers]
+    if "indices must be integers" in text:
+        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
+    if "index out of range" in text:
+        found += [{**kwargs, n: v[:1] * 6} for n, v in kwargs.items() if isinstance(v, list)]
+    if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
+        named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
+        found += [{**kwargs, n: word} for n in named for word in words]
+    if "must be greater than 0" in text or "by zero" in text:
+        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
+    if "called with an iterable, but got int" in text:
+        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
+    if "divisible" in text:
+        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
+        found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
+        found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
+    if "NoneType" in text:
+        found += _with_optional(cls, kwargs, error)
+    return found
+
+
+def _with_optional(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> Iterator[Arguments]:
+    """With one more argument, of those that are None by default."""
+    uses = uses_of_code(cls)
+    names = names_at_fault(error)
+    optional = [
+        p
+        for p in inspect.signature(cls).parameters.values()
+        if p.default is None and p.name not in kwargs
+    ]
+    for parameter in sorted(optional, key=lambda p: p.name not in names)[:4]:
+        use = uses.get(parameter.name)
+        wanted = Wanted(parameter.name, parameter.annotation, owner=cls)
+        if use is not None:
+            wanted = Wanted(parameter.name, parameter.annotation, use, owner=cls)
+        yield {**kwargs, parameter.name: values_for(wanted)[0]}
+
+
+def names_at_fault(error: Exception) -> list[str]:
+    """The names in the statements that an error passed through, the innermost ones first."""
+    found: list[str] = []
+    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = frame.f_code.co_filename
+        if file.startswith(_TORCH) or not file.endswith(".py"):
+            continue
+        statement = _statement_at(file, row)
+        for node in ast.walk(statement) if statement is not None else ():
+            name = getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None)))
+            if isinstance(name, str):
+                found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def _statement_at(file: str, row: int) -> ast.stmt | None:
+    """The smallest statement around a line; of a compound one, its head alone."""
+    tree = tree_of_file(file)
+    best: ast.stmt | None = None
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.stmt) and node.lineno <= row <= (node.end_lineno or row):
+            if best is None or node.lineno >= best.lineno:
+                best = node
+    if isinstance(best, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+        return None
+    return best
+
+
+def climb_constructor(
+    kwargs: Arguments,
+    error: Exception,
+    attempt: Callable[[Arguments], Exception | None],
+    file: str,
+) -> Arguments | None:
+    """Arguments that build, reached by changing one value at a time; None without.
+
+    A change is kept where the constructor then gets further, by line numbers. ``attempt`` raises
+    OutOfTime, which ends the search, when there is no more time.
+    """
+    best: tuple[Arguments, Exception] | None = (kwargs, error)
+    while best is not None:
+        now, failed = best
+        reach, best = lines_reached(failed, file), None
+        for changed in neighbours(now, failed):
+            found = attempt(changed)
+            if found is None:
+                return changed
+            if lines_reached(found, file) > reach:
+                best = (changed, found)
+                break
+    return None
+
+
+def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
+    """The same arguments with one of them changed: those on the line that failed first."""
+    names = names_at_fault(error)
+    slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
+    for slot in slots:
+        near = slot[-1] in names
+        value = _value_at(kwargs, slot)
+        for other in _menu(value)[: _NEAR if near else _FAR]:
+            yield _with(kwargs, slot, other)
+
+
+def _order(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+def slots_of(kwargs: Arguments) -> list[Slot]:
+    """The places of values: arguments, and what configurations among them were asked for."""
+    found: list[Slot] = []
+    for name, value in kwargs.items():
+        found.append((name,))
+        if isinstance(value, MadeUp):
+            found += [(name, *slot) for slot in slots_of(value.made())]
+    return found
+
+
+def _value_at(kwargs: Arguments, slot: Slot) -> Any:
+    value = kwargs[slot[0]]
+    for name in slot[1:]:
+        value = value.made()[name]
+    return value
+
+
+def _with(kwargs: Arguments, slot: Slot, value: Any) -> Arguments:
+    if len(slot) > 1:
+        inner = kwargs[slot[0]]
+        assert isinstance(inner, MadeUp)
+        value = inner.with_value(slot[1], _with(inner.made(), slot[1:], value)[slot[1]])
+    return {**kwargs, slot[0]: value}
+
+
+def _menu(value: Any) -> list[Any]:
+    """What else a value may be, likely changes first; what it is now is left out."""
+    numbers: list[Any] = [64, 4, 2, 1, 3, 16, 0, 8]
+    lists: list[Any] = [[8, 8, 8], [8, 8], [8] * 4, [1, 1, 1, 1], [8] * 6, [8], (SIDE, SIDE)]
+    nested: list[Any] = [[[8, 8], [8, 8]], [(8, 8, 1)] * 3, (3, SIDE, SIDE)]
+    parts: list[Any] = [
+        nn.Linear(8, 8),
+        nn.Identity,
+        nn.ReLU,
+        nn.BatchNorm2d,
+        [nn.Linear(8, 8)] * 3,
+    ]
+    words: list[Any] = ["relu", "mean", "linear", "none"]
+    rest: list[Any] = [None, False, True, 0.5, MadeUp(), torch.eye(8), {}]
+    if isinstance(value, bool):
+        menu = [not value, *numbers, None, *words, *lists]
+    elif isinstance(value, int):
+        menu = [*numbers, *lists, *parts[:3], MadeUp(), *nested, *rest, *words, *parts[3:]]
+    elif isinstance(value, (list, tuple)):
+        first = value[0] if value else 8
+        same = [type(value)([first] * n) for n in (1, 2, 3, 4, 5, 6)]
+        menu = [*same, *lists, *nested, *numbers, *parts[-1:], {}, *words]
+    elif isinstance(value, str):
+        menu = [*words, None, *numbers[:4], False, nn.ReLU, nn.Identity]
+    elif isinstance(value, float):
+        menu = [1.0, 0.0, 0.5, 8, 1, [0.5] * 3, None]
+    else:
+        menu = [*parts, *numbers, None, *rest[-3:], *lists, *words]
+    return [other for other in menu if not _same(other, value)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
+        return False
+    return bool(one == other)

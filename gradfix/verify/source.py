@@ -1,0 +1,54 @@
+"""The uses of names in the source of classes and files that Python has loaded."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import linecache
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from gradfix.verify.uses import Use, uses_in
+
+
+def uses_of_code(code: Any) -> Mapping[str, Use]:
+    """The uses of every name in a class with its bases, or in a function; empty without source."""
+    if not inspect.isclass(code):
+        return _uses_of_one(code) if inspect.isfunction(code) else {}
+    found: dict[str, Use] = {}
+    for base in reversed(code.__mro__):  # the class itself has the last word
+        if base.__module__.partition(".")[0] not in ("torch", "builtins", "typing", "abc"):
+            found |= _uses_of_one(base)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _uses_of_one(code: Any) -> Mapping[str, Use]:
+    tree = tree_of(code)
+    return {} if tree is None else uses_in(tree)
+
+
+def tree_of(code: Any) -> ast.Module | None:
+    """The tree of a class or function; None where its source is not known."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, TypeError, SyntaxError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def uses_of_file(filename: str) -> Mapping[str, Use]:
+    """The uses of every name in a file; empty where it cannot be read."""
+    tree = tree_of_file(filename)
+    return {} if tree is None else uses_in(tree)
+
+
+@functools.lru_cache(maxsize=64)
+def tree_of_file(filename: str) -> ast.Module | None:
+    """The tree of a file; None where it cannot be read."""
+    try:
+        return ast.parse("".join(linecache.getlines(filename)))
+    except (SyntaxError, ValueError):
+        return None

@@ -9,7 +9,7 @@ import inspect
 import itertools
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Spec:
     """One input: its shape, what it holds, and the exclusive upper bound of integers.
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
+    A "mask" is one of floats, a "graph" a ring of ``high`` nodes as two rows of indices.
     """
 
     shape: tuple[int, ...]
@@ -34,8 +35,11 @@ class Spec:
         """The value, from torch's global generator: a tensor, or what ``kind`` says of tensors."""
         if self.kind == "long":
             return torch.randint(0, self.high, self.shape)
-        if self.kind == "bool":
-            return torch.ones(self.shape, dtype=torch.bool)
+        if self.kind in ("bool", "mask"):
+            mask = half_true(self.shape)
+            return mask if self.kind == "bool" else mask.float()
+        if self.kind == "graph":
+            return torch.arange(2 * self.high).remainder(self.high).reshape(2, self.high)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
         if self.kind == "lengths":
@@ -55,7 +59,9 @@ class Spec:
         one = f"torch.randn({dims})"
         return {
             "long": f"torch.randint(0, {self.high}, {self.shape})",
-            "bool": f"torch.ones({dims}, dtype=torch.bool)",
+            "bool": _half_true_text(self.shape),
+            "mask": f"{_half_true_text(self.shape)}.float()",
+            "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",
             "positive": f"torch.rand({dims}) + 0.1",
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",
@@ -64,6 +70,38 @@ class Spec:
             "int": str(self.high),
             "none": "None",
         }.get(self.kind, one)
+
+
+def half_true(shape: tuple[int, ...]) -> torch.Tensor:
+    """A mask whose every row holds both values, true ones first, as that of padded sequences.
+
+    All ones hide what is masked, all zeros what is not, and blank rows give NaN.
+    """
+    if not shape:
+        return torch.tensor(True)
+    return (torch.arange(shape[-1]) < (shape[-1] + 1) // 2).expand(shape).clone()
+
+
+def _half_true_text(shape: tuple[int, ...]) -> str:
+    if not shape:
+        return "torch.tensor(True)"
+    return f"(torch.arange({shape[-1]}) < {(shape[-1] + 1) // 2}).expand({shape}).clone()"
+
+
+def with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    """A shape brought to a number of dimensions; None where it has that already."""
+    if rank == len(shape) or not 1 <= rank <= 5:
+        return None
+    last = shape[-1] if shape else 4
+    if rank < len(shape):
+        return (*shape[: rank - 1], last)
+    return {
+        1: (last,),
+        2: (BATCH, last),
+        3: (BATCH, LENGTH, last),
+        4: (BATCH, shape[1] if len(shape) == 3 else last, SIDE, SIDE),
+        5: (BATCH, last, 8, SIDE, SIDE),
+    }[rank]
 
 
 def annotation(note: Any) -> str:
@@ -104,7 +142,7 @@ def shapes_for(module: nn.Module) -> list[Spec]:
     """Inputs the first layers of a module suggest, then inputs its Parameters suggest."""
     found: list[Spec] = []
     for layer in module.modules():
-        found += _for_layer(layer)
+        found += for_layer(layer)
     for parameter in module.parameters():
         shape = tuple(parameter.shape)
         if len(shape) == 2:
@@ -126,7 +164,8 @@ def shapes_for(module: nn.Module) -> list[Spec]:
     return list(dict.fromkeys([*found, *general]))
 
 
-def _for_layer(layer: nn.Module) -> list[Spec]:
+def for_layer(layer: nn.Module) -> list[Spec]:
+    """Inputs that a layer of torch accepts; none for what is not known."""
     if isinstance(layer, nn.Linear):
         width = layer.in_features
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
@@ -168,38 +207,81 @@ def _channels(layer: Any) -> int:
     return int(getattr(layer, "in_channels", getattr(layer, "num_features", 3)))
 
 
-def starts(module: nn.Module, needed: list[inspect.Parameter]) -> Iterator[list[Spec]]:
-    """First guesses for all inputs of a call, most likely first."""
+def starts(
+    module: nn.Module, needed: list[Input], known: Mapping[str, list[Spec]]
+) -> Iterator[list[Spec]]:
+    """First guesses for all inputs of a call, most likely first.
+
+    ``known`` are inputs that the layers accept which get them, by name.
+    """
     shapes = shapes_for(module)
     if not needed:
         yield []
         return
+    main = next((known[i.name][0] for i in needed if i.name in known), None)
+    if main is not None:
+        for rank in range(3):
+            yield [_flowing(i, rank, main, shapes, known) for i in needed]
     for spec in shapes[:24]:
-        yield [_named(p, spec, shapes) for p in needed]
+        yield [_named(i, spec, shapes) for i in needed]
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
 
 
-def _named(parameter: inspect.Parameter, main: Spec, shapes: list[Spec]) -> Spec:
-    """What a parameter's name says against the shape the module's layers suggest."""
-    name = parameter.name.lower()
-    if "[int" in str(parameter.annotation).lower():  # of an image of eight places, most often
+def _flowing(
+    each: Input, rank: int, main: Spec, shapes: list[Spec], known: Mapping[str, list[Spec]]
+) -> Spec:
+    """An input as the layer wants it that gets it; else by its name, beside the main one."""
+    options = known.get(each.name, [])
+    named = _named(each, options[0] if options else main, shapes)
+    if not options or named.kind not in ("float", "long"):
+        return named
+    return options[min(rank, len(options) - 1)]
+
+
+def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
+    """What an input's name says against the shape the module's layers suggest."""
+    name = each.name.lower()
+    if "[int" in str(each.note).lower():  # of an image of eight places, most often
         return Spec((2, 4), "ints")
-    if (kind := annotation(parameter.annotation)) in ("int", "bool", "list", "tuple"):
+    if (kind := annotation(each.note)) in ("int", "bool", "list", "tuple"):
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
-    if name in ("mask", "src_mask", "attn_mask", "padding_mask") or name.endswith("_mask"):
+    if kind == "str":
+        return Spec((), "none")
+    nodes = main.shape[0] if main.shape else BATCH
+    if name in ("edge_index", "edges", "edge_idx"):
+        return Spec((2, nodes), "graph", nodes)
+    if name in ("edge_weight", "edge_weights"):
+        return Spec((nodes,), "positive")
+    if name in ("adj", "a", "adjacency", "adj_matrix") and len(main.shape) == 2:
+        return Spec((nodes, nodes), "positive")
+    if "mask" in name.split("_") or name.endswith("mask"):
         return Spec(main.shape[:2] if main.kind == "long" else main.shape, "bool")
-    if "length" in name or name.endswith("_lens"):
+    if "length" in name or name.endswith(("_lens", "lens")):
         return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
     if name in ("t", "time", "timestep", "timesteps"):
         return Spec(main.shape[:1])
-    if (
-        any(w in name for w in ("idx", "index", "indices", "token", "_ids"))
-        and main.kind == "float"
+    if any(w in name for w in ("idx", "index", "indices", "token", "_ids")) and (
+        main.kind == "float"
     ):
         longs = [s for s in shapes if s.kind == "long"]
         return longs[0] if longs else replace(main, kind="long")
     return main
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One value of a call: a parameter, or a part of one.
+
+    ``name`` is what it is called; ``owner`` is the parameter that it is a part of, which is then
+    ``way``: a "record" or a "list". ``keyword`` says that the parameter is given by its name.
+    """
+
+    name: str
+    note: Any = inspect.Parameter.empty
+    keyword: bool = False
+    owner: str = ""
+    way: str = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
+from gradfix.verify.guess import Spec, with_rank
 
 _TORCH = str(Path(torch.__file__).parent)
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
@@ -29,6 +29,10 @@ _INTEGERS = re.compile(
     r"indices to have one of the following scalar types|expected scalar type Long|"
     r"tensors used as indices must be long|must be .*integer|only integer tensors"
 )
+_NO_BOOL = re.compile(
+    r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
+)
+_BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
 _RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
 
@@ -84,6 +88,10 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     found += _other_rank(specs, text)
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
+    if _NO_BOOL.search(text):
+        found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
+    if _BOOL.search(text):
+        found += [_kind(specs, i, "bool") for i, s in enumerate(specs) if s.kind != "bool"]
     if _RANGE.search(text):
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _SMALL.search(text):
@@ -118,7 +126,7 @@ def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
 
 
 def _of_rank(spec: Spec, rank: int) -> Spec:
-    shape = _with_rank(spec.shape, rank)
+    shape = with_rank(spec.shape, rank)
     return spec if shape is None else replace(spec, shape=shape)
 
 
@@ -156,25 +164,10 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
     found = []
     for i, spec in enumerate(specs):
         for rank in sorted(wanted):
-            shape = _with_rank(spec.shape, rank)
+            shape = with_rank(spec.shape, rank)
             if shape is not None:
                 found.append(_set(specs, i, shape))
     return found
-
-
-def _with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
-    if rank == len(shape) or not 1 <= rank <= 5:
-        return None
-    last = shape[-1] if shape else 4
-    if rank < len(shape):
-        return (*shape[: rank - 1], last)
-    return {
-        1: (last,),
-        2: (BATCH, last),
-        3: (BATCH, LENGTH, last),
-        4: (BATCH, shape[1] if len(shape) == 3 else last, SIDE, SIDE),
-        5: (BATCH, last, 8, SIDE, SIDE),
-    }[rank]
 
 
 def _larger(spec: Spec) -> Spec:

@@ -139,7 +139,7 @@ class Calls:
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""
-        failed = next((e for e in reversed(self.errors()) if "NoneType" in str(e)), None)
+        failed = next((e for e in reversed(self.errors()) if "None" in str(e)), None)
         if failed is None:
             return []
         names = names_at_fault(failed)

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from gradfix.verify.guess import SIDE, WIDTH, annotation, required
-from gradfix.verify.source import uses_of_code, uses_of_file
+from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
 
 NUMBER = 8
@@ -143,10 +143,12 @@ def _used(w: Wanted) -> list[Any]:
         return []
     if name in _CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
-    if use.keys:
+    if use.keys and not use.words:
         return [MadeUp(w.settings)]
     if use.called or annotation(w.note) in ("type", "callable"):
         return factories(w)
+    if ducks := _ducks(w):
+        return ducks
     if use.called_on_self and (name in _MODULES or not use.counted):
         return [nn.Linear(8, 8), nn.Identity(), nn.ReLU]
     if use.is_sequence:
@@ -167,6 +169,24 @@ def _used(w: Wanted) -> list[Any]:
     if use.numbers and len(use.numbers) > 1:
         return use.numbers[:3]
     return []
+
+
+def _ducks(w: Wanted) -> list[Any]:
+    """Modules of the project's own classes that have what the code reads of one."""
+    wanted = (
+        w.use.attributes - set(dir(nn.Module)) - _OF_TENSORS - _OF_LISTS - _OF_DICTS - _OF_WORDS
+    )
+    if not wanted or w.depth >= _DEEP or not (w.use.called_on_self or w.name.lower() in _MODULES):
+        return []
+    found: list[Any] = []
+    for value in list(w.space.values()):
+        if not inspect.isclass(value) or not issubclass(value, nn.Module) or value is w.owner:
+            continue
+        if not value.__module__.startswith("torch.") and wanted <= attributes_of(value):
+            found += _instances(value, w)
+        if len(found) > 1:
+            break
+    return found
 
 
 def factories(w: Wanted) -> list[Any]:
@@ -242,11 +262,9 @@ def _passed_on(w: Wanted) -> list[Any]:
             continue
         if getattr(target, "__module__", "").startswith("torch."):
             kind = annotation(parameter.annotation)
-            made = {"int": [8], "float": [0.0], "bool": [False, True]}.get(kind)
-            if made and not any(
-                word in w.name.lower() for words, _ in _NAMED_INTS for word in words
-            ):
-                return made
+            known = any(word in w.name.lower() for words, _ in _NAMED_INTS for word in words)
+            if kind in _OF_TORCH and not known:
+                return [*_OF_TORCH[kind]]
             continue
         uses = uses_of_code(target)
         space = getattr(sys.modules.get(getattr(target, "__module__", "")), "__dict__", w.space)
@@ -275,7 +293,9 @@ def _resolve(function: str, w: Wanted) -> Any:
     head, *rest = function.split(".")
     value = w.space.get(head)
     for part in rest:
-        value = getattr(value, part, None) if part.isidentifier() else None
+        # A stand-in for a missing package raises; so may a property.
+        with contextlib.suppress(Exception):
+            value = getattr(value, part, None) if part.isidentifier() else None
     return value if callable(value) else None
 
 
@@ -283,7 +303,7 @@ def _parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Param
     try:
         function = target.__init__ if inspect.isclass(target) else target
         parameters = [*inspect.signature(function).parameters.values()]
-    except (TypeError, ValueError):
+    except Exception:  # no signature, or a stand-in for a missing package, which raises
         return None
     if parameters and parameters[0].name == "self":
         parameters = parameters[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import re
 import traceback
@@ -17,6 +18,7 @@ from gradfix.verify.construct import MadeUp, Wanted, values_for
 from gradfix.verify.guess import SIDE
 from gradfix.verify.repair import lines_reached
 from gradfix.verify.source import tree_of_file, uses_of_code
+from gradfix.verify.uses import Use
 
 Arguments = dict[str, Any]
 Slot = tuple[str, ...]
@@ -25,6 +27,7 @@ _TORCH = str(Path(torch.__file__).parent)
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
 _QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
+_LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NEAR, _FAR = 26, 8
 
 
@@ -48,6 +51,12 @@ def repaired_constructor(
     if "'int' object is not callable" in text:
         found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
         found += [{**kwargs, name: nn.Identity} for name in numbers]
+    if match := _LACKS.search(text):
+        found += [
+            {**kwargs, name: _with_attribute(value, match[2])}
+            for name, value in kwargs.items()
+            if isinstance(value, nn.Module) and type(value).__name__ == match[1]
+        ]
     if "indices must be integers" in text:
         found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
     if "index out of range" in text:
@@ -63,9 +72,29 @@ def repaired_constructor(
         found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
-    if "NoneType" in text:
+    if "None" in text:
         found += _with_optional(cls, kwargs, error)
     return found
+
+
+def _with_attribute(module: nn.Module, name: str) -> nn.Module:
+    """A made-up part that also has an attribute which its own class does not give it."""
+    other = copy.deepcopy(module)
+    setattr(other, name, values_for(Wanted(name))[0])
+    return other
+
+
+def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:
+    """Parameters that are None in the functions an error passed through, the innermost first."""
+    names = names_at_fault(error)
+    found: list[str] = []
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        code = frame.f_code
+        if not code.co_filename.startswith(_TORCH):
+            own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            none = [n for n in own if n in frame.f_locals and frame.f_locals[n] is None]
+            found += sorted(none, key=lambda name: name not in names)
+    return [n for n in dict.fromkeys(found) if n not in kwargs]
 
 
 def _with_optional(
@@ -74,17 +103,14 @@ def _with_optional(
     """With one more argument, of those that are None by default."""
     uses = uses_of_code(cls)
     names = names_at_fault(error)
-    optional = [
-        p
-        for p in inspect.signature(cls).parameters.values()
-        if p.default is None and p.name not in kwargs
-    ]
-    for parameter in sorted(optional, key=lambda p: p.name not in names)[:4]:
-        use = uses.get(parameter.name)
-        wanted = Wanted(parameter.name, parameter.annotation, owner=cls)
-        if use is not None:
-            wanted = Wanted(parameter.name, parameter.annotation, use, owner=cls)
-        yield {**kwargs, parameter.name: values_for(wanted)[0]}
+    parameters = inspect.signature(cls).parameters.values()
+    notes = {p.name: p.annotation for p in parameters if p.default is None}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        notes |= dict.fromkeys(_asked_inside(error, kwargs), inspect.Parameter.empty)
+    optional = [name for name in notes if name not in kwargs]
+    for name in sorted(optional, key=lambda n: n not in names)[:4]:
+        use = uses.get(name, Use())
+        yield {**kwargs, name: values_for(Wanted(name, notes[name], use, owner=cls))[0]}
 
 
 def names_at_fault(error: Exception) -> list[str]:
@@ -96,9 +122,10 @@ def names_at_fault(error: Exception) -> list[str]:
             continue
         statement = _statement_at(file, row)
         for node in ast.walk(statement) if statement is not None else ():
-            name = getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None)))
-            if isinstance(name, str):
-                found.append(name)
+            for kind in ("id", "attr", "arg", "value"):
+                name = getattr(node, kind, None)
+                if isinstance(name, str) and name.isidentifier():
+                    found.append(name)
     return list(dict.fromkeys(found))
 
 
@@ -144,11 +171,18 @@ def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
     """The same arguments with one of them changed: those on the line that failed first."""
     names = names_at_fault(error)
     slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
+    done: set[str] = set()
     for slot in slots:
         near = slot[-1] in names
-        value = _value_at(kwargs, slot)
-        for other in _menu(value)[: _NEAR if near else _FAR]:
+        alike = [s for s in slots if s[-1] == slot[-1]]
+        for other in _menu(_value_at(kwargs, slot))[: _NEAR if near else _FAR]:
+            if len(alike) > 1 and slot[-1] not in done:  # all of one name, in their sections
+                changed = kwargs
+                for each in alike:
+                    changed = _with(changed, each, other)
+                yield changed
             yield _with(kwargs, slot, other)
+        done.add(slot[-1])
 
 
 def _order(names: list[str], name: str) -> int:

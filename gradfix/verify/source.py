@@ -52,3 +52,25 @@ def tree_of_file(filename: str) -> ast.Module | None:
         return ast.parse("".join(linecache.getlines(filename)))
     except (SyntaxError, ValueError):
         return None
+
+
+def attributes_of(cls: type) -> set[str]:
+    """Names of what instances of a class have, as far as its methods assign them to ``self``."""
+    found = set(dir(cls))
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] not in ("torch", "builtins"):
+            found |= _assigned(base)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _assigned(cls: type) -> frozenset[str]:
+    tree = tree_of(cls)
+    return frozenset(
+        node.attr
+        for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    )

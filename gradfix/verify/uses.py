@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 _ITERATES = frozenset({"sum", "list", "tuple", "zip", "enumerate", "len", "sorted", "iter", "prod"})
+
+
+_STILL_THE_WORD = frozenset({"upper", "lower", "strip"})
 
 
 @dataclass(slots=True)
@@ -44,6 +47,17 @@ class Use:
     passed: list[tuple[str, int | str]] = field(default_factory=list)
     compared_to_none: bool = False
 
+    def join(self, other: Use) -> None:
+        """Add what is done under another name."""
+        for each in fields(self):
+            own, more = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(own, list):
+                own += [m for m in more if m not in own]
+            elif isinstance(own, set):
+                own |= more
+            else:
+                setattr(self, each.name, max(own, more))
+
     @property
     def is_sequence(self) -> bool:
         """Whether it must be a list or the like."""
@@ -60,13 +74,31 @@ def uses_in(tree: ast.AST) -> dict[str, Use]:
     for node in ast.walk(tree):
         for name, part in _subjects(node):
             _note(found.setdefault(name, Use()), node, part)
+    for name, other in _renamed(tree):
+        if name in found and other in found and name != other:
+            found[name].join(found[other])
     return found
 
 
+def _renamed(tree: ast.AST) -> list[tuple[str, str]]:
+    """Names whose value gets another name, as in ``self.kind = args.net_kind``, with that."""
+    pairs = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            name, other = name_of(node.value), name_of(node.targets[0])
+            if name and other and not isinstance(node.targets[0], ast.Subscript):
+                pairs.append((name, other))
+    return pairs
+
+
 def name_of(node: ast.AST) -> str | None:
-    """The name a variable or an attribute goes by."""
+    """The name a variable or an attribute goes by; also that of ``d["name"]``."""
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        return node.slice.value if isinstance(node.slice.value, str) else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return name_of(node.func.value) if node.func.attr in _STILL_THE_WORD else None
     return node.attr if isinstance(node, ast.Attribute) else None
 
 

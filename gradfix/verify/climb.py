@@ -38,7 +38,6 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
     A change is kept where the call then gets further. ``attempt`` gives the error of a call, None
     if it ran, and raises OutOfTime when there is no more time.
     """
-    best: Reached | None = start
     known = {tuple(start.specs): start.error}
 
     def once(specs: list[Spec]) -> Exception | None:
@@ -50,17 +49,21 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
             known[key] = error
         return error
 
+    far, frontier, seen = start.far, [start], {str(start.error)}
     try:
-        while best is not None:
-            now, best = best, None
+        while frontier:
+            now = frontier.pop(0)
             for specs in _neighbours(now, shapes, once):
                 error = once(specs)
                 if error is None:
                     return specs
                 found = reached(specs, error, file)
-                if found.far > now.far:
-                    best = found
+                if found.far > far:
+                    far, frontier = found.far, [found]
                     break
+                if found.far == far and str(error) not in seen:  # as far, for another reason
+                    seen.add(str(error))
+                    frontier.append(found)
     except OutOfTime:
         return None
     return None
@@ -94,6 +97,10 @@ def _others(old: Spec, shapes: list[Spec]) -> list[Spec]:
         found += [replace(old, kind="pair"), replace(old, kind="list")]
         found += [replace(old, kind="bool"), Spec((BATCH,), "lengths")]
         found += [replace(old, shape=shape[:1], kind="long")]
+        sizes = [n for n in (8, 4, 3, 1) for i in range(len(shape)) if n != shape[i]]
+        places = [i for n in (8, 4, 3, 1) for i in range(len(shape)) if n != shape[i]]
+        resized = zip(places, sizes, strict=True)
+        found += [replace(old, shape=(*shape[:i], n, *shape[i + 1 :])) for i, n in resized]
     found += [Spec((), "int"), Spec((BATCH, 8), "pair")]
     found += [Spec((BATCH, SIDE), "float"), Spec((), "none"), *shapes[:16]]
     return [spec for spec in dict.fromkeys(found) if spec != old]

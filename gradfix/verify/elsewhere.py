@@ -46,7 +46,7 @@ def _mentioning(root: Path, path: Path, name: str) -> list[Path]:
     own = re.compile(rb"^\s*class\s+" + re.escape(name.encode()) + rb"\b", re.MULTILINE)
     hits = [
         file
-        for file, data in _sources(root)
+        for file, data in sources(root)
         if file != path and call.search(data) and not own.search(data)
     ]
 
@@ -58,7 +58,7 @@ def _mentioning(root: Path, path: Path, name: str) -> list[Path]:
 
 
 @functools.lru_cache(maxsize=2)
-def _sources(root: Path) -> tuple[tuple[Path, bytes], ...]:
+def sources(root: Path) -> tuple[tuple[Path, bytes], ...]:
     """The Python files of a project with their text, as far as it is not too large."""
     found: list[tuple[Path, bytes]] = []
     total = 0

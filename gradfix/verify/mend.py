@@ -153,17 +153,21 @@ def climb_constructor(
     A change is kept where the constructor then gets further, by line numbers. ``attempt`` raises
     OutOfTime, which ends the search, when there is no more time.
     """
-    best: tuple[Arguments, Exception] | None = (kwargs, error)
-    while best is not None:
-        now, failed = best
-        reach, best = lines_reached(failed, file), None
+    best = lines_reached(error, file)
+    frontier, seen = [(kwargs, error)], {str(error)}
+    while frontier:
+        now, failed = frontier.pop(0)
         for changed in neighbours(now, failed):
             found = attempt(changed)
             if found is None:
                 return changed
-            if lines_reached(found, file) > reach:
-                best = (changed, found)
+            reach = lines_reached(found, file)
+            if reach > best:
+                best, frontier = reach, [(changed, found)]
                 break
+            if reach == best and str(found) not in seen:  # as far, for another reason
+                seen.add(str(found))
+                frontier.append((changed, found))
     return None
 
 

@@ -15,6 +15,7 @@ from gradfix.files import reported_name
 from gradfix.model import Failure
 from gradfix.verify.elsewhere import sites_elsewhere
 from gradfix.verify.isolate import ChildRun, run_child
+from gradfix.verify.options import options_of
 from gradfix.verify.plan import ClassPlan, attributes_read, plan
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
 from gradfix.verify.settings import VerifySettings
@@ -117,6 +118,8 @@ def _enrich(job: dict[str, Any], tree: ast.Module, where: Location) -> None:
     for target in lacking:
         found = [asdict(site) for site in elsewhere.get(target["name"], [])]
         target["sites"] = [*target.get("sites", ()), *found]
+    job["options"] = options_of(where.root, where.path)
+    job["siblings"] = [asdict(each) for each in plan(tree)]
 
 
 def _again(item: dict[str, Any], like: Observed) -> dict[str, Any]:

@@ -74,3 +74,11 @@ def _assigned(cls: type) -> frozenset[str]:
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
     )
+
+
+def mentions(code: Any, names: set[str]) -> bool:
+    """Whether the source of a class or function reads one of the names."""
+    tree = tree_of(code)
+    return tree is not None and any(
+        isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -18,6 +19,7 @@ from gradfix.verify.cases import python_cases, site_drives, site_makers, text_ca
 from gradfix.verify.drive import Drive, DriveError, describe, is_autograd_error
 from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
+from gradfix.verify.harvest import harvested
 from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
@@ -133,14 +135,31 @@ class Subject:
             return
         if not issubclass(self.value, nn.Module):
             raise DriveError("it is not an nn.Module")
-        sites = self.target.get("sites", [])
-        yield from runnable(site_drives(sites, namespace), self.seed)
-        offer = Offer(
-            tuple(self.target.get("properties", ())),
-            tuple(self.target.get("methods", ())),
-            tuple(site_makers(sites, namespace)),
+        deadline = self.started + 0.4 * self.limit
+        yield from runnable(site_drives(self.target.get("sites", []), namespace), self.seed)
+        middle = self.started + 0.25 * self.limit
+        try:
+            yield from inferred(self.value, self._offer(self.target), self.seed, middle)
+            return
+        except DriveError as error:
+            problem = error
+        known = {each["name"]: self._offer(each) for each in self.job.get("siblings", ())}
+        space = vars(sys.modules.get(self.value.__module__, self.loaded.module))
+        count = 0
+        for drive in harvested(self.value, space, known, self.seed, deadline):
+            count += 1
+            yield drive
+        if not count:
+            raise problem
+
+    def _offer(self, target: dict[str, Any]) -> Offer:
+        """What is known of a class of the file."""
+        return Offer(
+            tuple(target.get("properties", ())),
+            tuple(target.get("methods", ())),
+            tuple(site_makers(target.get("sites", []), vars(self.loaded.module))),
+            self.job.get("options", {}),
         )
-        yield from inferred(self.value, offer, self.seed, self.started + 0.4 * self.limit)
 
     def _judge(self, drive: Drive) -> tuple[ParameterResult, ...]:
         try:

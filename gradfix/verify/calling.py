@@ -26,6 +26,7 @@ from gradfix.verify.drive import (
 from gradfix.verify.flows import shapes_by_input
 from gradfix.verify.guess import Input, Spec, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
+from gradfix.verify.load import StubUsed
 from gradfix.verify.mend import names_at_fault
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.repair import repairs
@@ -64,6 +65,11 @@ class Calls:
         self.slow = self._takes_long()
         self.miss = "it has no forward, no tensor-valued property and no method to call"
         self.needed: list[inspect.Parameter] | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether it needs a package that is not there."""
+        return any(isinstance(e, StubUsed) for e in self.errors())
 
     def _takes_long(self) -> bool:
         before = time.monotonic()
@@ -109,7 +115,7 @@ class Calls:
         yield from self._with(name, needed)
         if not self.ran and (more := self._asked_for(name, needed)):
             yield from self._with(name, [*needed, *more])
-        if not self.ran and self.furthest is not None:
+        if not self.ran and self.furthest is not None and not self.missing:
             yield from self._by_climbing()
 
     def _with(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
@@ -130,6 +136,9 @@ class Calls:
                     self.ran, kept = self.ran + 1, kept + 1
                     yield self._drive(call)
                     queue = []
+                elif isinstance(error, StubUsed):  # no other input would help
+                    self._missed(depth, call, error)
+                    return
                 elif not kept:
                     self._missed(depth, call, error)
                     if depth < _DEPTH:

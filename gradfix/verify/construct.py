@@ -13,70 +13,40 @@ import itertools
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from gradfix.verify.guess import SIDE, WIDTH, annotation, required
+from gradfix.verify.guess import SIDE, annotation, required
+from gradfix.verify.names import (
+    CONFIGS,
+    COUNTS,
+    DEEP,
+    MODULES,
+    NAMED_INTS,
+    NO_OBJECTS,
+    NUMBER,
+    OF_DICTS,
+    OF_LISTS,
+    OF_MODULES,
+    OF_TENSORS,
+    OF_TORCH,
+    OF_WORDS,
+    Wanted,
+    named,
+    parameter_at,
+    resolve,
+    worded,
+)
 from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
-
-NUMBER = 8
-_DEEP = 3
-
-_NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
-    (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
-    (("head", "nhead"), 2),
-    (("kernel", "ksize", "window", "patch"), 3),
-    (("embd", "embed", "hidden", "dim", "model"), 8),
-    (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale", "reps"), 1),
-    (("padding",), 0),
-    (("layer", "n_block", "num_block", "blocks", "stage"), 2),
-    (("class", "n_out", "num_out", "output", "out_"), 3),
-    (("max_len", "seq", "length", "maxlen", "timesteps", "steps", "context"), 16),
-    (("img", "image", "resolution", "height", "width"), 16),
-)
-#: What a layer that wraps others calls them.
-_MODULES = frozenset(
-    "module layer block fn model net network backbone encoder decoder attention self_attention "
-    "self_attn cross_attention cross_attn transformer feed_forward mlp sublayer".split()
-)
-_CONFIGS = frozenset("config cfg args opt hparams params opts conf options configs".split())
-_OF_TENSORS = frozenset("shape size dim ndim device dtype clone detach numel t view".split())
-_OF_WORDS = frozenset("lower upper startswith endswith split format strip replace".split())
-_OF_LISTS = frozenset("append copy index extend insert pop".split())
-_OF_DICTS = frozenset("items keys values get update".split())
-_OF_MODULES = frozenset(
-    "in_features out_features in_channels out_channels parameters weight bias state_dict "
-    "modules children named_parameters forward eval train apply".split()
-)
-_NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "types"})
-_OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
-_FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
-_COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """One value to make up: what it is called, what its annotation says, how it is used.
-
-    ``space`` are the names that the code around it sees.
-    """
-
-    name: str
-    note: Any = inspect.Parameter.empty
-    use: Use = dataclasses.field(default_factory=Use)
-    space: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    owner: type | None = None
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    depth: int = 0
 
 
 def values_for(wanted: Wanted) -> list[Any]:
     """Candidates for one value, most likely first; never empty."""
-    for rule in (_annotated, _worded, _used, _passed_on, _named):
+    for rule in (_annotated, worded, _used, _passed_on, named):
         found = rule(wanted)
         if found:
             return found
@@ -91,12 +61,12 @@ def _annotated(w: Wanted) -> list[Any]:
         return list(dict.fromkeys(words))[:3]
     if kind == "bool" or name.startswith(("use_", "is_", "with_", "bidirectional", "bias")):
         return [True, False] if "bias" in name else [False, True]
-    if inspect.isclass(note) and note.__module__ not in _NO_OBJECTS:
+    if inspect.isclass(note) and note.__module__ not in NO_OBJECTS:
         return _instances(note, w)
     if kind == "float" and not w.use.is_sequence:
         return [0.0 if "drop" in name else 0.5]
     if kind == "str":
-        return [*_worded(w), "relu", "mean", "sum", "x"]
+        return [*worded(w), "relu", "mean", "sum", "x"]
     return []
 
 
@@ -108,7 +78,7 @@ def _instances(note: type, w: Wanted) -> list[Any]:
         return [torch.eye(8)]
     if note is torch.device:
         return ["cpu"]
-    if note.__module__.partition(".")[0] == "torch" or w.depth >= _DEEP:
+    if note.__module__.partition(".")[0] == "torch" or w.depth >= DEEP:
         return []
     if dataclasses.is_dataclass(note):
         with contextlib.suppress(Exception):  # fields without defaults: made up like the rest
@@ -119,29 +89,12 @@ def _instances(note: type, w: Wanted) -> list[Any]:
     return []
 
 
-def _worded(w: Wanted) -> list[Any]:
-    """Words that the code compares it with, or keys of the table it is looked up in."""
-    if annotation(w.note) in ("int", "bool"):
-        return []
-    found: list[Any] = list(w.use.words)
-    for table in w.use.tables:
-        value = w.space.get(table)
-        if isinstance(value, dict):
-            found += [key for key in value if isinstance(key, str | int)][:4]
-    for owner in w.use.owners:
-        if owner in ("nn", "torch.nn"):
-            found.append("ReLU")
-        elif owner in ("F", "torch", "nn.functional", "torch.nn.functional"):
-            found.append("relu")
-    return list(dict.fromkeys(found))[:4]
-
-
 def _used(w: Wanted) -> list[Any]:
     """What the code does with it."""
     use, name = w.use, w.name.lower()
     if annotation(w.note) in ("int", "float"):
         return []
-    if name in _CONFIGS and not use.is_sequence:
+    if name in CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
     if use.keys and not use.words:
         return [MadeUp(w.settings)]
@@ -149,20 +102,20 @@ def _used(w: Wanted) -> list[Any]:
         return factories(w)
     if ducks := _ducks(w):
         return ducks
-    if use.called_on_self and (name in _MODULES or not use.counted):
+    if use.called_on_self and (name in MODULES or not use.counted):
         return [nn.Linear(8, 8), nn.Identity(), nn.ReLU]
     if use.is_sequence:
         return _lists(w)
     read = use.attributes
-    if read & _OF_TENSORS:
+    if read & OF_TENSORS:
         return [torch.eye(8), [8, 8, 8]]
-    if read & _OF_MODULES:
+    if read & OF_MODULES:
         return [nn.Linear(8, 8), nn.Conv2d(8, 8, 3)]
-    if read & _OF_WORDS:
+    if read & OF_WORDS:
         return ["relu", "mean"]
-    if read & _OF_DICTS:
+    if read & OF_DICTS:
         return [{"a": 8, "b": 8}, MadeUp(w.settings)]
-    if read & _OF_LISTS:
+    if read & OF_LISTS:
         return [[8, 8, 8]]
     if read and not use.counted:
         return [MadeUp(w.settings)]
@@ -173,10 +126,8 @@ def _used(w: Wanted) -> list[Any]:
 
 def _ducks(w: Wanted) -> list[Any]:
     """Modules of the project's own classes that have what the code reads of one."""
-    wanted = (
-        w.use.attributes - set(dir(nn.Module)) - _OF_TENSORS - _OF_LISTS - _OF_DICTS - _OF_WORDS
-    )
-    if not wanted or w.depth >= _DEEP or not (w.use.called_on_self or w.name.lower() in _MODULES):
+    wanted = w.use.attributes - set(dir(nn.Module)) - OF_TENSORS - OF_LISTS - OF_DICTS - OF_WORDS
+    if not wanted or w.depth >= DEEP or not (w.use.called_on_self or w.name.lower() in MODULES):
         return []
     found: list[Any] = []
     for value in list(w.space.values()):
@@ -228,7 +179,7 @@ def _lists(w: Wanted) -> list[Any]:
     element: Any = NUMBER
     if "kernel" in name:
         element = 3
-    elif any(word in name for word in _COUNTS) and "dim" not in name:
+    elif any(word in name for word in COUNTS) and "dim" not in name:
         element = 1
     elif name.endswith(("shape", "size", "resolution")) and "hidden" not in name and size < 4:
         return [(3, SIDE, SIDE)] if size == 3 else [(SIDE, SIDE), (3, SIDE, SIDE), [8, 8, 8]]
@@ -242,7 +193,7 @@ def _lists(w: Wanted) -> list[Any]:
 def _element(names: tuple[str, ...], w: Wanted) -> Any:
     uses = uses_of_code(w.owner)
     use = uses.get(names[0])
-    if use is None or w.depth >= _DEEP:
+    if use is None or w.depth >= DEEP:
         return NUMBER
     if use.called or use.called_on_self:
         return nn.Linear(8, 8)
@@ -251,20 +202,20 @@ def _element(names: tuple[str, ...], w: Wanted) -> Any:
 
 def _passed_on(w: Wanted) -> list[Any]:
     """What the code that gets it next does with it."""
-    if annotation(w.note) == "int" or w.depth >= _DEEP:
+    if annotation(w.note) == "int" or w.depth >= DEEP:
         return []
     for function, place in w.use.passed[:6]:
-        target = _resolve(function, w)
+        target = resolve(function, w)
         if target is None:
             continue
-        parameter = _parameter_at(target, place)
+        parameter = parameter_at(target, place)
         if parameter is None:
             continue
         if getattr(target, "__module__", "").startswith("torch."):
             kind = annotation(parameter.annotation)
-            known = any(word in w.name.lower() for words, _ in _NAMED_INTS for word in words)
-            if kind in _OF_TORCH and not known:
-                return [*_OF_TORCH[kind]]
+            known = any(word in w.name.lower() for words, _ in NAMED_INTS for word in words)
+            if kind in OF_TORCH and not known:
+                return [*OF_TORCH[kind]]
             continue
         uses = uses_of_code(target)
         space = getattr(sys.modules.get(getattr(target, "__module__", "")), "__dict__", w.space)
@@ -278,66 +229,10 @@ def _passed_on(w: Wanted) -> list[Any]:
             w.settings,
             w.depth + 1,
         )
-        for rule in (_annotated, _worded, _used, _passed_on):
+        for rule in (_annotated, worded, _used, _passed_on):
             if found := rule(inner):
                 return found
     return []
-
-
-def _resolve(function: str, w: Wanted) -> Any:
-    """The object behind a dotted name, looked up and never called."""
-    if function == "super().__init__":
-        return w.owner.__mro__[1] if w.owner is not None and len(w.owner.__mro__) > 1 else None
-    if function.startswith("self.") and w.owner is not None:
-        return inspect.getattr_static(w.owner, function[5:], None)
-    head, *rest = function.split(".")
-    value = w.space.get(head)
-    for part in rest:
-        # A stand-in for a missing package raises; so may a property.
-        with contextlib.suppress(Exception):
-            value = getattr(value, part, None) if part.isidentifier() else None
-    return value if callable(value) else None
-
-
-def _parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Parameter | None:
-    try:
-        function = target.__init__ if inspect.isclass(target) else target
-        parameters = [*inspect.signature(function).parameters.values()]
-    except Exception:  # no signature, or a stand-in for a missing package, which raises
-        return None
-    if parameters and parameters[0].name == "self":
-        parameters = parameters[1:]
-    if isinstance(place, str):
-        return next((p for p in parameters if p.name == place), None)
-    fixed = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
-    return fixed[place] if place < len(fixed) else None
-
-
-def _named(w: Wanted) -> list[Any]:
-    """What its name alone says."""
-    name, kind = w.name.lower(), annotation(w.note)
-    if name.endswith(("_type", "mode", "name", "activation")) and kind != "int":
-        return ["relu", "mean", "sum", "x"]
-    if kind == "float" or (kind != "int" and any(word in name for word in _FLOATS)):
-        return [0.0 if "drop" in name else 0.5]
-    if "device" in name:
-        return ["cpu"]
-    if kind in ("list", "tuple", "sequence", "iterable") or (
-        kind != "int"
-        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
-    ):
-        return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
-    is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
-    if is_class and "num" not in name and kind not in ("int", "str"):
-        return [nn.Identity, 8]
-    if kind in ("module", "callable") or (name in _MODULES and kind != "int"):
-        return [nn.Linear(8, 8), nn.Identity()]
-    if w.use.tested and not w.use.counted and not w.use.passed and kind != "int":
-        return [False, True]
-    for words, value in _NAMED_INTS:
-        if any(word in name for word in words):
-            return [value, 8]
-    return [NUMBER]
 
 
 class MadeUp:

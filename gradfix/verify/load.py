@@ -12,7 +12,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +71,22 @@ class Stub:
 
     def __getitem__(self, key: object) -> Any:
         return self
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self._use()
+
+    # Python would look for an end by index, and find none.
+    def __contains__(self, key: object) -> bool:
+        self._use()
+        return False
+
+    def __iter__(self) -> Iterator[Any]:
+        self._use()
+        return iter(())
+
+    def __len__(self) -> int:
+        self._use()
+        return 0
 
 
 class StubBase:

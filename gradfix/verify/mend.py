@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.construct import MadeUp, Wanted, values_for
+from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.guess import SIDE
+from gradfix.verify.names import Wanted
 from gradfix.verify.repair import lines_reached
 from gradfix.verify.source import tree_of_file, uses_of_code
 from gradfix.verify.uses import Use

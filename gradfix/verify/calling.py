@@ -108,11 +108,15 @@ class Calls:
     def _by_call(self, name: str) -> Iterator[Drive]:
         """Guess inputs for one method, repair them from what goes wrong, keep what runs."""
         try:
-            needed = required(getattr(self.module, name))
+            function = getattr(self.module, name)
+            needed = required(function)
+            star = [p for p in inspect.signature(function).parameters.values() if _is_star(p)]
         except (AttributeError, TypeError, ValueError):
             return
         self.needed = self.needed or needed
         yield from self._with(name, needed)
+        if not self.ran and star:
+            yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
             yield from self._with(name, [*needed, *more])
         if not self.ran and self.furthest is not None and not self.missing:
@@ -208,6 +212,10 @@ class Calls:
         """What the arguments of the constructor may be to blame for; the last call's weigh most."""
         last = [] if self.furthest is None else [self.furthest[1].error]
         return [e for e in (self.error, *last) if e is not None]
+
+
+def _is_star(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.VAR_POSITIONAL
 
 
 def method(name: str) -> Callable[..., Any]:

@@ -122,7 +122,8 @@ def _site(
             return
         site = CallSite(init, ast.unparse(call), package=package, elsewhere=True)
         for use, at in uses_of_object(call, statement, body, index):
-            both = scope.setup(use, at, choice, skip=statement)
+            given = ast.Tuple([*use.args, *(k.value for k in use.keywords)], ast.Load())
+            both = scope.setup(given, at, choice, skip=statement)
             if both is not None:
                 inputs = tuple(ast.unparse(a) for a in use.args)
                 kwargs = tuple((k.arg, ast.unparse(k.value)) for k in use.keywords if k.arg)

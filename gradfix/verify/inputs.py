@@ -35,6 +35,8 @@ def inputs_for(parameters: list[inspect.Parameter], uses: Mapping[str, Use]) -> 
 def parts_of(parameter: inspect.Parameter, use: Use) -> tuple[list[str], str]:
     """Names of the parts of one parameter, and how it holds them; no way for a plain value."""
     kind = annotation(parameter.annotation)
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return [parameter.name] * max(1, min(use.highest or use.unpacked, _MAX_PARTS)), "star"
     if kind in ("int", "bool", "float", "str", "tensor"):
         return [], ""
     others = sorted(use.attributes - _OF_TENSORS - set(dir(dict)))
@@ -60,7 +62,9 @@ def assembled(inputs: list[Input], values: list[Any]) -> tuple[tuple[Any, ...], 
             given = Record({inputs[i].name: values[i] for i in members})
         elif first.way == "list":
             given = [values[i] for i in members]
-        if first.keyword:
+        if first.way == "star":
+            args += [values[i] for i in members]
+        elif first.keyword:
             named[first.owner or first.name] = given
         else:
             args.append(given)
@@ -76,6 +80,8 @@ def shown(inputs: list[Input], specs: list[Spec]) -> str:
         if first.way == "record":
             parts = ", ".join(f"{inputs[i].name!r}: {specs[i].text()}" for i in members)
             text = f"{{{parts}}}"
+        elif first.way == "star":
+            text = ", ".join(specs[i].text() for i in members)
         elif first.way == "list":
             text = f"[{', '.join(specs[i].text() for i in members)}]"
         texts.append(f"{first.owner or first.name}={text}" if first.keyword else text)

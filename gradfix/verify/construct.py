@@ -74,6 +74,8 @@ def _instances(note: type, w: Wanted) -> list[Any]:
     """Objects of a class of the project, or a module where just any is asked for."""
     if note is nn.Module:
         return [nn.Linear(8, 8), nn.Identity()]
+    if issubclass(note, dict):
+        return [MadeUp(w.settings)]
     if issubclass(note, torch.Tensor):
         return [torch.eye(8)]
     if note is torch.device:

@@ -249,6 +249,8 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
     if kind == "str":
         return Spec((), "none")
+    if name in ("h", "w", "height", "width"):  # of an image whose places stand in a row
+        return Spec((), "int", 4)
     nodes = main.shape[0] if main.shape else BATCH
     if name in ("edge_index", "edges", "edge_idx"):
         return Spec((2, nodes), "graph", nodes)

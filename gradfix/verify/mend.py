@@ -66,16 +66,27 @@ def repaired_constructor(
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
     if "must be greater than 0" in text or "by zero" in text:
-        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
+        found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
     if "called with an iterable, but got int" in text:
         found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
     if "divisible" in text:
-        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
+        found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
     if "None" in text:
         found += _with_optional(cls, kwargs, error)
     return found
+
+
+def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
+    """The widths among the arguments made larger, also those in lists."""
+
+    def one(value: Any) -> Any:
+        if type(value) in (list, tuple):
+            return type(value)(one(item) for item in value)
+        return new if type(value) is int and value in old else value
+
+    return {name: one(value) for name, value in kwargs.items()}
 
 
 def _with_attribute(module: nn.Module, name: str) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 from dataclasses import replace
@@ -12,9 +13,13 @@ import torch
 from gradfix.verify.guess import Spec, with_rank
 
 _TORCH = str(Path(torch.__file__).parent)
+_LONGEST = 1024
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
-_VIEW = re.compile(r"shape '\[.*\]' is invalid for input of size")
+_VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+_WANTS_INT = re.compile(
+    r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
+)
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
@@ -59,7 +64,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _swap_last(specs, columns, wanted)
         found += _widened(specs, -1, wanted - columns)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
-    if _VIEW.search(text):
+    if match := _VIEW.search(text):
+        found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
         for i, spec in enumerate(specs):
             if len(spec.shape) == 4:
                 found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (28, 32, 64, 224)]
@@ -71,6 +77,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         for i, spec in enumerate(specs):
             if len(spec.shape) == len(shape):
                 found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+        if len(shape) > 1:
+            found += _swap_any(specs, shape[1], int(match[2]))
         found += _widened(specs, 1, int(match[2]) - shape[1 if len(shape) > 1 else 0])
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
@@ -88,6 +96,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     found += _other_rank(specs, text)
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
+    if _WANTS_INT.search(text):
+        found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
     if _NO_BOOL.search(text):
         found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
     if _BOOL.search(text):
@@ -97,6 +107,28 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
     return [f for f in found if f != specs]
+
+
+def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]]:
+    """One axis of an input made as much longer as a view asks for."""
+    product = math.prod(n for n in wanted if n > 0)
+    found = []
+    for i, spec in enumerate(specs):
+        rest = range(1, len(spec.shape))
+        for axis in (*rest, 0) if spec.shape else ():  # the batch last
+            length = spec.shape[axis]
+            longer = length * product // size
+            if (
+                0 < longer <= _LONGEST
+                and size * longer == product * length
+                and spec.kind in ("float", "long")
+            ):
+                found.append(_set(specs, i, (*spec.shape[:axis], longer, *spec.shape[axis + 1 :])))
+    return found
+
+
+def _number(specs: list[Spec], index: int, value: int) -> list[Spec]:
+    return [Spec((), "int", value) if i == index else s for i, s in enumerate(specs)]
 
 
 def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spec]]:

@@ -189,7 +189,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if inspect.isclass(value) and issubclass(value, nn.Module):
-        return f"nn.{value.__name__}"
+        own = not value.__module__.startswith("torch.")
+        return value.__name__ if own else f"nn.{value.__name__}"
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 

@@ -116,7 +116,7 @@ def _used(w: Wanted) -> list[Any]:
     if read & OF_WORDS:
         return ["relu", "mean"]
     if read & OF_DICTS:
-        return [{"a": 8, "b": 8}, MadeUp(w.settings)]
+        return [MadeUp(w.settings), {"a": 8, "b": 8}]
     if read & OF_LISTS:
         return [[8, 8, 8]]
     if read and not use.counted:
@@ -159,16 +159,19 @@ def factories(w: Wanted) -> list[Any]:
 def _blocks(w: Wanted) -> list[type]:
     """Modules of the file that a name such as ``block`` may stand for."""
     stem = re.sub(r"(_?(cls|class|type|fn|layer|func))+$|s$", "", w.name.lower()).split("_")[-1]
-    found = [
-        value
-        for key, value in w.space.items()
-        if inspect.isclass(value)
-        and issubclass(value, nn.Module)
-        and value is not w.owner
-        and not value.__module__.startswith("torch.")
-        and ((stem and stem in key.lower()) or "expansion" in w.use.attributes & set(vars(value)))
-    ]
-    return found[:2]
+    named: list[type] = []
+    others: list[type] = []
+    for key, value in w.space.items():
+        if not inspect.isclass(value) or not issubclass(value, nn.Module) or value is w.owner:
+            continue
+        if value.__module__.startswith("torch."):
+            continue
+        fits = "expansion" in w.use.attributes & set(vars(value))
+        if fits or (stem and stem in key.lower()):
+            named.append(value)
+        elif w.owner is not None and value.__module__ == w.owner.__module__:
+            others.append(value)
+    return [*named[:2], *others[:1]]
 
 
 def _lists(w: Wanted) -> list[Any]:

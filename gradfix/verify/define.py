@@ -13,6 +13,12 @@ from types import ModuleType
 from gradfix.verify.drive import describe
 
 _DEEP = 8
+#: Functions that scripts make their constants and options with.
+_HARMLESS = frozenset(
+    "len int float str bool tuple list dict range set min max sum abs prod device is_available "
+    "ArgumentParser add_argument add_argument_group parse_args parse_known_args set_defaults "
+    "namedtuple partial getLogger TypeVar NewType sqrt log OrderedDict defaultdict EasyDict".split()
+)
 
 
 def define(path: Path, dotted: str, entry: Path, depth: int = 0) -> tuple[ModuleType, list[str]]:
@@ -36,7 +42,10 @@ def define(path: Path, dotted: str, entry: Path, depth: int = 0) -> tuple[Module
             try:
                 exec(code, module.__dict__)
                 break
-            except Exception as error:  # often a base or a decorator that could not be imported
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # often a base or a decorator that could not be imported
                 if last or depth > _DEEP or not _imported_parts(statement, module, entry, depth):
                     notes.append(f"line {statement.lineno}: {describe(error)}")
                     break
@@ -70,6 +79,13 @@ def _defines(statement: ast.stmt) -> bool:
     if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
         return True
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        value = statement.value
-        return value is None or not any(isinstance(n, ast.Call) for n in ast.walk(value))
+        return statement.value is None or _is_harmless(statement.value)
+    if isinstance(statement, ast.Expr):  # ``parser.add_argument(...)``
+        return isinstance(statement.value, ast.Call) and _is_harmless(statement.value)
     return False
+
+
+def _is_harmless(value: ast.expr) -> bool:
+    """Whether it only computes: no calls but of what is known to do nothing else."""
+    calls = [n for n in ast.walk(value) if isinstance(n, ast.Call)]
+    return all(ast.unparse(c.func).rpartition(".")[2] in _HARMLESS for c in calls)

@@ -31,10 +31,15 @@ class Spec:
     kind: str = "float"
     high: int = 2
 
+    @property
+    def low(self) -> int:
+        """The smallest integer: 0 is left out where it can be, it often stands for padding."""
+        return int(self.high > 2)
+
     def make(self) -> Any:
         """The value, from torch's global generator: a tensor, or what ``kind`` says of tensors."""
         if self.kind == "long":
-            return torch.randint(0, self.high, self.shape)
+            return torch.randint(self.low, self.high, self.shape)
         if self.kind in ("bool", "mask"):
             mask = half_true(self.shape)
             return mask if self.kind == "bool" else mask.float()
@@ -58,7 +63,7 @@ class Spec:
         dims = ", ".join(map(str, self.shape)) or "()"
         one = f"torch.randn({dims})"
         return {
-            "long": f"torch.randint(0, {self.high}, {self.shape})",
+            "long": f"torch.randint({self.low}, {self.high}, {self.shape})",
             "bool": _half_true_text(self.shape),
             "mask": f"{_half_true_text(self.shape)}.float()",
             "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",

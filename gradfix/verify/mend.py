@@ -189,7 +189,7 @@ def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
     slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
     done: set[str] = set()
     for slot in slots:
-        near = slot[-1] in names
+        near = _order(names, slot[-1]) < len(names)
         alike = [s for s in slots if s[-1] == slot[-1]]
         for other in _menu(_value_at(kwargs, slot))[: _NEAR if near else _FAR]:
             if len(alike) > 1 and slot[-1] not in done:  # all of one name, in their sections
@@ -201,8 +201,12 @@ def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
         done.add(slot[-1])
 
 
-def _order(names: list[str], name: str) -> int:
-    return names.index(name) if name in names else len(names)
+def _order(names: list[str], slot: str) -> int:
+    """Where a value is named on the lines that failed; also as ``dilation`` of ``dilations_in``."""
+    if slot in names:
+        return names.index(slot)
+    words = [n for n in names if len(n) > 4 and (n in slot or slot in n)]
+    return len(names) - 1 if words else len(names)
 
 
 def slots_of(kwargs: Arguments) -> list[Slot]:
@@ -251,7 +255,8 @@ def _menu(value: Any) -> list[Any]:
     elif isinstance(value, (list, tuple)):
         first = value[0] if value else 8
         same = [type(value)([first] * n) for n in (1, 2, 3, 4, 5, 6)]
-        menu = [*same, *lists, *nested, *numbers, *parts[-1:], {}, *words]
+        deep = [[type(value)([first] * n)] * max(1, len(value)) for n in (2, 3)]
+        menu = [*same, *deep, *lists, *nested, *numbers, *parts[-1:], {}, *words]
     elif isinstance(value, str):
         menu = [*words, None, *numbers[:4], False, nn.ReLU, nn.Identity]
     elif isinstance(value, float):

@@ -17,6 +17,7 @@ NUMBER = 8
 DEEP = 3
 
 NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("pad_idx", "padding_idx", "pad_index", "padding_index", "pad_id", "pad_token"), 0),
     (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
     (("head", "nhead"), 2),
     (("kernel", "ksize", "window", "patch"), 3),

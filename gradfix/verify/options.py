@@ -6,12 +6,15 @@ Read with ``ast`` alone. They stand in for the configuration that a class is bui
 from __future__ import annotations
 
 import ast
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gradfix.verify.elsewhere import parsed, sources
 
 _MAX_PARSED = 8
+_MAX_JSON = 20_000
 #: Numbers above this make networks that take too long for what they would show.
 _LARGEST = 600
 
@@ -31,7 +34,28 @@ def options_of(root: Path, path: Path) -> dict[str, Any]:
             pair = _of_parser(node) if isinstance(node, ast.Call) else _of_config(node)
             if pair is not None and _is_small(pair[1]):
                 found.setdefault(*pair)
+    settings = [*sorted(root.glob("*.json")), *sorted(root.glob("*/*.json"))]
+    for file in settings[:_MAX_PARSED]:
+        for name, value in _of_json(file):
+            found.setdefault(name, value)
     return found
+
+
+def _of_json(file: Path) -> Iterator[tuple[str, Any]]:
+    """The plain values of a settings file, those of its sections too; nothing of other files."""
+    try:
+        if file.stat().st_size > _MAX_JSON:
+            return
+        todo = [json.loads(file.read_bytes())]
+    except (OSError, ValueError, RecursionError):  # not readable, or no JSON: no settings
+        return
+    while todo:
+        section = todo.pop(0)
+        for name, value in section.items() if isinstance(section, dict) else ():
+            if isinstance(value, dict):
+                todo.append(value)
+            elif name.isidentifier() and value is not None and _is_small(value):
+                yield name, value
 
 
 def _of_parser(node: ast.Call) -> tuple[str, Any] | None:

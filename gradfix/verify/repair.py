@@ -21,6 +21,9 @@ _WANTS_INT = re.compile(
     r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
 )
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_EXPANDED = re.compile(
+    r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
+)
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
@@ -32,7 +35,8 @@ _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _INTEGERS = re.compile(
     r"indices to have one of the following scalar types|expected scalar type Long|"
-    r"tensors used as indices must be long|must be .*integer|only integer tensors"
+    r"tensors used as indices must be long|must be .*integer|only integer tensors|"
+    r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
 )
 _NO_BOOL = re.compile(
     r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
@@ -72,6 +76,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     if match := _MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
+    if match := _EXPANDED.search(text):
+        found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _CHANNELS.search(text):
         shape = tuple(int(n) for n in match[1].split(","))
         for i, spec in enumerate(specs):
@@ -96,6 +102,10 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     found += _other_rank(specs, text)
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
+        found += [
+            [replace(s, kind="long") if i == j else s for j, s in enumerate(specs)]
+            for i in range(len(specs))
+        ]
     if _WANTS_INT.search(text):
         found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
     if _NO_BOOL.search(text):

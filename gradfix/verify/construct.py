@@ -145,6 +145,8 @@ def _ducks(w: Wanted) -> list[Any]:
 def factories(w: Wanted) -> list[Any]:
     """Classes and functions that build a part."""
     name = w.name.lower()
+    if w.use.called and not w.use.given:
+        return [nn.ReLU if "act" in name else nn.Identity, *_blocks(w)]
     if "norm" in name:
         return [nn.BatchNorm2d, nn.LayerNorm, nn.Identity]
     if name.startswith(("act", "nonlin")) or "activation" in name:

@@ -18,7 +18,7 @@ from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
 from gradfix.verify.repair import lines_reached
-from gradfix.verify.source import tree_of_file, uses_of_code
+from gradfix.verify.source import statement_at, uses_of_code
 from gradfix.verify.uses import Use
 
 Arguments = dict[str, Any]
@@ -132,26 +132,13 @@ def names_at_fault(error: Exception) -> list[str]:
         file = frame.f_code.co_filename
         if file.startswith(_TORCH) or not file.endswith(".py"):
             continue
-        statement = _statement_at(file, row)
+        statement = statement_at(file, row)
         for node in ast.walk(statement) if statement is not None else ():
             for kind in ("id", "attr", "arg", "value"):
                 name = getattr(node, kind, None)
                 if isinstance(name, str) and name.isidentifier():
                     found.append(name)
     return list(dict.fromkeys(found))
-
-
-def _statement_at(file: str, row: int) -> ast.stmt | None:
-    """The smallest statement around a line; of a compound one, its head alone."""
-    tree = tree_of_file(file)
-    best: ast.stmt | None = None
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.stmt) and node.lineno <= row <= (node.end_lineno or row):
-            if best is None or node.lineno >= best.lineno:
-                best = node
-    if isinstance(best, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-        return None
-    return best
 
 
 def climb_constructor(

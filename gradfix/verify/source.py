@@ -30,6 +30,7 @@ def _uses_of_one(code: Any) -> Mapping[str, Use]:
     return {} if tree is None else uses_in(tree)
 
 
+@functools.lru_cache(maxsize=512)
 def tree_of(code: Any) -> ast.Module | None:
     """The tree of a class or function; None where its source is not known."""
     try:
@@ -76,9 +77,33 @@ def _assigned(cls: type) -> frozenset[str]:
     )
 
 
+@functools.lru_cache(maxsize=512)
+def _names_read(code: Any) -> frozenset[str]:
+    tree = tree_of(code)
+    nodes = ast.walk(tree) if tree is not None else ()
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
+
+
 def mentions(code: Any, names: set[str]) -> bool:
     """Whether the source of a class or function reads one of the names."""
-    tree = tree_of(code)
-    return tree is not None and any(
-        isinstance(node, ast.Name) and node.id in names for node in ast.walk(tree)
-    )
+    return not names.isdisjoint(_names_read(code))
+
+
+@functools.lru_cache(maxsize=4096)
+def statement_at(file: str, row: int) -> ast.stmt | None:
+    """The smallest statement around a line; None where it is a definition, or not known."""
+    best: ast.stmt | None = None
+    for node in _statements(file):
+        if node.lineno <= row <= (node.end_lineno or row):
+            if best is None or node.lineno >= best.lineno:
+                best = node
+    if isinstance(best, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+        return None
+    return best
+
+
+@functools.lru_cache(maxsize=64)
+def _statements(file: str) -> tuple[ast.stmt, ...]:
+    tree = tree_of_file(file)
+    nodes = ast.walk(tree) if tree is not None else ()
+    return tuple(node for node in nodes if isinstance(node, ast.stmt))

@@ -22,10 +22,10 @@ class Use:
 
     ``highest`` is the number of elements that constant indices need, ``unpacked`` how many names
     it is unpacked into (0: never); ``elements`` are the names that its elements get in a loop;
-    ``called`` is the name itself, as a class is, ``called_on_self`` an attribute of that name,
-    as a part of a module is; ``passed`` are callables that get it, with the position or keyword;
-    ``tables`` are names of containers it is looked up in, ``owners`` those of objects it names an
-    attribute of.
+    ``called`` is the name itself, as a class is, with at most ``given`` arguments;
+    ``called_on_self`` is an attribute of that name, as a part of a module is; ``passed`` are
+    callables that get it, with the position or keyword; ``tables`` are names of containers it is
+    looked up in, ``owners`` those of objects it names an attribute of.
     """
 
     attributes: set[str] = field(default_factory=set)
@@ -35,6 +35,7 @@ class Use:
     iterated: bool = False
     indexed: bool = False
     called: bool = False
+    given: int = 0
     called_on_self: bool = False
     tested: bool = False
     counted: bool = False
@@ -181,6 +182,7 @@ def _note_call(use: Use, node: ast.Call, part: ast.AST) -> None:
     if part is node.func:
         use.called_on_self |= isinstance(part, ast.Attribute)
         use.called |= isinstance(part, ast.Name)
+        use.given = max(use.given, len(node.args) + len(node.keywords))
         return
     function = ast.unparse(node.func)
     if function in _ITERATES:

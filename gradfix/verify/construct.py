@@ -14,6 +14,7 @@ import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import torch
@@ -256,8 +257,7 @@ class MadeUp:
         object.__setattr__(self, "_gradfix", own)
 
     def __getattr__(self, name: str) -> Any:
-        frame = sys._getframe(1)
-        return self._value(name, frame.f_code.co_filename, frame.f_globals)
+        return self._value(name, sys._getframe(1))
 
     def __getitem__(self, name: str) -> Any:
         if not isinstance(name, str):
@@ -265,26 +265,27 @@ class MadeUp:
         self._gradfix["mapping"] = True
         if name in vars(self):
             return vars(self)[name]
-        frame = sys._getframe(1)
-        return self._value(name, frame.f_code.co_filename, frame.f_globals)
+        return self._value(name, sys._getframe(1))
 
-    def _value(self, name: str, file: str, space: Mapping[str, Any]) -> Any:
+    def _value(self, name: str, frame: FrameType) -> Any:
         if name.startswith("__") or name in ("_modules", "shape"):
             raise AttributeError(name)
         made = self._gradfix["made"]
         if name not in made:
-            made[name] = self._invent(name, file, space)
+            made[name] = self._invent(name, frame)
         value = made[name]
         # Every object that stands for the configuration of one build has modules of its own.
         vars(self)[name] = fresh(value)
         return vars(self)[name]
 
-    def _invent(self, name: str, file: str, space: Mapping[str, Any]) -> Any:
+    def _invent(self, name: str, frame: FrameType) -> Any:
         settings = self._gradfix["settings"]
         if name in settings:
             return settings[name]
-        use = uses_of_file(file).get(name, Use())
-        value = values_for(Wanted(name, use=use, space=space, settings=settings))[0]
+        owner = type(frame.f_locals.get("self"))
+        use = uses_of_code(owner).get(name)  # the class that reads it, else all of its file
+        use = use or uses_of_file(frame.f_code.co_filename).get(name, Use())
+        value = values_for(Wanted(name, use=use, space=frame.f_globals, settings=settings))[0]
         plain = value == NUMBER if type(value) is int else isinstance(value, nn.Module)
         if name.isupper() and plain and use.attributes:
             return MadeUp(settings)  # a section, as in ``cfg.MODEL.DEPTH``

@@ -8,7 +8,7 @@ import torch
 
 from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
-from gradfix.verify.deliberate import Question, wrong_or_question
+from gradfix.verify.deliberate import Question, is_sampled, wrong_or_question
 from gradfix.verify.examine import Hidden, Run
 from gradfix.verify.inplace import is_overwritten, overwritten
 from gradfix.verify.numeric import Comparison
@@ -104,6 +104,9 @@ class Judge:
         cuts = graph.cuts(nodes, run.roots)
         if cuts:
             blames = lines.cut_blames(graph, cuts, places)
+            if all(is_sampled(graph, edge, run.roots) for edge in cuts):
+                message = "no gradient arrives: what is returned was drawn at random: intended?"
+                return self._result(name, parameter, "inconclusive", message, blames)
             if self.context.own_backward:
                 message = (
                     f"no gradient arrives; {self.context.own_backward} may compute it: intended?"

@@ -12,7 +12,7 @@ from gradfix.verify.drive import Record
 from gradfix.verify.guess import Input, Spec, annotation
 from gradfix.verify.uses import Use
 
-_OF_TENSORS = frozenset(dir(torch.Tensor)) - {"data"}
+_OF_TENSORS = frozenset(dir(torch.Tensor))
 _MAX_PARTS = 8
 
 

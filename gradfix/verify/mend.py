@@ -28,6 +28,7 @@ _TORCH = str(Path(torch.__file__).parent)
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
 _QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NEAR, _FAR = 26, 8
 
@@ -73,6 +74,8 @@ def repaired_constructor(
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
+    if match := _MISSING.search(text):
+        found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
     if "None" in text:
         found += _with_optional(cls, kwargs, error)
     return found
@@ -94,6 +97,16 @@ def _with_attribute(module: nn.Module, name: str) -> nn.Module:
     other = copy.deepcopy(module)
     setattr(other, name, values_for(Wanted(name))[0])
     return other
+
+
+def _with_missing(cls: type[nn.Module], kwargs: Arguments, names: list[str]) -> Iterator[Arguments]:
+    """With what a base or a part needs, where the class hands on all that it is given."""
+    kinds = [p.kind for p in inspect.signature(cls).parameters.values()]
+    lacking = [name for name in names if name not in kwargs]
+    if lacking and inspect.Parameter.VAR_KEYWORD in kinds:
+        uses = uses_of_code(cls)
+        wanted = [Wanted(name, use=uses.get(name, Use()), owner=cls) for name in lacking]
+        yield {**kwargs, **{w.name: values_for(w)[0] for w in wanted}}
 
 
 def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:

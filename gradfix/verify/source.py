@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from gradfix.verify.plan import attributes_read
 from gradfix.verify.uses import Use, uses_in
 
 
@@ -53,6 +54,13 @@ def tree_of_file(filename: str) -> ast.Module | None:
         return ast.parse("".join(linecache.getlines(filename)))
     except (SyntaxError, ValueError):
         return None
+
+
+@functools.lru_cache(maxsize=64)
+def names_read_in(file: str) -> frozenset[str]:
+    """The names of all attributes that a file reads; none of one that cannot be read."""
+    tree = tree_of_file(file)
+    return frozenset() if tree is None else frozenset(attributes_read(tree))
 
 
 def attributes_of(cls: type) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.blame import Places
-from gradfix.verify.build import Offer, case_for
+from gradfix.verify.build import Offer, case_for, file_of
 from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
 from gradfix.verify.drive import Drive, DriveError, describe, is_autograd_error
 from gradfix.verify.examine import BuildError, Run, examine
@@ -26,6 +26,7 @@ from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
+from gradfix.verify.source import names_read_in
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -177,7 +178,7 @@ class Subject:
             raise DriveError(f"{drive.text} raises {describe(run.forward_error)}", case)
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")
-        read = frozenset(self.job["attributes_read"])
+        read = frozenset(self.job["attributes_read"]) | read_by_parts(run.module)
         context = Context(self.places, chosen, read, _own_backward(run.module))
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
@@ -197,6 +198,13 @@ class Subject:
             return found, None
         except NumericError as error:
             return None, str(error)
+
+
+def read_by_parts(module: nn.Module) -> set[str]:
+    """Attributes read in the files of all classes that the parts of a module are made of."""
+    classes = {base for part in module.modules() for base in type(part).__mro__}
+    own = [c for c in classes if c.__module__.partition(".")[0] not in ("torch", "builtins")]
+    return {name for file in {file_of(c) for c in own} for name in names_read_in(file)}
 
 
 def _own_backward(module: nn.Module) -> str | None:

@@ -61,6 +61,8 @@ def _annotated(w: Wanted) -> list[Any]:
     if words:
         return list(dict.fromkeys(words))[:3]
     if kind == "bool" or name.startswith(("use_", "is_", "with_", "bidirectional", "bias")):
+        if kind != "bool" and w.use.attributes & OF_TENSORS:
+            return [torch.eye(8)]
         return [True, False] if "bias" in name else [False, True]
     if inspect.isclass(note) and note.__module__ not in NO_OBJECTS:
         return _instances(note, w)

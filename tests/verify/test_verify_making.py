@@ -118,6 +118,17 @@ class Holder(nn.Module):
     def forward(self, x):
         return self.inner({"key": "open", "x": x[:, :3].detach()})
 
+class Chance(torch.distributions.Categorical):
+    """A distribution of the project's own."""
+
+class Policy(nn.Module):
+    def __init__(self, bias):
+        super().__init__()
+        self.lin = nn.Linear(4, 3)
+        self.bias = nn.Parameter(bias.mean(0)[:3])
+    def forward(self, x):
+        return Chance(logits=self.lin(x) + self.bias)
+
 class Severed(nn.Module):
     """A fault must be seen through made-up arguments, too."""
     def __init__(self, kind):
@@ -183,6 +194,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]
         "Optional",
         "Inner",
         "Holder",
+        "Policy",
     ],
 )
 def test_driven_without_help(found: dict[str, tuple[str, str]], name: str) -> None:

@@ -212,6 +212,9 @@ def _channels(layer: Any) -> int:
     return int(getattr(layer, "in_channels", getattr(layer, "num_features", 3)))
 
 
+_HEIGHT_AND_WIDTH = (frozenset({"h", "w"}), frozenset({"height", "width"}))
+
+
 def starts(
     module: nn.Module, needed: list[Input], known: Mapping[str, list[Spec]]
 ) -> Iterator[list[Spec]]:
@@ -220,6 +223,10 @@ def starts(
     ``known`` are inputs that the layers accept which get them, by name.
     """
     shapes = shapes_for(module)
+    names = {each.name.lower() for each in needed}
+    # The height and width of an image whose places stand in a row.
+    sides = next((pair for pair in _HEIGHT_AND_WIDTH if pair <= names), frozenset())
+    needed = [replace(i, note=int) if i.name.lower() in sides else i for i in needed]
     if not needed:
         yield []
         return
@@ -250,12 +257,12 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
     name = each.name.lower()
     if "[int" in str(each.note).lower():  # of an image of eight places, most often
         return Spec((2, 4), "ints")
+    if each.note is int and any(name in pair for pair in _HEIGHT_AND_WIDTH):
+        return Spec((), "int", 4)
     if (kind := annotation(each.note)) in ("int", "bool", "list", "tuple"):
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
     if kind == "str":
         return Spec((), "none")
-    if name in ("h", "w", "height", "width"):  # of an image whose places stand in a row
-        return Spec((), "int", 4)
     nodes = main.shape[0] if main.shape else BATCH
     if name in ("edge_index", "edges", "edge_idx"):
         return Spec((2, nodes), "graph", nodes)

@@ -45,6 +45,14 @@ class Record(dict[str, Any]):
             raise AttributeError(name)
         return self[name]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value  # what a module writes there and hands back is a result
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(name)
+        del self[name]
+
     def to(self, *args: Any, **kwargs: Any) -> Record:
         """Itself: there is nothing to move."""
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from verify_helpers import results_of
 
 from gradfix.verify.construct import MadeUp, argument_sets
+from gradfix.verify.drive import Record
 from gradfix.verify.guess import Spec
 from gradfix.verify.mend import climb_constructor, repaired_constructor
 from gradfix.verify.settings import VerifySettings
@@ -83,6 +85,15 @@ class Batch(nn.Module):
     def forward(self, batch):
         score = self.lin(batch["features"]).squeeze(-1)
         return score.masked_fill(~batch["mask"], float("-inf")).softmax(-1)
+
+class Fills(nn.Module):
+    """Writes its result into the object that it was given."""
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+    def forward(self, batch):
+        batch.nodes = self.lin(batch.nodes)
+        return batch
 
 class Pyramid(nn.Module):
     def __init__(self):
@@ -190,6 +201,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]
         "Configured",
         "Lines",
         "Batch",
+        "Fills",
         "Pyramid",
         "Optional",
         "Inner",
@@ -231,6 +243,16 @@ def test_a_configuration_of_one_build_shares_no_module_with_the_next() -> None:
     second = first.again()
     assert first.part is first.part and first.part is not second.part
     assert second.made() is not first.made() and "part" in second
+
+
+def test_a_record_is_a_dict_and_an_object() -> None:
+    record = Record({"x": 1})
+    record.y = record.x + record["x"]
+    assert record == {"x": 1, "y": 2} and copy.deepcopy(record).y == 2
+    del record.y
+    assert not hasattr(record, "y")
+    with pytest.raises(AttributeError):
+        del record.y
 
 
 def test_options_of_the_project_come_first_in_a_configuration() -> None:

@@ -10,10 +10,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from gradfix import engine, files
-from gradfix.cache import Cache
 from gradfix.config import Settings
 from gradfix.errors import SourceError
 from gradfix.flow.project import Project, View
@@ -39,6 +38,35 @@ class Processed:
     crash: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file that has to be analysed: what it holds, and the project as it sees it."""
+
+    item: files.Found
+    decoded: files.Decoded | Notebook
+    view: View
+
+    @property
+    def source(self) -> Source:
+        """The unit of work that it is."""
+        place = self.item.place or from_root(self.item.filename)
+        return Source(self.item.filename, self.decoded.text, place)
+
+
+class Kept(Protocol):
+    """What was found before, as `gradfix.cache.Cache` keeps it."""
+
+    def get(
+        self, source: Source, path: str, raw: bytes, settings: Settings, project: Project
+    ) -> Outcome | None:
+        """What ``check`` finds in the file at an absolute path, if that is known."""
+
+    def put(
+        self, outcome: Outcome, path: str, raw: bytes, settings: Settings, project: Project
+    ) -> None:
+        """Keep what ``check`` has found in the file at an absolute path."""
+
+
 #: Looks at a file that is to be changed. What it returns counts; it may have the file fixed again
 #: under other settings, or checked only (``rewriting=False``).
 Again = Callable[[Settings, bool], Processed]
@@ -50,28 +78,36 @@ def run(
     *,
     rewriting: bool,
     roots: Iterable[str] = (),
-    cache: Cache | None = None,
+    cache: Kept | None = None,
     review: Review | None = None,
     read: Callable[[str], str | None] = files.text_of,
+    load: Callable[[str], bytes] | None = None,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
-    What a file imports is looked up around it and under ``roots``, and read with ``read``. It is
-    taken to stay as it is: see `gradfix.unwritten`. What ``cache`` knows is not found out again.
-    ``review`` is asked about every file that is to be changed.
+    Files are read with ``load``, if not from the disk. What one imports is looked up around it and
+    under ``roots``, and read with ``read``. It is taken to stay as it is: see `gradfix.unwritten`.
+    What ``cache`` knows is not found out again. ``review`` is asked about every file that is to be
+    changed.
     """
     project = Project(read, map(os.path.abspath, roots))
     with _uncollected():
         for item in items:
             if isinstance(item, Failure):
-                source = Source(item.filename, "")
-                yield Processed(item.filename, Outcome(source, "", failures=(item,)))
+                yield failed(item, item)
                 continue
-            done = _process_file(item, project, item.settings, cache, rewriting=rewriting)
+            opened = opening(item, project, cache, rewriting=rewriting, load=load)
+            if isinstance(opened, Processed):
+                yield opened
+                continue
+            done = _analysed(opened, item.settings, cache, rewriting=rewriting)
             if review is not None and done.before != done.after:
 
                 def again(settings: Settings, rewrite: bool, item: files.Found = item) -> Processed:
-                    return _process_file(item, project, settings, None, rewriting=rewrite)
+                    afresh = opening(item, project, None, rewriting=rewrite, load=load)
+                    if isinstance(afresh, Processed):
+                        return afresh
+                    return _analysed(afresh, settings, None, rewriting=rewrite)
 
                 done = review(item, done, again)
             yield done
@@ -80,33 +116,50 @@ def run(
         project.close()
 
 
-def _process_file(
+def failed(item: files.Found | Failure, failure: Failure) -> Processed:
+    """What is said of an item that came to nothing."""
+    path = item.path if isinstance(item, files.Found) else item.filename
+    return Processed(path, Outcome(Source(item.filename, ""), "", failures=(failure,)))
+
+
+def opening(
     item: files.Found,
     project: Project,
-    settings: Settings,
-    cache: Cache | None,
+    cache: Kept | None,
     *,
     rewriting: bool,
-) -> Processed:
+    load: Callable[[str], bytes] | None = None,
+) -> Opened | Processed:
+    """A file that is to be analysed; or what becomes of it, where that can be told without."""
     try:
-        raw = files.read_bytes(item.path)
+        raw = (load or files.read_bytes)(item.path)
         if not item.named and not engine.concerns(raw):
             source = Source(item.filename, "")
             return Processed(item.path, Outcome(source, ""), raw, raw)
         decoded = _opened(raw, item.filename)
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
-    view = project.at(os.path.abspath(item.path))
-    if isinstance(decoded, Notebook):
-        cache = None  # what is said of its cells is not kept
-    if cache is not None:
-        source = Source(item.filename, decoded.text, from_root(item.filename))
-        known = cache.get(source, view.path, raw, settings, project)
-        if known is not None and not (rewriting and _to_fix(known, settings)):
+    opened = Opened(item, decoded, project.at(os.path.abspath(item.path)))
+    if cache is not None and not isinstance(decoded, Notebook):
+        known = cache.get(opened.source, opened.view.path, raw, item.settings, project)
+        if known is not None and not (rewriting and _to_fix(known, item.settings)):
             return Processed(item.path, known, raw, raw)
-    done = process(item.path, item.filename, decoded, settings, rewriting=rewriting, view=view)
-    if cache is not None and _as_checked(done.outcome, rewriting):
-        cache.put(done.outcome, view.path, raw, settings, project)
+    return opened
+
+
+def _analysed(
+    opened: Opened, settings: Settings, cache: Kept | None, *, rewriting: bool
+) -> Processed:
+    item, decoded, view = opened.item, opened.decoded, opened.view
+    done = process(
+        item.path, item.filename, decoded, settings,
+        rewriting=rewriting, view=view, place=item.place,
+    )  # fmt: skip
+    # What is said of a notebook's cells is not kept.
+    if cache is None or isinstance(decoded, Notebook):
+        return done
+    if _as_checked(done.outcome, rewriting):
+        cache.put(done.outcome, view.path, decoded.raw, settings, view.project)
     return done
 
 
@@ -142,9 +195,10 @@ def process(
     *,
     rewriting: bool,
     view: View | None = None,
+    place: str = "",
 ) -> Processed:
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
-    source = Source(filename, decoded.text, from_root(filename))
+    source = Source(filename, decoded.text, place or from_root(filename))
     try:
         outcome = _with_room(lambda: _outcome(source, decoded, settings, view, rewriting))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
@@ -173,7 +227,7 @@ def _outcome(
 ) -> Outcome:
     if isinstance(decoded, Notebook):
         work = decoded.fix if rewriting else decoded.check
-        return work(source.filename, settings, view)
+        return work(source.filename, settings, view, source.place)
     return (engine.fix if rewriting else engine.check)(source, settings, None, view)
 
 
@@ -185,7 +239,7 @@ def _without_fixes(
     view: View | None = None,
 ) -> Outcome:
     if isinstance(decoded, Notebook):
-        return decoded.without_fixes(source.filename, settings, trouble, view)
+        return decoded.without_fixes(source.filename, settings, trouble, view, source.place)
     return engine.without_fixes(source, settings, trouble, view=view)
 
 

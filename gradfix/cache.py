@@ -18,9 +18,9 @@ import sqlite3
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -49,6 +49,35 @@ CREATE TABLE IF NOT EXISTS checked (
 ) WITHOUT ROWID"""
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What an outcome rests on: the digest of the file, and those of all that was looked for."""
+
+    content: bytes
+    looked_for: dict[str, str | None]
+
+
+class Digests:
+    """The digests of texts, each made only once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, bytes]] = {}
+
+    def looked_for(self, path: str, project: Project) -> dict[str, str | None]:
+        """All that was looked for to find out about one file; None for what is not there."""
+        return {other: self.of(other, project) for other in project.looked_for(path)}
+
+    def of(self, path: str, project: Project) -> str | None:
+        """The digest of a file's text, None where it cannot be read."""
+        text = project.text(path)
+        if text is None:
+            return None
+        known = self._known.get(path)
+        if known is None or known[0] is not text:
+            known = self._known[path] = text, digest(_bytes(text))
+        return known[1].hex()
+
+
 class Cache:
     """Outcomes of ``check``, kept in a folder.
 
@@ -63,7 +92,7 @@ class Cache:
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[tuple[bytes, bytes, int, bytes]] = []
         self._settings: dict[int, tuple[Settings, str]] = {}
-        self._digests: dict[str, tuple[str, bytes]] = {}
+        self._digests = Digests()
 
     def get(
         self, source: Source, path: str, raw: bytes, settings: Settings, project: Project
@@ -71,12 +100,12 @@ class Cache:
         """What ``check`` finds in the file at an absolute path, if that is known."""
         if self._off or (self._connection is None and not self._file.exists()):
             return None
-        key = self._key(source, path, settings, project)
+        key = self._key(source, path, settings, project.roots)
         try:
             row = (
                 self._opened()
                 .execute(
-                    "SELECT entry FROM checked WHERE key = ? AND content = ?", (key, _digest(raw))
+                    "SELECT entry FROM checked WHERE key = ? AND content = ?", (key, digest(raw))
                 )
                 .fetchone()
             )
@@ -89,7 +118,7 @@ class Cache:
             looked_for, findings = json.loads(zlib.decompress(row[0]))
             known = tuple(restored(Finding, finding) for finding in findings)
             same = all(
-                self._text_digest(other, project) == digest for other, digest in looked_for.items()
+                self._digests.of(other, project) == digest for other, digest in looked_for.items()
             )
         except (AttributeError, TypeError, ValueError, zlib.error):  # not what was written
             return None
@@ -107,15 +136,24 @@ class Cache:
         self, outcome: Outcome, path: str, raw: bytes, settings: Settings, project: Project
     ) -> None:
         """Keep what ``check`` has found in the file at an absolute path."""
+        looked_for = self._digests.looked_for(path, project)
+        self.keep(outcome, path, Learned(digest(raw), looked_for), settings, project.roots)
+
+    def keep(
+        self,
+        outcome: Outcome,
+        path: str,
+        learned: Learned,
+        settings: Settings,
+        roots: Sequence[str],
+    ) -> None:
+        """Keep what ``check`` has found elsewhere in the file at an absolute path."""
         if self._off:
             return
-        looked_for = {
-            other: self._text_digest(other, project) for other in project.looked_for(path)
-        }
         findings = [plain(replace(finding, filename="")) for finding in outcome.findings]
-        entry = zlib.compress(json.dumps([looked_for, findings]).encode(), 1)
-        key = self._key(outcome.source, path, settings, project)
-        self._waiting.append((key, _digest(raw), int(time.time()), entry))
+        entry = zlib.compress(json.dumps([learned.looked_for, findings]).encode(), 1)
+        key = self._key(outcome.source, path, settings, roots)
+        self._waiting.append((key, learned.content, int(time.time()), entry))
         if len(self._waiting) >= _TOGETHER:
             self._write()
 
@@ -127,12 +165,12 @@ class Cache:
 
     # -- what decides an outcome --------------------------------------------------------------
 
-    def _key(self, source: Source, path: str, settings: Settings, project: Project) -> bytes:
+    def _key(self, source: Source, path: str, settings: Settings, roots: Sequence[str]) -> bytes:
         kinds = tuple(registry.codemods())
         parts = (
-            _stamp(kinds), self._spelled(settings), *project.roots, path, source.place,
+            _stamp(kinds), self._spelled(settings), *roots, path, source.place,
         )  # fmt: skip
-        return _digest(_bytes("\0".join(parts)))
+        return digest(_bytes("\0".join(parts)))
 
     def _spelled(self, settings: Settings) -> str:
         """Settings as text; most files share one object."""
@@ -145,15 +183,6 @@ class Cache:
             )
             known = self._settings[id(settings)] = settings, spelled
         return known[1]
-
-    def _text_digest(self, path: str, project: Project) -> str | None:
-        text = project.text(path)
-        if text is None:
-            return None
-        known = self._digests.get(path)
-        if known is None or known[0] is not text:
-            known = self._digests[path] = text, _digest(_bytes(text))
-        return known[1].hex()
 
     # -- the file -----------------------------------------------------------------------------
 
@@ -212,7 +241,12 @@ def _prepare(folder: Path) -> None:
 
 @lru_cache(maxsize=8)
 def _stamp(kinds: tuple[type[Codemod], ...]) -> str:
-    """gradfix as it is: its version, its source and that of the codemods, and Python's version."""
+    """gradfix as it is, and Python's version."""
+    return digest(_bytes(f"{source_stamp(kinds)}\0{sys.version}")).hex()
+
+
+def source_stamp(kinds: tuple[type[Codemod], ...]) -> str:
+    """gradfix as it is, wherever it is installed: its version, its source and the codemods'."""
     paths: set[str] = {str(path) for path in _sources(Path(gradfix.__file__).parent)}
     names = []
     for kind in kinds:
@@ -220,17 +254,21 @@ def _stamp(kinds: tuple[type[Codemod], ...]) -> str:
         path = getattr(sys.modules.get(kind.__module__), "__file__", None)
         paths |= {path} if path else set()
     total = blake2b(digest_size=16)
-    for text in (gradfix.__version__, sys.version, *names):
+    for text in (gradfix.__version__, *names):
         total.update(_bytes(f"{text}\0"))
-    for path in sorted(paths):
+    contents = []
+    for path in paths:
         with suppress(OSError):  # in an archive: the version has to do
-            total.update(Path(path).read_bytes())
+            contents.append(digest(Path(path).read_bytes()))
+    for content in sorted(contents):
+        total.update(content)
     return total.hexdigest()
 
 
 def _sources(folder: Path) -> Iterable[Path]:
-    yield from folder.rglob("*.py")
-    yield from folder.rglob("*.json")
+    """The files of gradfix itself; the codemods' may lie elsewhere."""
+    for pattern in ("*.py", "*.json"):
+        yield from (path for path in folder.rglob(pattern) if path.parent.name != "codemods")
 
 
 def _in_order(value: object) -> object:
@@ -241,5 +279,6 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _digest(data: bytes) -> bytes:
+def digest(data: bytes) -> bytes:
+    """A short name for some content."""
     return blake2b(data, digest_size=16).digest()

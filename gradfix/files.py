@@ -29,13 +29,15 @@ SettingsOf = Callable[[Path], Settings]
 class Found:
     """A file to process: where it is, the name it is reported under, and its settings.
 
-    ``named`` says whether the user gave this very path, or it was found in a folder.
+    ``named`` says whether the user gave this very path, or it was found in a folder. ``place`` is
+    what `Source.place` will be; empty where the working folder tells.
     """
 
     path: str
     filename: str
     settings: Settings
     named: bool = False
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
@@ -30,7 +30,7 @@ from gradfix import batch, files, registry
 from gradfix.batch import Processed
 from gradfix.cache import Cache
 from gradfix.errors import GradfixError
-from gradfix.model import Failure, Outcome, Source
+from gradfix.model import Failure, Source
 from gradfix.unwritten import Unwritten
 
 #: Seconds that one file may take in a worker.
@@ -46,6 +46,8 @@ _AHEAD = 64  # files that each worker may run ahead of what is passed on
 _TICK = 0.2  # seconds
 _FAREWELL = 5.0  # seconds that an idle worker has for its end
 _GRACE = 30.0  # seconds after which a worker without a parent gives up a file on its own
+
+_one_by_one = threading.Lock()
 
 Item = files.Found | Failure
 
@@ -79,6 +81,16 @@ class Job:
             read=self.unwritten.text_of,
         )
 
+    def answers(self, given: Iterator[Item]) -> Iterator[Processed]:
+        """Process files in a worker process: one answer for each, as it is sent to the parent."""
+        cache = None if self.cache is None else Cache(Path(self.cache), _quiet)
+        try:
+            for done in self.run(given, cache=cache):
+                yield light(done)
+        finally:
+            if cache is not None:
+                cache.close()
+
 
 def run(
     items: Sequence[Item],
@@ -100,9 +112,10 @@ def run(
         yield from job.run(iter(items), review, cache)
         return
     if job.timeout is not None or (count is not None and count > 1):
-        yield from _Pool(items, job, count or _cores()).results()
+        with Pool(job, count or cores_here()) as pool:
+            yield from pool.results(items)
         return
-    cores = 1 if count == 1 else _cores()
+    cores = 1 if count == 1 else cores_here()
     left, pending, started = len(items), iter(items), time.monotonic()
     for done in job.run(pending, cache=cache):
         yield done
@@ -110,10 +123,12 @@ def run(
         if cores > 1 and left >= WORTH and time.monotonic() - started > PATIENCE:
             break
     if rest := list(pending):
-        yield from _Pool(rest, job, cores).results()
+        with Pool(job, cores) as pool:
+            yield from pool.results(rest)
 
 
-def _cores() -> int:
+def cores_here() -> int:
+    """How many processes are worth starting on this machine."""
     usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(_all_cores())
     return min(MOST, len(usable))
 
@@ -132,6 +147,7 @@ class _Worker:
     process: BaseProcess
     pipe: connection.Connection
     ready: bool = False
+    carries: int = 0  # how much of the luggage it was given
     given: deque[int] = field(default_factory=deque)
     spent: float = 0.0
 
@@ -149,44 +165,63 @@ class _Worker:
         return f"killed by signal {-code}"
 
 
-class _Pool:
-    """The workers of one run, and the results that wait for their turn."""
+class Pool:
+    """Worker processes, and the results that wait for their turn. A context manager.
 
-    def __init__(self, items: Sequence[Item], job: Job, count: int) -> None:
-        self._items = items
+    ``luggage`` is what each worker is given before its first files, and what is added to it later
+    before its next. ``tick`` is called while there is nothing to do, and may raise.
+    """
+
+    def __init__(self, job: Job, count: int, tick: Callable[[], None] = lambda: None) -> None:
+        self.luggage: list[object] = []
+        self.tick = tick
         self._job = job
-        self._count = max(1, min(count, len(items)))
+        self._most = max(1, count)
         self._timeout = TIMEOUT if job.timeout is None else job.timeout
+        self._workers: list[_Worker] = []
+        # Workers share nothing with the parent: no lock of the journal, no end of another's pipe.
+        self._context = multiprocessing.get_context("spawn")
+        self._expect(())
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let workers that have nothing left to do end on their own: they have results to keep."""
+        if kind is None:
+            for worker in self._workers:
+                worker.pipe.close()
+            for worker in self._workers:
+                worker.process.join(_FAREWELL)
+        self.end()
+
+    def end(self) -> None:
+        """End all workers at once."""
+        while self._workers:
+            self._workers.pop().end()
+
+    def _expect(self, items: Sequence[Item]) -> None:
+        self._items = items
+        self._count = min(self._most, len(items))
         self._todo = deque(range(len(items)))
         self._tried: set[int] = set()  # files that a worker has died of once
         self._done: dict[int, Processed] = {}
         self._next = 0
-        self._workers: list[_Worker] = []
-        # Workers share nothing with the parent: no lock of the journal, no end of another's pipe.
-        self._context = multiprocessing.get_context("spawn")
 
-    def results(self) -> Iterator[Processed]:
-        """Every file's result, in the order of the files."""
-        try:
-            for _ in range(self._count if self._items else 0):
-                self._workers.append(self._start())
-            while self._next < len(self._items):
-                self._hand_out()
-                self._listen()
-                while self._next in self._done:
-                    yield self._done.pop(self._next)
-                    self._next += 1
-            self._dismiss()
-        finally:
-            for worker in self._workers:
-                worker.end()
+    def results(self, items: Sequence[Item]) -> Iterator[Processed]:
+        """Every file's result, in the order of the files. To be called again only at its end.
 
-    def _dismiss(self) -> None:
-        """Let workers that have nothing left to do end on their own: they have results to keep."""
-        for worker in self._workers:
-            worker.pipe.close()
-        for worker in self._workers:
-            worker.process.join(_FAREWELL)
+        Raises GradfixError if no worker can be started, and what ``tick`` raises.
+        """
+        self._expect(items)
+        while len(self._workers) < self._count:
+            self._workers.append(self._start())
+        while self._next < len(items):
+            self._hand_out()
+            self._listen()
+            while self._next in self._done:
+                yield self._done.pop(self._next)
+                self._next += 1
 
     def _start(self) -> _Worker:
         try:
@@ -210,14 +245,17 @@ class _Pool:
                 worker.given.append(self._todo.popleft())
             if worker.given:
                 worker.spent = 0.0
+                luggage, worker.carries = self.luggage[worker.carries :], len(self.luggage)
                 with suppress(OSError):  # it has died; that is heard of like any other death
-                    worker.pipe.send([self._items[index] for index in worker.given])
+                    worker.pipe.send([*luggage, *(self._items[index] for index in worker.given)])
 
     def _listen(self) -> None:
         """Wait a moment for answers; look after workers that have died or take too long."""
         by_pipe = {worker.pipe: worker for worker in self._workers}
         before = time.monotonic()
         heard = connection.wait(list(by_pipe), _TICK)
+        if not heard:
+            self.tick()
         # Only time that was spent here counts: the user may have stopped us all for a while.
         elapsed = min(time.monotonic() - before, 2 * _TICK)
         for pipe, worker in by_pipe.items():
@@ -254,16 +292,11 @@ class _Pool:
             self._tried.add(left[0])
         elif left:
             index = left.pop(0)
-            self._done[index] = _failed(self._items[index], why)
+            item = self._items[index]
+            self._done[index] = batch.failed(item, Failure(item.filename, why))
         self._todo.extendleft(reversed(left))
         if self._todo:
             self._workers.append(self._start())
-
-
-def _failed(item: Item, why: str) -> Processed:
-    path = item.path if isinstance(item, files.Found) else item.filename
-    failure = Failure(item.filename, why)
-    return Processed(path, Outcome(Source(item.filename, ""), "", failures=(failure,)))
 
 
 def _no_worker(why: str) -> GradfixError:
@@ -276,6 +309,12 @@ def _apart() -> Iterator[None]:
 
     It inherits the signal mask; and it would import the main script, which need not be ours.
     """
+    with _one_by_one, _without_main():  # several threads may start processes
+        yield
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     masked = hasattr(signal, "pthread_sigmask")
     if masked:
@@ -299,15 +338,12 @@ def _work(pipe: connection.Connection, job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, name="gradfix-parent", daemon=True).start()
     registry.codemods()
-    cache = None if job.cache is None else Cache(Path(job.cache), _quiet)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         pipe.send(None)
         given = _received(pipe, (job.timeout or TIMEOUT) + _GRACE)
-        for done in job.run(given, cache=cache):
+        for done in job.answers(given):
             faulthandler.cancel_dump_traceback_later()
-            pipe.send(_light(done))
-    if cache is not None:
-        cache.close()
+            pipe.send(done)
 
 
 def _quiet(message: str) -> None:
@@ -332,7 +368,7 @@ def _received(pipe: connection.Connection, longest: float) -> Iterator[Item]:
                 yield item
 
 
-def _light(done: Processed) -> Processed:
+def light(done: Processed) -> Processed:
     """A result without the texts that nobody asks for."""
     outcome = done.outcome
     if done.before != done.after or outcome.findings or outcome.fixed or outcome.failures:

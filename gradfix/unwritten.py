@@ -37,16 +37,31 @@ class Unwritten:
 
     def text_of(self, path: str) -> str | None:
         """The text of a file that something imports; None where there is none that can be read."""
-        text = files.text_of(path)
-        if self.folder is None or text is None:
-            return text
+        raw = self.raw_of(path)
+        try:
+            return None if raw is None else files.decode(raw).text
+        except SourceError:
+            return None
+
+    def raw_of(self, path: str) -> bytes | None:
+        """The bytes of a file that something imports; None where there is none to be read."""
+        raw = _raw_of(path)
+        if self.folder is None or raw is None:
+            return raw
         # In this order: a file that was read when it was written already has its copy by now.
         copy = self._copy(path)
-        return files.text_of(copy) if os.path.exists(copy) else text
+        return _raw_of(copy) if os.path.exists(copy) else raw
 
     def _copy(self, path: str) -> str:
         name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
         return os.path.join(self.folder or "", name)
+
+
+def _raw_of(path: str) -> bytes | None:
+    try:
+        return files.read_bytes(path) if os.path.isfile(path) else None
+    except SourceError:
+        return None
 
 
 @contextmanager

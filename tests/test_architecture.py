@@ -35,8 +35,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"facts"}),
     frozenset({"notebook"}),
     frozenset({"batch", "journal", "report", "unwritten", "verify"}),
-    frozenset({"jobs", "run", "testing", "undo"}),
-    frozenset({"pytest_session"}),
+    frozenset({"jobs", "migrate", "run", "testing", "undo"}),
+    frozenset({"cluster", "pytest_session"}),
     frozenset({"cli", "ipython", "pytest_plugin"}),
     frozenset({"__main__"}),
 )

@@ -25,7 +25,7 @@ class Mixer(nn.Module):
         return (w * x).sum()
 """
 
-HEAVY = ("torch", "numpy", "libcst", "black", "rich", "gradfix.verify")
+HEAVY = ("torch", "numpy", "libcst", "black", "rich", "dask", "distributed", "gradfix.verify")
 
 PROBE = """\
 import sys
@@ -63,7 +63,7 @@ def test_apply_rewrites_without_torch(project: Path) -> None:
     code, modules = loaded(project, "apply", ".")
     assert code == 0
     assert (project / "m.py").read_text() != FAULTY
-    assert not modules & {"torch", "numpy", "gradfix.verify"}
+    assert not modules & {"torch", "numpy", "dask", "distributed", "gradfix.verify"}
 
 
 def test_apply_verify_leaves_torch_to_its_children(project: Path) -> None:
@@ -79,9 +79,17 @@ def test_check_reads_without_torch_and_without_libcst(project: Path) -> None:
     assert modules == set()
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--help"], ["rules"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["check", "--help"], ["migrate", "--help"], ["rules"]]
+)
 def test_starting_up_is_light(arguments: list[str], project: Path) -> None:
     assert loaded(project, *arguments) == (0, set())
+
+
+def test_only_a_cluster_needs_dask(project: Path) -> None:
+    pytest.importorskip("distributed")
+    _, modules = loaded(project, "check", "--scheduler", "tcp://127.0.0.1:1", ".")
+    assert {"dask", "distributed"} <= modules
 
 
 @pytest.mark.parametrize("arguments", [["check", "."], ["apply", "."]])

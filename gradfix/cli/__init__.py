@@ -28,6 +28,7 @@ _COMMANDS = {
     "history": _Lazy("gradfix.cli.undo", "List what apply has changed."),
     "verify": _Lazy("gradfix.verify.cli", "Run modules through torch and check their gradients."),
     "run": _Lazy("gradfix.run.cli", "Run your own training or tests under the gradient tracer."),
+    "migrate": _Lazy("gradfix.migrate.cli", "Rewrite many repositories: a branch or a patch each."),
     "explain": _Lazy("gradfix.cli.manual", "Show the manual page of a rule."),
     "rules": _Lazy("gradfix.cli.manual", "List all rules."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +13,9 @@ import click
 from gradfix.config_types import Overrides
 from gradfix.report import FORMATS
 from gradfix.report.text import Style
+
+#: Where dask schedulers listen, as dask writes it.
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d+/?")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +36,15 @@ def _job_count(ctx: click.Context, parameter: click.Parameter, value: str) -> in
     if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise click.BadParameter(f"{value!r} is neither a number from 1 on nor 'auto'")
     return int(value)
+
+
+def _scheduler(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The address of a scheduler, or ``local``."""
+    if value is None or value == "local" or _ADDRESS.fullmatch(value):
+        return value
+    raise click.BadParameter(
+        f"{value!r} is neither 'local' nor an address such as tcp://10.0.0.1:8786"
+    )
 
 
 _SELECTION = (
@@ -64,6 +77,8 @@ _SELECTION = (
                  metavar="N", help="Processes to use."),
     click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
                  help="For each file, with several processes.  [default: 60]"),
+    click.option("--scheduler", callback=_scheduler, metavar="ADDRESS",
+                 help="Work on a dask cluster: tcp://HOST:PORT, or `local` for --jobs workers."),
     click.option("--stdin-filename", metavar="NAME", help="The name of what `-` reads."),
 )  # fmt: skip
 

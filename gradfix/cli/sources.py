@@ -104,12 +104,16 @@ class _Command:
         self.journal = journal.Writer(journal.root_of(Path.cwd()), self.paths)
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
         self.reviewer = self._reviewer() if options.get("verified") else None
+        if self.stdin and options["scheduler"] is not None:
+            raise click.UsageError("--scheduler is for files; standard input needs no cluster")
 
     def _reviewer(self) -> Reviewer:
         if self.stdin:
             raise click.UsageError("--verify runs files; standard input is none")
         if self.options["timeout"] is not None:
             raise click.UsageError("--verify works in one process, where --timeout has no power")
+        if self.options["scheduler"] is not None:
+            raise click.UsageError("--verify works in one process, not on a cluster")
         from gradfix.cli.reviewer import Reviewer
 
         return Reviewer(self.run, self.messages, self._message, verbose=self.options["verbose"])
@@ -119,7 +123,12 @@ class _Command:
             for done in self._from_stdin() if self.stdin else self._from_files():
                 self._collect(done)
         except KeyboardInterrupt:
-            return self._interrupted()
+            return self._interrupted("interrupted")
+        except GradfixError as error:
+            if not self.run.changed_files or self.run.dry_run:
+                raise
+            self._interrupted(f"error: {error}")
+            return ERROR
         target = self.options.get("write_baseline")
         if target:
             return self._write_baseline(target)
@@ -163,11 +172,22 @@ class _Command:
         ):
             folder = None if cache is None else str(cache.folder)
             job = Job(self.run.rewriting, tuple(roots), kept, self.options["timeout"], folder)
-            for done in jobs.run(found, job, self.options["jobs"], self.reviewer, cache):
+            for done in self._processed(found, job, cache):
                 bar.advance()
                 if writing and done.before != done.after:
                     done = batch.write_back(done, settings[done.path], write)
                 yield done
+
+    def _processed(
+        self, found: list[jobs.Item], job: Job, cache: Cache | None
+    ) -> Iterator[batch.Processed]:
+        address, count = self.options["scheduler"], self.options["jobs"]
+        if address is None:
+            return jobs.run(found, job, count, self.reviewer, cache)
+        from gradfix import cluster
+
+        say = (lambda message: None) if self.options["quiet"] else self._message
+        return cluster.run(found, job, address, count, cache, say)
 
     @contextmanager
     def _cache(self) -> Iterator[Cache | None]:
@@ -259,8 +279,8 @@ class _Command:
 
     # -- ending -------------------------------------------------------------------------------
 
-    def _interrupted(self) -> int:
-        self._message("interrupted")
+    def _interrupted(self, why: str) -> int:
+        self._message(why)
         if self.run.rewriting and not self.run.dry_run:
             # The file in hand may have been written just before, so the number is a lower bound.
             number = self.run.changed_files

@@ -57,18 +57,22 @@ class Notebook:
 
     # -- the engine's work ----------------------------------------------------------------------
 
-    def check(self, filename: str, settings: Settings, view: View | None = None) -> Outcome:
+    def check(
+        self, filename: str, settings: Settings, view: View | None = None, place: str = ""
+    ) -> Outcome:
         """As `gradfix.engine.check`, with positions in cells."""
-        source = Source(filename, self.text, from_root(filename))
+        source = self._source(filename, place)
         return self._placed(engine.check(source, settings, self._codemods(), view))
 
-    def fix(self, filename: str, settings: Settings, view: View | None = None) -> Outcome:
+    def fix(
+        self, filename: str, settings: Settings, view: View | None = None, place: str = ""
+    ) -> Outcome:
         """As `gradfix.engine.fix`, with positions in cells.
 
         A cell that was formatted with black is so afterwards. Raises SourceError if the rewritten
         program does not come apart into the cells it was made of.
         """
-        source, codemods = Source(filename, self.text, from_root(filename)), self._codemods()
+        source, codemods = self._source(filename, place), self._codemods()
         outcome = engine.fix(source, settings, codemods, view)
         tidy = self._formatted(outcome.text, settings) if outcome.changed else outcome.text
         if tidy != outcome.text:
@@ -77,11 +81,20 @@ class Notebook:
         return self._placed(outcome)
 
     def without_fixes(
-        self, filename: str, settings: Settings, trouble: str, view: View | None = None
+        self,
+        filename: str,
+        settings: Settings,
+        trouble: str,
+        view: View | None = None,
+        place: str = "",
     ) -> Outcome:
         """As `gradfix.engine.without_fixes`, with positions in cells."""
-        source, codemods = Source(filename, self.text, from_root(filename)), self._codemods()
+        source, codemods = self._source(filename, place), self._codemods()
         return self._placed(engine.without_fixes(source, settings, trouble, codemods, view))
+
+    def _source(self, filename: str, place: str) -> Source:
+        """The program; ``place`` where the working folder does not tell it."""
+        return Source(filename, self.text, place or from_root(filename))
 
     def _codemods(self) -> list[Codemod]:
         return [_WithinCells(kind(), self._program) for kind in registry.codemods()]

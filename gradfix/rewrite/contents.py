@@ -77,11 +77,12 @@ def parse_subscript(
 
 
 def parse_statements(
-    content: str, style: Style, block_indent: str | None
+    content: str, style: Style, block_indent: str | None, margin: str = ""
 ) -> tuple[list[cst.SimpleStatementLine | cst.BaseCompoundStatement], list[cst.EmptyLine]]:
     """Parse new statements; also return the comment lines behind the last one.
 
-    ``block_indent`` is the ``IndentedBlock.indent`` that nested blocks get.
+    ``block_indent`` is the ``IndentedBlock.indent`` that nested blocks get; ``margin`` is all the
+    indentation that the first statement will have, which lines after a backslash get, too.
     """
     code = _ANY_NEWLINE.sub(style.newline, content).strip("\r\n").rstrip()
     if not code:
@@ -90,7 +91,7 @@ def parse_statements(
         parsed = cst.parse_module(code + style.newline)
     except cst.ParserSyntaxError as error:
         raise RewriteError(f"the new code does not parse: {error.message}") from error
-    module = parsed.visit(_Adapt(style, block_indent, _unit_fits(parsed)))
+    module = parsed.visit(_Adapt(style, block_indent, _unit_fits(parsed), margin))
     header, footer = list(module.header), list(module.footer)
     body: list[cst.SimpleStatementLine | cst.BaseCompoundStatement] = []
     for statement in module.body:
@@ -191,13 +192,25 @@ class _Verbatim(cst.CSTTransformer):
 class _Adapt(cst.CSTTransformer):
     """Gives code at indentation zero the file's newline and unit of indentation."""
 
-    def __init__(self, style: Style, block_indent: str | None, unit_fits: bool) -> None:
+    def __init__(
+        self, style: Style, block_indent: str | None, unit_fits: bool, margin: str = ""
+    ) -> None:
         self._style = style
+        self._margin = margin
         self._block_indent = block_indent
         self._unit = style.indent if unit_fits and style.indent != "    " else None
 
     def leave_Newline(self, original_node: cst.Newline, updated_node: cst.Newline) -> cst.Newline:
         return self._style.end_of_line()
+
+    def leave_SimpleWhitespace(
+        self, original_node: cst.SimpleWhitespace, updated_node: cst.SimpleWhitespace
+    ) -> cst.SimpleWhitespace:
+        # Only a backslash puts a newline in here, and LibCST indents what is after it for nobody.
+        newline = self._style.newline
+        if newline not in updated_node.value:
+            return updated_node
+        return cst.SimpleWhitespace(updated_node.value.replace(newline, newline + self._margin))
 
     def leave_EmptyLine(
         self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine

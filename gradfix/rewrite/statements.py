@@ -188,7 +188,7 @@ class StatementRewriter:
         between: Lines = []
         for request in before:
             self._done.add(request)
-            new, behind = parse_statements(request.edit.content, self._style, block_indent)
+            new, behind = self._parsed(request, block_indent)
             if new:
                 new[0] = with_leading(new[0], [*between, *new[0].leading_lines])
                 between = []
@@ -201,12 +201,18 @@ class StatementRewriter:
         body[0] = with_leading(body[0], [*above, *body[0].leading_lines])
         return body, [*between, *own]
 
+    def _parsed(self, request: Request, block_indent: str | None) -> tuple[list[Statement], Lines]:
+        """The new statements of an edit of rows of its own, which begin where its span does."""
+        step = "\t" if self._style.indent.startswith("\t") else " "
+        margin = step * (request.edit.span.column - 1)
+        return parse_statements(request.edit.content, self._style, block_indent, margin)
+
     def _replaced(
         self, request: Request, lines: Lines, old: Statement, block_indent: str | None
     ) -> Rewritten:
         """What a STATEMENT edit makes of a statement that has its rows to itself."""
         self._done.add(request)
-        body, behind = parse_statements(request.edit.content, self._style, block_indent)
+        body, behind = self._parsed(request, block_indent)
         above, own = _split_own(lines)
         lines = [*above, *(line for line in own if _is_kept(line, request))]
         tail = _tail_of(old)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from gradfix.run.carried import is_second_time
 from gradfix.run.episode import Backward
 from gradfix.run.judge import explained
 from gradfix.run.patches import is_on
@@ -125,6 +126,10 @@ class Listener:
             if is_overwritten(error):
                 for root in roots:
                     noted.blame += overwritten(root, watch.tracer, watch.places)
+            if not noted.blame and (is_overwritten(error) or is_second_time(error)):
+                # An optimizer's step overwrites, too: where the old value was taken along.
+                noted.blame = watch.episode.carried(noted, watch.places)
+                noted.verdict = "severed" if is_second_time(error) else "inplace"
             watch.episode.survey(watch.modules, watch.optimizers, watch.parameters)
             _annotate(error, explained(noted.blame))
 

@@ -10,9 +10,10 @@ holds (teachers, targets), and, where only tests ran a backward, what they did n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from gradfix.run.episode import Backward, Episode, LeafFacts, ModelFacts
+from gradfix.run.lost import Lost, copied, stale
+from gradfix.run.refusals import Judged, Refusals, sentence
 from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
 from gradfix.verify.graph import Call, Edge
@@ -21,16 +22,9 @@ from gradfix.verify.results import Blame, ParameterResult
 _CONVINCING = 3  # backwards with a gradient of zero; a layer that starts at zero needs two or three
 
 
-@dataclass(slots=True)
-class Judged:
-    """One model's verdicts, and why the Parameters that were left out of them were."""
-
-    target: str
-    parameters: tuple[ParameterResult, ...]
-    left_out: dict[str, str] = field(default_factory=dict)
-
-
-def judged(episode: Episode, places: Places, ending: list[BaseException]) -> list[Judged]:
+def judged(
+    episode: Episode, places: Places, ending: list[BaseException], script: str
+) -> list[Judged]:
     """The verdicts on every model that took part; ``ending`` is what ended the program, if known.
 
     A backward that failed counts only if its error ended the program: otherwise it was expected.
@@ -43,7 +37,7 @@ def judged(episode: Episode, places: Places, ending: list[BaseException]) -> lis
         if judge.took_part(model):
             verdicts = judge.model(model)
             found += [verdicts] if verdicts.parameters or not model.loose else []
-    return found
+    return found + judge.refusals.unclaimed(found, script)
 
 
 class _Judge:
@@ -59,6 +53,9 @@ class _Judge:
         self.needed = self.graph.sources_of(self.all_roots)
         self.live = self.graph.sources_of(self.all_roots, live_only=True)
         self._needed_by: dict[frozenset[int], set[int]] = {}
+        self.lost = Lost(episode, self.needed)
+        self.refusals = Refusals(episode, places, ending)
+        self.stale = stale(episode, places)
         self.needed_last = self.graph.sources_of({node for b in self.failed for node in b.roots})
 
     def took_part(self, model: ModelFacts) -> bool:
@@ -69,6 +66,8 @@ class _Judge:
                 leaf.facts.backwards
                 or any(h.steps for h in leaf.holders)
                 or leaf.facts.nodes & (self.needed if model.loose else self.needed_last)
+                or leaf.facts.nodes & self.lost.nodes
+                or self.refusals.about(leaf)
             )
             for leaf in model.leaves
         )
@@ -105,6 +104,7 @@ class _ModelJudge:
     def judged(self) -> Judged:
         verdicts = (self._verdict(leaf) for leaf in self.leaves)
         self.out.parameters = tuple(v for v in verdicts if v is not None)
+        self.out.facts = {leaf.name: leaf.facts for leaf in self.leaves}
         return self.out
 
     def _gap(self) -> str | None:
@@ -127,6 +127,9 @@ class _ModelJudge:
         facts = leaf.facts
         if not leaf.trainable:
             return None if leaf.hidden else _result(leaf, "ok", "frozen")
+        fatal = self._fatal(leaf)
+        if fatal is not None:
+            return fatal
         if facts.right:
             return self._right(leaf)
         if leaf.hidden and not leaf.holders:
@@ -135,11 +138,25 @@ class _ModelJudge:
             return _result(leaf, "nonfinite", "its gradient holds NaN or infinity")
         if facts.zero:
             return self._zero(leaf)
-        for backward in self.judge.failed:
-            if backward.blame and self._leads_to(leaf, backward):
-                text = f"backward raises {_sentence(backward.error)}"
-                return _result(leaf, "inplace", text, backward.blame)
         return self._missing(leaf)
+
+    # -- an error that ended the program ---------------------------------------------------------
+
+    def _fatal(self, leaf: LeafFacts) -> ParameterResult | None:
+        """What an error that ended the program says, whatever had gone well before."""
+        if refused := self.judge.refusals.about(leaf):
+            verdict, text, blame = self.judge.refusals.verdict(refused)
+            return _result(leaf, verdict, text, blame)
+        for backward in self.judge.failed:
+            text = f"backward raises {sentence(backward.error)}"
+            if backward.blame and self._leads_to(leaf, backward):
+                return _result(leaf, backward.verdict, text, backward.blame)
+            if backward.without_history and leaf.facts.right and leaf.holders:
+                cuts = self.judge.cuts(leaf.facts.nodes, backward.roots)
+                if cuts and not self.gap:
+                    blames = lines.cut_blames(self.graph, lines.telling(cuts), self.places)
+                    return _result(leaf, "severed", text, blames)
+        return None
 
     def _leads_to(self, leaf: LeafFacts, backward: Backward) -> bool:
         return bool(self.graph.live_from(leaf.facts.nodes) & backward.roots)
@@ -151,10 +168,34 @@ class _ModelJudge:
             return _result(leaf, "ok")
         if leaf.hidden:
             return self._unregistered(leaf)
+        if leaf.facts.asked and self.loose and (asked := self._asked(leaf)):
+            return asked
+        blame = self.judge.stale.get(id(leaf.facts)) or copied(
+            self.judge.episode, self.places, leaf
+        )
+        if blame is not None:
+            return _result(leaf, "unregistered", "the optimizer does not hold it", [blame])
         if self.steps:
             text = "it gets a gradient, but no optimizer holds it"
             return _result(leaf, "ok", text, confidence="likely")
         return _result(leaf, "ok")
+
+    def _asked(self, leaf: LeafFacts) -> ParameterResult | None:
+        """The program looks for the leaf's gradient at what it computed from the leaf."""
+        for asked in leaf.facts.asked:
+            if asked.node not in self.judge.live:
+                continue  # no backward went through it
+            made = [c for c in self.graph.calls if set(c.outputs) & leaf.facts.nodes]
+            rows = {c.site.row for c in made if c.site}
+            code = "GF104" if asked.after else "GF101"
+            if asked.made.site is not None and asked.made.site.row in rows:
+                code = "GF102"
+            why = "this computes a new tensor; its .grad, which is read later, is None"
+            blame = self.places.blame(asked.made.site, "rebound", why, code)
+            leaf.name = asked.name or leaf.name
+            text = "its gradient is looked for at what was computed from it"
+            return _result(leaf, "unregistered", text, [blame] if blame else [], "likely")
+        return None
 
     def _unregistered(self, leaf: LeafFacts) -> ParameterResult | None:
         if leaf.derived:
@@ -206,6 +247,8 @@ class _ModelJudge:
                 self._leave_out(leaf, text)
                 return None
             return _result(leaf, "inconclusive", text)
+        if blame := self.judge.stale.get(id(leaf.facts)):
+            return _result(leaf, "unused", "what it was replaced by is trained", [blame])
         if "run" not in phases:
             return self._idle(leaf, "unused", "nothing computes with it in the traced steps")
         cuts = self.judge.cuts(nodes, self._roots_for(leaf))
@@ -217,20 +260,35 @@ class _ModelJudge:
         """Where the gradient should have come from: the backwards that trained its neighbours."""
         holders = {id(h) for h in leaf.holders}
         near = [o for o in self.leaves if holders & {id(h) for h in o.holders}]
-        for others in (near, self.leaves):
+        for others in (near, [] if leaf.holders else self.leaves):
             indices = {i for o in others for i in o.facts.backwards}
             if indices:
-                return {node for i in indices for node in self.judge.roots[i]}
-        return self.judge.all_roots
+                return self._roots(indices)
+        followed = {i for holder in leaf.holders for i in holder.backwards}
+        return self._roots(followed) or self.judge.all_roots
+
+    def _roots(self, backwards: set[int]) -> set[int]:
+        return {node for i in backwards for node in self.judge.roots[i]}
 
     def _cut(self, leaf: LeafFacts, cuts: list[Edge]) -> ParameterResult | None:
+        certain = "proven"
+        if not leaf.holders and self._only_lost(leaf):
+            cuts, certain = [e for e in cuts if self.judge.lost.counts(e)], "likely"
         converted = any(lines.is_conversion(e.call) for e in cuts)
-        if not converted and self.steps and not leaf.holders:
+        if not cuts or (not converted and self.steps and not leaf.holders):
             self._leave_out(leaf, "no optimizer holds it, and its value is used without gradient")
             return None
-        blames = lines.cut_blames(self.graph, cuts, self.places)
+        blames = lines.cut_blames(self.graph, lines.telling(cuts), self.places)
         verdict = "escaped" if {b.code for b in blames} == {"GF305"} else "severed"
-        return _result(leaf, verdict, "no gradient arrives", blames)
+        return _result(leaf, verdict, "no gradient arrives", blames, certain)
+
+    def _only_lost(self, leaf: LeafFacts) -> bool:
+        """Whether nothing but a copy on its way says that this leaf should learn."""
+        return not (
+            self.loose
+            or any(o.facts.backwards for o in self.leaves)
+            or leaf.facts.nodes & self.judge.needed_last
+        )
 
     def _discarded(self, leaf: LeafFacts) -> ParameterResult | None:
         graph, nodes = self.graph, leaf.facts.nodes
@@ -248,7 +306,7 @@ class _ModelJudge:
         calls = [e.call for n in reached for e in graph.outgoing[n] if e.call.phase == "run"]
         last = max(calls, key=lambda call: call.index)
         text = "this result never reaches the loss"
-        blame = self.places.blame(last.site, "discarded", text)
+        blame = lines.discarded(last, self.places, text)
         message = "what is computed from it does not reach the loss"
         return self._idle(leaf, "discarded", message, [blame] if blame else [])
 
@@ -290,9 +348,3 @@ def _blames(found: Iterable[Blame | None]) -> list[Blame]:
 def explained(blames: Iterable[Blame]) -> list[str]:
     """Blames as one line each, for a traceback."""
     return [f"{b.filename}:{b.row} in {b.function}: {b.message}" for b in blames]
-
-
-def _sentence(error: BaseException | None) -> str:
-    """The first sentence of an error."""
-    text = " ".join(str(error).split()).partition(": [")[0]
-    return f"{type(error).__name__}: {text[:240]}"

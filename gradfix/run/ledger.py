@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gradfix.run.judge import Judged
+from gradfix.run.refusals import Judged
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
 
 #: What counts if a Parameter was judged several times, first one first.
@@ -29,12 +29,21 @@ class Ledger:
         for judged in found:
             seen[judged.target] = number = seen.get(judged.target, 0) + 1
             name = judged.target if number == 1 else f"{judged.target} #{number}"
+            judged.target = name
             known = self.targets.setdefault(name, {})
             for parameter in judged.parameters:
                 before = known.get(parameter.name)
                 if before is None or _rank(parameter) < _rank(before):
                     known[parameter.name] = parameter
             self.left_out.setdefault(name, {}).update(judged.left_out)
+
+    def came_late(self, target: str, name: str) -> None:
+        """A gradient arrived after the traced steps: a warm-up is no fault."""
+        text = "its first gradient came after the traced steps, and was not looked at"
+        before = self.targets[target][name]
+        self.targets[target][name] = replace(
+            before, verdict="ok", confidence="likely", message=text, blame=()
+        )
 
     def results(self) -> list[TargetResult]:
         """One result per target, in the order in which they were met."""

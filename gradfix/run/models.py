@@ -6,8 +6,9 @@ import itertools
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import torch
@@ -137,11 +138,13 @@ def orphans(
     return Model(-serial, _target(optimizer, owns, script), leaves) if leaves else None
 
 
-def loose(leaves: Iterable[torch.Tensor], known: set[int], script: str) -> Model | None:
+def loose(
+    leaves: Iterable[tuple[torch.Tensor, str | None]], known: set[int], script: str
+) -> Model | None:
     """Leaves of no module and no optimizer, under the names the script has for them."""
     named = [
-        NamedLeaf(global_name(leaf) or f"leaf[{i}]", leaf)
-        for i, leaf in enumerate(leaves)
+        NamedLeaf(name or f"leaf[{i}]", leaf)
+        for i, (leaf, name) in enumerate(leaves)
         if id(leaf) not in known
     ]
     return Model(0, script, named) if named else None
@@ -149,7 +152,23 @@ def loose(leaves: Iterable[torch.Tensor], known: set[int], script: str) -> Model
 
 def global_name(tensor: torch.Tensor) -> str | None:
     """What the program's top level calls a tensor, also as an item of a list or dict."""
-    for name, value in list(vars(sys.modules["__main__"]).items()):
+    return _name_in(vars(sys.modules["__main__"]), tensor)
+
+
+def name_of(tensor: torch.Tensor, owns: Owned) -> str | None:
+    """What the program calls a tensor: in the functions that run right now, or at its top level."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if owns(frame.f_code.co_filename):
+            found = _name_in(frame.f_locals, tensor)
+            if found is not None:
+                return found
+        frame = frame.f_back
+    return global_name(tensor)
+
+
+def _name_in(scope: Mapping[str, Any], tensor: torch.Tensor) -> str | None:
+    for name, value in list(scope.items()):
         if value is tensor:
             return name
         if isinstance(value, (list, tuple)):
@@ -160,4 +179,8 @@ def global_name(tensor: torch.Tensor) -> str | None:
             for key, item in itertools.islice(value.items(), _ITEMS):
                 if item is tensor:
                     return f"{name}[{key!r}]"
+        elif type(value).__module__ == "__main__" and hasattr(value, "__dict__"):
+            for key, item in itertools.islice(vars(value).items(), _ITEMS):
+                if item is tensor:
+                    return f"{name}.{key}"
     return None

@@ -19,6 +19,9 @@ from gradfix.run.tracing import ScriptTracer
 _MODULE_FILE = str(sys.modules["torch.nn.modules.module"].__file__)
 
 
+_INHERITED = object()
+
+
 class Patches:
     """Attributes that were replaced, and what they were."""
 
@@ -27,7 +30,11 @@ class Patches:
 
     def wrap(self, owner: Any, name: str, around: Callable[[Any], Any]) -> None:
         """Replace ``owner.name`` by ``around(original)``, keeping its kind and its manners."""
-        raw = vars(owner)[name]
+        raw = vars(owner).get(name, _INHERITED)
+        if raw is _INHERITED:
+            self._originals.append((owner, name, raw))
+            setattr(owner, name, staticmethod(around(getattr(owner, name))))
+            return
         original = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
         wrapper = functools.wraps(original)(around(original))
         kind = type(raw) if isinstance(raw, (staticmethod, classmethod)) else None
@@ -37,7 +44,11 @@ class Patches:
     def undo(self) -> None:
         """Put everything back."""
         while self._originals:
-            setattr(*self._originals.pop())
+            owner, name, raw = self._originals.pop()
+            if raw is _INHERITED:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, raw)
 
 
 def after(then: Callable[[Any], None]) -> Callable[[Any], Any]:
@@ -66,6 +77,20 @@ def opaque_functions(tracer: ScriptTracer) -> Callable[[Any], Any]:
             if not custom and cls.__name__ == "CheckpointFunction":
                 return tracer.aside(cls.__name__, run, (args, kwargs))
             return tracer.opaque(cls.__name__, run, (args, kwargs), custom=custom)
+
+        return wrapper
+
+    return around
+
+
+def legacy_variables(tracer: ScriptTracer) -> Callable[[Any], Any]:
+    """For ``Variable(...)``, whose result is a new tensor that autograd knows nothing about."""
+
+    def around(original: Any) -> Any:
+        def wrapper(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            run = lambda: original(cls, *args, **kwargs)  # noqa: E731
+            return tracer.opaque("Variable", run, (args, kwargs), custom=False)
 
         return wrapper
 

@@ -17,6 +17,7 @@ import torch
 
 from gradfix.run.owned import Owned
 from gradfix.verify.graph import Call, Graph, Site
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.trace import Seen, Tracer, function_of
 from gradfix.verify.values import (
     floats_in,
@@ -37,8 +38,11 @@ _QUICK = frozenset(
         "data_ptr", "element_size", "storage_offset", "get_device", "register_hook", "__repr__",
         "backward", "retain_grad", "is_quantized", "is_meta", "names", "output_nr",
         "retains_grad", "_base", "is_same_size", "untyped_storage", "__format__", "_is_view",
+        "_set_grad_enabled",
     }
 )  # fmt: skip
+#: Quick ones after which something is looked at.
+_MARKS = frozenset({"grad", "requires_grad_", "requires_grad=", "_set_grad_enabled"})
 _DEPTH = 8
 _Given = tuple[list[torch.Tensor], list[int], int]
 
@@ -55,6 +59,9 @@ class ScriptTracer(Tracer):
         self._alive: dict[int, weakref.ref[torch.Tensor]] = {}
         self.phase = "run"
         self.on_use: Callable[[], bool] | None = None
+        self.on_refused: Callable[[BaseException, str, list[torch.Tensor]], None] | None = None
+        self.on_asked: Callable[[torch.Tensor], None] | None = None
+        self.switched: Site | None = None
 
     def owns(self, filename: str) -> bool:
         return self._owns(filename)
@@ -145,6 +152,12 @@ class ScriptTracer(Tracer):
             call.custom = custom
         return result
 
+    def attempted(self, name: str, inputs: list[torch.Tensor]) -> Call:
+        """Record a call that raised: what went into it, and nothing that came out."""
+        call = self._call(name)
+        call.inputs = [self.node(tensor) for tensor in inputs]
+        return call
+
     def derived(self, name: str, inputs: Any, result: Any) -> None:
         """Record something computed from the inputs that has happened already."""
         given = self._look(name, (inputs, {}), always=True)
@@ -162,17 +175,38 @@ class ScriptTracer(Tracer):
         if name is None:
             name = self._names[func] = function_name(func)
         if name in _QUICK or os.getpid() != self.owner:
-            return func(*args, **kwargs)
-        given = self._look(name, (args, kwargs))
+            result = func(*args, **kwargs)
+            if name in _MARKS and os.getpid() == self.owner:
+                self._marked(name, args, result)
+            return result
+        given = self._look(name, (args, kwargs), always=bool(kwargs.get("requires_grad")))
         if given is None:
             return func(*args, **kwargs)
         self.paused += 1
         try:
             result = func(*args, **kwargs)
             self._try_record(name, (args, kwargs), *given, result)
+        except RuntimeError as error:
+            if self.on_refused is not None and is_autograd_error(error):
+                self.on_refused(error, name, given[0])
+            raise
         finally:
             self.paused -= 1
         return result
+
+    def _marked(self, name: str, args: Any, result: Any) -> None:
+        """A tensor became a leaf, a gradient was asked for, or grad mode was switched."""
+        try:
+            with torch._C.DisableTorchFunctionSubclass():
+                if name == "_set_grad_enabled":
+                    self.switched = None if args[0] else self.site()
+                elif name == "grad":
+                    if result is None and self.on_asked is not None and is_computed(args[0]):
+                        self.on_asked(args[0])
+                elif args[0].is_leaf and args[0].requires_grad and id(args[0]) not in self.current:
+                    self._call(name).outputs.append(self._adopt(args[0]))
+        except Exception as error:  # ours or a strange tensor's: never the program's trouble
+            self._gap(name, error)
 
     def _look(self, name: str, arguments: Any, *, always: bool = False) -> _Given | None:
         """The tensors that go into a call, if it is to be recorded.
@@ -193,6 +227,12 @@ class ScriptTracer(Tracer):
         except Exception as error:  # ours or a strange tensor's: never the program's trouble
             self._gap(name, error)
             return None
+
+    def _call(self, name: str) -> Call:
+        call = super()._call(name)
+        if not call.grad_mode:
+            call.switched = self.switched
+        return call
 
     def _try_record(self, name: str, *record: Any) -> None:
         try:
@@ -228,6 +268,11 @@ class ScriptTracer(Tracer):
         if key not in self._sites:
             self._sites[key] = _site(key)
         return self._sites[key]
+
+
+def is_computed(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has a history, and nobody asked to keep its gradient."""
+    return tensor.requires_grad and not tensor.is_leaf and not tensor.retains_grad
 
 
 def alive(reference: weakref.ref[torch.Tensor]) -> torch.Tensor | None:

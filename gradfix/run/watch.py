@@ -21,16 +21,18 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from gradfix.run import patches
+from gradfix.run import noticed, patches
 from gradfix.run.backward import Listener
 from gradfix.run.episode import Episode
 from gradfix.run.judge import judged
+from gradfix.run.late import Late
 from gradfix.run.ledger import Ledger
 from gradfix.run.models import Alive
 from gradfix.run.owned import Owned
 from gradfix.run.tracing import ScriptTracer
 from gradfix.verify.blame import Places
 from gradfix.verify.results import TargetResult
+from gradfix.verify.values import tensors_in
 
 _CALLS = 100_000  # an episode with more operations is judged in parts
 _PATIENCE = 10  # times --steps: how many steps the others may make while one optimizer makes none
@@ -60,10 +62,12 @@ class Watch:
         self._owns = Owned()
         self.places = Places(os.getcwd(), os.getcwd(), os.getcwd())
         self.tracer = ScriptTracer(self._owns)
+        self.tracer.on_refused, self.tracer.on_asked = self._refused, self._asked
         self.episode = self._new_episode()
         self.active = False
         self._done: set[int] = set()
         self._activations = 0
+        self._late = Late(self.ledger)
         self._light, self._heavy = patches.Patches(), patches.Patches()
         self._stepping = False
         self._hooks: list[Any] = []
@@ -76,6 +80,7 @@ class Watch:
         light.wrap(torch.nn.Module, "__init__", patches.after(self._module_made))
         light.wrap(torch.nn.Module, "__setstate__", patches.after(self._module_made))
         light.wrap(torch.optim.Optimizer, "__init__", patches.after(self._optimizer_made))
+        light.wrap(torch.optim.Optimizer, "add_param_group", self._adding)
         light.wrap(torch.nn.Parameter, "__new__", self._parameter)
         os.register_at_fork(after_in_child=self._forked)
         self._enter()
@@ -90,6 +95,8 @@ class Watch:
         heavy.wrap(torch.autograd, "grad", listener.grad)
         heavy.wrap(torch.Tensor, "backward", listener.method)
         heavy.wrap(torch.autograd.Function, "apply", patches.opaque_functions(self.tracer))
+        variable = torch.autograd.Variable
+        heavy.wrap(variable, "__new__", patches.legacy_variables(self.tracer))
         checkpoint = torch.utils.checkpoint.CheckpointFunction
         heavy.wrap(checkpoint, "backward", patches.traced_recomputation(self.tracer))
         heavy.wrap(torch, "compile", self._compile)
@@ -127,7 +134,9 @@ class Watch:
         with self.guarded():
             episode = self.episode
             episode.survey(self.modules, self.optimizers, self.parameters, again=True)
-            self.ledger.add(judged(episode, self.places, ending))
+            found = judged(episode, self.places, ending, self.settings.script)
+            self.ledger.add(found)
+            self._late.wait(found, episode)
             self._done |= {s for s, o in episode.steppers.items() if o.steps >= self.settings.steps}
         self.tracer.restart()
         self.episode = self._new_episode()
@@ -135,6 +144,7 @@ class Watch:
     def finish(self, ending: list[BaseException]) -> list[TargetResult]:
         """The program is over: judge the rest, and say everything."""
         self._light.undo()
+        self._late.stop()
         if self.active:
             self.active, self._leaving = False, True
             self.tracer.paused += 1
@@ -171,8 +181,38 @@ class Watch:
         self.modules.add(module)
 
     def _optimizer_made(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizers.add(optimizer)
+        serial = self.optimizers.add(optimizer)
         self._built()
+        if self.active:
+            self.episode.stepper(serial).made_at = len(self.tracer.graph.calls)
+
+    def _adding(self, original: Any) -> Any:
+        """For ``add_param_group``, through which every optimizer gets what it trains."""
+
+        def wrapper(optimizer: Any, group: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            try:
+                return original(optimizer, group, *args, **kwargs)
+            except ValueError as error:
+                if self.listening():
+                    with self.guarded():
+                        given = list(tensors_in([group]))
+                        found = noticed.non_leaves(error, given, self.tracer, self._owns)
+                        self.episode.refused = [*found]
+                raise
+
+        return wrapper
+
+    # -- what cannot give a gradient --------------------------------------------------------------
+
+    def _refused(self, error: BaseException, name: str, inputs: list[torch.Tensor]) -> None:
+        with self.guarded():
+            found = noticed.refused(error, name, inputs, self.tracer, self._owns)
+            self.episode.refused = [found]  # an error keeps its frames alive: the last one only
+
+    def _asked(self, tensor: torch.Tensor) -> None:
+        with self.guarded():
+            self.episode.asked(tensor)
 
     def _parameter(self, original: Any) -> Any:
         def wrapper(cls: Any, *args: Any, **kwargs: Any) -> Any:
@@ -261,8 +301,7 @@ class Watch:
     def _count(self, optimizer: Any) -> None:
         serial = self.optimizers.add(optimizer)
         episode, wanted = self.episode, self.settings.steps
-        episode.stepper(serial).steps += 1
-        episode.steps += 1
+        episode.stepped(serial)
         episode.survey(self.modules, self.optimizers, self.parameters)
         waiting = [
             s

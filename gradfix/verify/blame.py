@@ -21,6 +21,7 @@ _ESCAPES = {
     "__array__": "NumPy",
 }
 _REWRAPS = {"tensor", "as_tensor", "asarray", "new_tensor", "scalar_tensor"}
+_TRUNCATING = ("__setitem__", "copy_", "index_copy_", "fill_")
 _QUIET = ("no_grad", "inference_mode", "set_grad_enabled")
 ZERO_GRADIENT = frozenset(
     {
@@ -60,11 +61,31 @@ def is_smooth_cut(call: Call) -> bool:
     """Whether a value with a derivative went through this dead edge (a comparison has none)."""
     if not call.grad_mode or call.inference or call.hidden_write or call.leaf_write:
         return True
+    if call.integer and call.name in _TRUNCATING:
+        return True
     return (
         call.name in ("detach", "detach_", "data", "data=", "Parameter", "Variable", "constant")
         or call.name in _REWRAPS
         or is_escape(call)
     )
+
+
+def is_copy(call: Call) -> bool:
+    """Whether the cut makes a new tensor of old values: nobody stops a gradient that way."""
+    return call.name in _REWRAPS or call.name in ("Parameter", "tolist")
+
+
+def telling(edges: list[Edge]) -> list[Edge]:
+    """Those cuts that explain a missing gradient best, where there are several.
+
+    Copies come first, then whatever else lost a derivative. A value that never had one (a sampled
+    action, a mask) is blamed only where nothing else was cut: no gradient was lost there.
+    """
+    for kind in (is_copy, is_smooth_cut):
+        found = [edge for edge in edges if kind(edge.call)]
+        if found:
+            return found
+    return edges
 
 
 def is_conversion(call: Call) -> bool:
@@ -77,10 +98,24 @@ def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
     found: dict[Blame, None] = {}
     for edge in edges:
         for call in _told_better(graph, edge):
-            blame = describe_cut(call, places)
-            if blame is not None:
-                found[blame] = None
+            for blame in (_made_integer(graph, edge, places), describe_cut(call, places)):
+                if blame is not None:
+                    found[blame] = None
     return list(found)
+
+
+def _made_integer(graph: Graph, edge: Edge, places: Places) -> Blame | None:
+    """Where the buffer of integers was made, in the function that writes to it."""
+    call = edge.call
+    if not call.integer or call.name not in _TRUNCATING or call.site is None:
+        return None
+    node = edge.target
+    while old := [e.source for e in graph.incoming[node] if e.call.integer and e.call.outputs]:
+        node = min(old)  # the buffer as it was before the write came first
+    made = next((c for c in graph.calls if node in c.outputs), None)
+    if made is None or made.site is None or made.site.first_row != call.site.first_row:
+        return None
+    return places.blame(made.site, "integer buffer", "makes a buffer of integers", "GF302")
 
 
 def _told_better(graph: Graph, edge: Edge) -> list[Call]:
@@ -117,13 +152,19 @@ def describe_cut(call: Call, places: Places) -> Blame | None:
     if name == "Parameter":
         text = "Parameter(...) makes a new leaf on every call"
         return places.blame(site, "Parameter", text, "GF103")
+    if name == "Variable":
+        text = "Variable(...) knows nothing of where its value came from"
+        return places.blame(site, name, text, "GF303" if call.scalar else "GF401")
     if name == "constant":
         return _describe_constant(site, places)
-    if call.integer and name in ("__setitem__", "copy_", "index_copy_", "fill_"):
+    if call.integer and name in _TRUNCATING:
         text = "the buffer holds integers: values are truncated and leave the graph"
         return places.blame(site, "integer buffer", text, "GF302")
     if call.inference or not call.grad_mode:
         quiet = quiet_block(site)
+        if quiet is None and call.switched is not None:
+            text = "grad mode is switched off here and stays off: nothing is recorded"
+            return places.blame(call.switched, "set_grad_enabled", text, "GF308")
         kind = quiet[1] if quiet else "grad mode off"
         return places.blame(
             quiet[0] if quiet else site, kind, f"{kind} is in force: nothing is recorded", "GF304"
@@ -223,3 +264,62 @@ def _describe_constant(site: Site | None, places: Places) -> Blame | None:
     at = Site(site.filename, calls[0].lineno, site.function, site.first_row)
     code = "GF401" if kind.endswith("Variable") else "GF301"
     return places.blame(at, kind, f"{kind}(...) copies values, not their gradients", code)
+
+
+def discarded(call: Call, places: Places, text: str) -> Blame | None:
+    """A blame for a result that goes nowhere; with its code where the line itself drops it."""
+    code = "GF206" if _dropped(call) else None
+    return places.blame(call.site, "discarded", text, code)
+
+
+def _dropped(call: Call) -> bool:
+    """Whether the line is nothing but the call: the out-of-place method of a tensor."""
+    try:
+        tree = _tree(call.site.filename) if call.site else ast.Module([], [])
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+        and node.value.func.attr == call.name
+        and call.site is not None
+        and _covers(node, call.site.row)
+        for node in ast.walk(tree)
+    )
+
+
+def flag_decides(site: Site | None) -> bool:
+    """Whether an argument that is compared with a constant decides what the code at a site does.
+
+    ``if step == 0:`` parts two computations, and which one ran says nothing about the other.
+    """
+    for frame in (site, *site.outer) if site else ():
+        try:
+            tree = _tree(frame.filename)
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == frame.function.rpartition(".")[2]:
+                if _covers(node, frame.row) and _has_flag(node):
+                    return True
+    return False
+
+
+def _has_flag(function: ast.FunctionDef) -> bool:
+    arguments = function.args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    names.discard("self")
+    for node in ast.walk(function):
+        if isinstance(node, (ast.If, ast.IfExp)):
+            test = node.test
+            if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+                test = test.operand
+            if isinstance(test, ast.Compare):
+                both = all(
+                    isinstance(c, ast.Constant) and c.value is not None for c in test.comparators
+                )
+                test = test.left if both else test
+            if isinstance(test, ast.Name) and test.id in names:
+                return True
+    return False

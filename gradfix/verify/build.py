@@ -14,8 +14,9 @@ from torch.nn.parameter import is_lazy
 
 from gradfix.verify.climb import OutOfTime
 from gradfix.verify.construct import argument_sets, fresh
-from gradfix.verify.drive import DriveError, Maker, describe, is_autograd_error, reseed
+from gradfix.verify.drive import DriveError, Maker, describe, reseed
 from gradfix.verify.mend import climb_constructor, names_at_fault, neighbours, repaired_constructor
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
 
 _MAX_BUILT = 16

@@ -20,7 +20,6 @@ from gradfix.verify.drive import (
     Prepared,
     describe,
     has_forward,
-    is_autograd_error,
     reseed,
 )
 from gradfix.verify.flows import shapes_by_input
@@ -29,6 +28,7 @@ from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
 from gradfix.verify.mend import names_at_fault
 from gradfix.verify.outputs import is_real, outputs_of
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import repairs
 from gradfix.verify.source import uses_of_code
 

@@ -11,23 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-#: What autograd says when the module itself is at fault; no other input would help.
-AUTOGRAD_ERRORS = (
-    "a leaf Variable that requires grad",
-    "a view of a leaf Variable",
-    "is a view and is being modified inplace",
-    "is a view and its base or another view of its base has been modified inplace",
-    "on Tensor that requires grad",
-    "only Tensors created explicitly by the user",
-    "you can only change requires_grad flags of leaf",
-    "Inplace update to inference tensor",
-)
-
-
-def is_autograd_error(error: BaseException) -> bool:
-    """Whether an exception is autograd's complaint about the module's own code."""
-    return isinstance(error, RuntimeError) and any(t in str(error) for t in AUTOGRAD_ERRORS)
-
 
 class DriveError(Exception):
     """A class could not be built or called; the text says why, the case shows what to fill in."""

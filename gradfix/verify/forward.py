@@ -9,20 +9,11 @@ from types import FrameType
 from torch import nn
 
 from gradfix.verify.blame import Places
-from gradfix.verify.drive import describe, is_autograd_error
+from gradfix.verify.drive import describe
 from gradfix.verify.examine import Run
 from gradfix.verify.graph import Site
+from gradfix.verify.refused import is_autograd_error, kind_of, refusal
 from gradfix.verify.results import Blame, ParameterResult
-
-_KINDS = (
-    ("a leaf Variable that requires grad", "inplace", "in-place", "GF203"),
-    ("a view of a leaf Variable", "inplace", "in-place", "GF203"),
-    ("is a view and", "inplace", "in-place", "GF202"),
-    ("Inplace update to inference tensor", "inplace", "in-place", None),
-    ("Can't call numpy()", "escaped", ".numpy()", "GF305"),
-    ("only Tensors created explicitly", "inconclusive", "deepcopy", None),
-    ("you can only change requires_grad flags", "severed", "requires_grad", "GF303"),
-)
 
 
 def forward_failure(
@@ -36,13 +27,12 @@ def forward_failure(
     if not is_autograd_error(error):
         return None
     text = f"forward raises {describe(error)}"
-    verdict, kind, code = _kind_of(error)
+    verdict, _, _ = kind_of(error)
     call = run.tracer.failed
     blame: tuple[Blame, ...] = ()
     behind: set[int] = set()
     if call is not None:
-        found = places.blame(call.site, kind, "autograd refuses this operation", code)
-        blame = (found,) if found else ()
+        blame = tuple(refusal(run.tracer.graph, call, error, places))
         behind = run.tracer.graph.sources_of(set(call.inputs))
     results = []
     for name, parameter in run.parameters.items():
@@ -66,7 +56,7 @@ def constructor_failure(
 ) -> tuple[ParameterResult, ...]:
     """Verdicts for a constructor that autograd refused, read from its traceback."""
     text = f"the constructor raises {describe(error)}"
-    verdict, kind, code = _kind_of(error)
+    verdict, kind, code = kind_of(error)
     frames = [f for f in _frames(error) if f[0].f_code.co_filename.startswith(project + os.sep)]
     blame: Blame | None = None
     if frames:
@@ -96,10 +86,3 @@ def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
     while trace is not None:
         yield trace.tb_frame, trace.tb_lineno
         trace = trace.tb_next
-
-
-def _kind_of(error: BaseException) -> tuple[str, str, str | None]:
-    for needle, verdict, kind, code in _KINDS:
-        if needle in str(error):
-            return verdict, kind, code
-    return "inconclusive", "error", None

@@ -28,7 +28,10 @@ class Site:
 
 @dataclass(slots=True)
 class Call:
-    """One operation: where, what kind, and the autograd sequence numbers it covers."""
+    """One operation: where, what kind, and the autograd sequence numbers it covers.
+
+    ``switched`` is where grad mode was switched off last, if it was off.
+    """
 
     index: int
     name: str
@@ -46,6 +49,7 @@ class Call:
     integer: bool = False
     scalar: bool = False
     signs: tuple[int, ...] = ()
+    switched: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from torch import nn
 
 from gradfix.verify.build import Builder, Offer
 from gradfix.verify.calling import Calls, run_once
-from gradfix.verify.drive import Drive, Maker, Prepared, is_autograd_error
+from gradfix.verify.drive import Drive, Maker, Prepared
+from gradfix.verify.refused import is_autograd_error
 
 
 def inferred(

@@ -271,12 +271,12 @@ def _end(child: subprocess.Popen[bytes], mark: str) -> None:
     if child.stdout is not None:
         child.stdout.close()
     if not namespaces_work():
-        _kill_strays(mark)
+        kill_strays(f"{_MARK}={mark}")
 
 
-def _kill_strays(mark: str) -> None:
-    """Daemons left the session but still carry the mark in their environment (Linux only)."""
-    needle = f"{_MARK}={mark}".encode()
+def kill_strays(mark: str) -> None:
+    """End daemons that left their session, but carry a mark in their environment (Linux only)."""
+    needle = mark.encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if needle in (folder / "environ").read_bytes().split(b"\0"):

@@ -10,6 +10,7 @@ from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
 from gradfix.verify.deliberate import Question, is_sampled, wrong_or_question
 from gradfix.verify.examine import Hidden, Run
+from gradfix.verify.graph import Edge
 from gradfix.verify.inplace import is_overwritten, overwritten
 from gradfix.verify.numeric import Comparison
 from gradfix.verify.results import Blame, ParameterResult
@@ -103,10 +104,18 @@ class Judge:
             return self._unused(name, parameter)
         cuts = graph.cuts(nodes, run.roots)
         if cuts:
+            cuts = lines.telling(cuts)
             blames = lines.cut_blames(graph, cuts, places)
             if all(is_sampled(graph, edge, run.roots) for edge in cuts):
                 message = "no gradient arrives: what is returned was drawn at random: intended?"
                 return self._result(name, parameter, "inconclusive", message, blames)
+            if not self.context.chosen_by_user and all(map(_by_choice, cuts)):
+                rows = ", ".join(str(b.row) for b in blames)
+                message = f"no gradient arrives; stop-gradient at line {rows}, in code that an \
+argument chooses: intended? give a case"
+                return self._result(
+                    name, parameter, "inconclusive", message, blames, exercised=False
+                )
             if self.context.own_backward:
                 message = (
                     f"no gradient arrives; {self.context.own_backward} may compute it: intended?"
@@ -136,9 +145,8 @@ class Judge:
         graph = self.run.tracer.graph
         calls = [e.call for n in reached for e in graph.outgoing[n] if e.call.phase == "run"]
         last = max(calls, key=lambda call: call.index)
-        blame = self.context.places.blame(
-            last.site, "discarded", "this result never reaches what is returned"
-        )
+        text = "this result never reaches what is returned"
+        blame = lines.discarded(last, self.context.places, text)
         return self._result(
             name,
             parameter,
@@ -298,6 +306,13 @@ def lines_of(error: Exception) -> str:
     """The first sentence of an error."""
     text = " ".join(str(error).split()).partition(": [")[0]
     return f"{type(error).__name__}: {text[:240]}"
+
+
+def _by_choice(cut: Edge) -> bool:
+    """Whether a gradient is stopped explicitly, where another argument takes another way."""
+    call = cut.call
+    stops = call.name in ("detach", "detach_") or not call.grad_mode
+    return stops and lines.flag_decides(call.site)
 
 
 def _uninitialized(tensor: torch.Tensor) -> bool:

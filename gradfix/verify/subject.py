@@ -16,15 +16,18 @@ from torch import nn
 from gradfix.verify.blame import Places
 from gradfix.verify.build import Offer, case_for, file_of
 from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
-from gradfix.verify.drive import Drive, DriveError, describe, is_autograd_error
+from gradfix.verify.drive import Drive, DriveError, describe
 from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
+from gradfix.verify.functions import function_drives
+from gradfix.verify.guess import required
 from gradfix.verify.harvest import harvested
 from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
+from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.source import names_read_in
 
@@ -132,6 +135,10 @@ class Subject:
         """Call sites of the project, then inference."""
         name, namespace = self.target["name"], vars(self.loaded.module)
         if not inspect.isclass(self.value):
+            if inspect.isfunction(self.value) and required(self.value):
+                late = self.started + 0.4 * self.limit
+                yield from function_drives(self.value, name, self.seed, late)
+                return
             yield Drive(lambda: unpack(self.value(), name), "inferred", f"{name}()")
             return
         if not issubclass(self.value, nn.Module):

@@ -138,7 +138,7 @@ def test_few_files_need_no_workers(
     def no_pool(*_: object) -> None:
         raise AssertionError("workers were started")
 
-    monkeypatch.setattr(jobs, "_Pool", no_pool)
+    monkeypatch.setattr(jobs, "Pool", no_pool)
     put(project, a=FAULTY, b=FAULTY)
     assert gradfix("check").code == 1
     assert gradfix("check", "-j", "auto").code == 1
@@ -150,18 +150,18 @@ def test_many_files_are_worth_workers(
 ) -> None:
     tree_of(project, 40)
     one = gradfix("check", "-j", "1")
-    started, start = [], jobs._Pool._start
+    started, start = [], jobs.Pool._start
 
-    def counted(pool: jobs._Pool) -> jobs._Worker:
+    def counted(pool: jobs.Pool) -> jobs._Worker:
         started.append(pool)
         return start(pool)
 
-    monkeypatch.setattr(jobs._Pool, "_start", counted)
+    monkeypatch.setattr(jobs.Pool, "_start", counted)
     monkeypatch.setattr(jobs, "PATIENCE", 0.0)
-    monkeypatch.setattr(jobs, "_cores", lambda: 2)
+    monkeypatch.setattr(jobs, "cores_here", lambda: 2)
     assert gradfix("check") == one
     assert len(started) == 2
-    monkeypatch.setattr(jobs, "_cores", lambda: 1)
+    monkeypatch.setattr(jobs, "cores_here", lambda: 1)
     assert gradfix("check") == one
     assert len(started) == 2
 

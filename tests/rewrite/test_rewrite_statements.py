@@ -24,6 +24,19 @@ REPLACED = {
         "if a:\n    b = g(\n        1,\n    )",
         "def f():\n\tif a:\n\t\tb = g(\n\t\t\t1,\n\t\t)\n",
     ),
+    "lines after a backslash stand in the block": (
+        "class A:\n    def f(self):\n        x = 1\n",
+        "x",
+        "if a:\n    b = \\\n        c\nd = e + \\\n    g(h,\n      i)",
+        "class A:\n    def f(self):\n        if a:\n            b = \\\n                c\n"
+        "        d = e + \\\n            g(h,\n              i)\n",
+    ),
+    "lines after a backslash, tabs and windows newlines": (
+        "if a:\r\n\tx = 1\r\n",
+        "x",
+        "b = \\\n    c",
+        "if a:\r\n\tb = \\\r\n\t    c\r\n",
+    ),
     "in a block of two spaces": (
         "def f():\n  x = 1\n",
         "x",

@@ -135,16 +135,23 @@ def test_compiled_code_runs_eagerly_while_it_is_traced_and_compiled_afterwards()
     assert "compiled.py:Net: passed" in done.err
 
 
-def test_more_steps_are_traced_on_demand(server: Server) -> None:
-    """Which layer learns changes with time: what is missing early may come late."""
-    early, targets = server.verdicts("--steps", "2", "late.py")
+@pytest.mark.parametrize("how", ["unused", "detached"])
+def test_what_is_missing_while_warming_up_may_come_late(server: Server, how: str) -> None:
+    """Only what never comes is a fault; more steps are traced on demand."""
+    done, targets = server.verdicts("--steps", "2", "late.py", how)
+    late = targets["late.py:Net"]["parameters"]["late.weight"]
+    assert (done.code, late["verdict"], late["confidence"]) == (0, "ok", "likely")
+    assert late["message"].startswith("its first gradient came after the traced steps")
+    assert done.out == server.plain("late.py", how).out
+    done, targets = server.verdicts("--steps", "5", "late.py", how)
+    late = targets["late.py:Net"]["parameters"]["late.weight"]
+    assert (done.code, late["verdict"], late["confidence"]) == (0, "ok", "proven")
+    done, targets = server.verdicts("--steps", "2", "late.py", how, "never")
+    assert done.code == 1
     assert failing(targets["late.py:Net"]["parameters"]) == {
-        "late.weight": "unused",
-        "late.bias": "unused",
+        "late.weight": "severed" if how == "detached" else "unused",
+        "late.bias": "severed" if how == "detached" else "unused",
     }
-    late, targets = server.verdicts("--steps", "5", "late.py")
-    assert failing(targets["late.py:Net"]["parameters"]) == {}
-    assert (early.code, late.code) == (1, 0)
 
 
 def test_an_overwritten_value_is_named_in_the_traceback_and_in_the_report(server: Server) -> None:

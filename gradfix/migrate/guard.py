@@ -1,0 +1,57 @@
+"""Runs one command, and takes it along when its parent dies. Started as a script, by path.
+
+``guard.py LIFE RESULT MARK COMMAND…``: two file descriptors, what the environment of all that
+belongs to the command holds, and the command. The guard and all that the command starts are one
+process group. Once the command has ended, its exit code goes to RESULT, and the guard waits to be
+killed together with what the command has left behind: while the guard lives, nobody else can get
+the group's number. LIFE is a pipe that nobody writes to; it closes when the
+parent is gone, whatever ended it. Then also what has left the group is ended (on Linux).
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+
+FAILED = 127
+
+
+def _follow(life: int, mark: bytes) -> None:
+    os.read(life, 1)
+    if os.path.isdir("/proc/self"):
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                _end_if_marked(name, mark)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _end_if_marked(name: str, mark: bytes) -> None:
+    # It may have ended, or be somebody else's.
+    with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as stream:
+        if mark in stream.read().split(b"\0"):
+            os.kill(int(name), signal.SIGKILL)
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    life, result, mark = int(sys.argv[1]), int(sys.argv[2]), os.fsencode(sys.argv[3])
+    for fd in (life, result):
+        os.set_inheritable(fd, False)
+    threading.Thread(target=_follow, args=(life, mark), daemon=True).start()
+    command = sys.argv[4:]
+    try:
+        child = os.posix_spawnp(command[0], command, os.environ)
+        _, status = os.waitpid(child, 0)
+        said: dict[str, object] = {"code": os.waitstatus_to_exitcode(status)}
+    except OSError as error:
+        said = {"code": FAILED, "error": f"{command[0]}: {error.strerror or error}"}
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone: wait to be killed all the same
+        os.write(result, json.dumps(said).encode())
+    os.close(result)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -255,8 +255,8 @@ def test_a_table_and_one_line_each(tmp_path: Path, migrate: Migrate) -> None:
     repository(tmp_path / "two", {"m.py": UNFIXABLE})
     ran = migrate(campaign(tmp_path, 'repositories = ["one", "two", "three"]'))
     assert ran.code == 2
-    rows = [line.split() for line in ran.out.splitlines()]
-    assert rows[2][:3] == ["two", "unchanged", "1"]
+    rows = [line.split()[:3] for line in ran.out.splitlines()]  # the last column may be folded
+    assert ["two", "unchanged", "1"] in rows
     assert f"three: no such folder: {tmp_path / 'three'}" in ran.out
     assert "[3/3] " in ran.err
     assert "one: migrated: 1 finding fixed in 1 file, gradfix/migrate @ " in ran.err

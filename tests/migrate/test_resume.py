@@ -32,6 +32,11 @@ from .conftest import (
 Outcome = Callable[..., tuple[int, dict[str, Any]]]
 
 
+def listen() -> None:
+    """Have an interrupt arrive, also where the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Campaign:
     """Two repositories; the tests of the second one last until a file is there."""
 
@@ -54,6 +59,7 @@ class Campaign:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            preexec_fn=listen,
         )
         deadline = time.monotonic() + 120
         while not self.pid_file.exists():

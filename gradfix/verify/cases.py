@@ -91,11 +91,10 @@ def site_drives(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Itera
             continue
 
         def prepare(site: dict[str, Any] = site) -> Prepared:
-            scope = evaluation_scope(namespace)
-            for statement in site["setup"]:
-                exec(statement, scope)
+            scope = _site_scope(site, namespace)
             module = eval(site["init"], scope)
-            args = tuple(eval(text, scope) for text in site["inputs"])
+            # The call stands behind the construction; a starred list is evaluated as one.
+            args = eval(f"({', '.join([*site['inputs'], ''])})", scope) if site["inputs"] else ()
             kwargs = {key: eval(text, scope) for key, text in site["kwargs"]}
             return unpack((module, args, kwargs), site["init"])
 
@@ -105,18 +104,30 @@ def site_drives(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Itera
 
 def site_makers(sites: list[dict[str, Any]], namespace: dict[str, Any]) -> Iterator[Maker]:
     """The constructions found in the project's own code, without the calls."""
-    for site in sites:
+    for init, site in {site["init"]: site for site in reversed(sites)}.items():
 
         def build(site: dict[str, Any] = site) -> nn.Module:
-            scope = evaluation_scope(namespace)
-            for statement in site["setup"]:
-                exec(statement, scope)
-            module = eval(site["init"], scope)
+            module = eval(site["init"], _site_scope(site, namespace))
             if not isinstance(module, nn.Module):
                 raise DriveError(f"{site['init']} is no nn.Module")
             return module
 
-        yield Maker(site["init"], build)
+        yield Maker(init, build)
+
+
+def _site_scope(site: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    """The names a site needs, its setup done; those of another file know nothing of this one."""
+    if not site.get("elsewhere"):
+        scope = evaluation_scope(namespace)
+    else:
+        scope = {**evaluation_scope({}), "__package__": site["package"] or None}
+        scope["__name__"] = f"{site['package']}.example" if site["package"] else "example"
+    for statement in site["setup"]:
+        exec(statement, scope)
+    if site.get("elsewhere"):
+        name = site["init"].partition("(")[0]
+        scope[name] = namespace[name]
+    return scope
 
 
 def evaluation_scope(namespace: dict[str, Any]) -> dict[str, Any]:

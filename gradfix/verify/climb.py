@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import torch
 
 from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
-from gradfix.verify.repair import repairs
+from gradfix.verify.repair import lines_reached, repairs
 
-_TORCH = str(Path(torch.__file__).parent)
 _REPAIRS_DEEP = 2
 
 
@@ -33,16 +28,8 @@ class Reached:
 
 
 def reached(specs: list[Spec], error: Exception, file: str) -> Reached:
-    """How far a call got: line numbers from the first frame in the file on, outermost first.
-
-    Lines of torch itself are left out: what it checks first says nothing about progress.
-    """
-    frames = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
-    lines = [line for name, line in frames[first:] if not name.startswith(_TORCH)]
-    return Reached(specs, error, tuple(lines))
+    """How far a call got."""
+    return Reached(specs, error, lines_reached(error, file))
 
 
 def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> list[Spec] | None:
@@ -51,7 +38,6 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
     A change is kept where the call then gets further. ``attempt`` gives the error of a call, None
     if it ran, and raises OutOfTime when there is no more time.
     """
-    best: Reached | None = start
     known = {tuple(start.specs): start.error}
 
     def once(specs: list[Spec]) -> Exception | None:
@@ -63,17 +49,21 @@ def climb(start: Reached, shapes: list[Spec], attempt: Attempt, file: str) -> li
             known[key] = error
         return error
 
+    far, frontier, seen = start.far, [start], {str(start.error)}
     try:
-        while best is not None:
-            now, best = best, None
+        while frontier:
+            now = frontier.pop(0)
             for specs in _neighbours(now, shapes, once):
                 error = once(specs)
                 if error is None:
                     return specs
                 found = reached(specs, error, file)
-                if found.far > now.far:
-                    best = found
+                if found.far > far:
+                    far, frontier = found.far, [found]
                     break
+                if found.far == far and str(error) not in seen:  # as far, for another reason
+                    seen.add(str(error))
+                    frontier.append(found)
     except OutOfTime:
         return None
     return None
@@ -107,6 +97,10 @@ def _others(old: Spec, shapes: list[Spec]) -> list[Spec]:
         found += [replace(old, kind="pair"), replace(old, kind="list")]
         found += [replace(old, kind="bool"), Spec((BATCH,), "lengths")]
         found += [replace(old, shape=shape[:1], kind="long")]
+        sizes = [n for n in (8, 4, 3, 1) for i in range(len(shape)) if n != shape[i]]
+        places = [i for n in (8, 4, 3, 1) for i in range(len(shape)) if n != shape[i]]
+        resized = zip(places, sizes, strict=True)
+        found += [replace(old, shape=(*shape[:i], n, *shape[i + 1 :])) for i, n in resized]
     found += [Spec((), "int"), Spec((BATCH, 8), "pair")]
     found += [Spec((BATCH, SIDE), "float"), Spec((), "none"), *shapes[:16]]
     return [spec for spec in dict.fromkeys(found) if spec != old]

@@ -21,6 +21,7 @@ from gradfix.verify.graph import Edge, Graph
 from gradfix.verify.results import Blame
 
 _DEPTH = 12
+_DRAWS = ("normal", "bernoulli", "multinomial", "binomial", "poisson", "_standard_gamma")
 _RANDOM = ("rand", "normal", "bernoulli", "multinomial", "dropout", "uniform", "exponential")
 
 
@@ -55,6 +56,32 @@ def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Ques
         return Question("wrong", "", blames)
     rows = ", ".join(str(row) for row in sorted({b.row for b in blames}))
     return Question("question", f"stop-gradient at line {rows or '?'}: intended?", blames)
+
+
+def is_sampled(graph: Graph, edge: Edge, roots: set[int]) -> bool:
+    """Whether what was cut only reaches the result as the parameters of a random draw.
+
+    ``Distribution.sample`` draws without a gradient by design: a policy that returns actions is
+    trained through another method, by the probability of what was drawn.
+    """
+    drawn = {
+        node
+        for call in graph.calls
+        if call.phase == "run" and call.name.startswith(_DRAWS)
+        for node in call.outputs
+    }
+    todo, seen = [edge.target], {edge.target}
+    while todo:
+        node = todo.pop()
+        if node in drawn:
+            continue
+        if node in roots:
+            return False
+        for following in graph.outgoing[node]:
+            if following.target not in seen:
+                seen.add(following.target)
+                todo.append(following.target)
+    return True
 
 
 def _without_cut(run: Run, nodes: set[int], places: Places) -> Question:

@@ -20,6 +20,27 @@ class DriveError(Exception):
         self.case = case
 
 
+class Record(dict[str, Any]):
+    """Values under names, read as of a dict or of an object."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value  # what a module writes there and hands back is a result
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(name)
+        del self[name]
+
+    def to(self, *args: Any, **kwargs: Any) -> Record:
+        """Itself: there is nothing to move."""
+        return self
+
+
 @dataclass(slots=True)
 class Prepared:
     """A built module and one call of it."""
@@ -86,7 +107,8 @@ def _double(value: Any) -> Any:
             return value.to(torch.complex128)
         return value.double() if value.is_floating_point() else value
     if isinstance(value, dict):
-        return {key: _double(item) for key, item in value.items()}
+        doubled = {key: _double(item) for key, item in value.items()}
+        return Record(doubled) if isinstance(value, Record) else doubled
     if type(value) in (list, tuple):
         return type(value)(_double(item) for item in value)
     return value

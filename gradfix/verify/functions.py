@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.calling import run_once
 from gradfix.verify.drive import Drive, DriveError, Prepared, describe
-from gradfix.verify.guess import Spec, required, starts
-from gradfix.verify.infer import run_once
+from gradfix.verify.guess import Input, Spec, required, starts
 from gradfix.verify.outputs import is_real
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import repairs
@@ -53,8 +53,9 @@ def function_drives(
     needed = required(function)
     miss: str | None = None
     tried: set[tuple[Spec, ...]] = set()
+    inputs = [Input(p.name, p.annotation) for p in needed]
     alike = [[Spec(shape)] * len(needed) for shape in _SHAPES]
-    for start in itertools.chain(alike, starts(nn.Module(), needed)):
+    for start in itertools.chain(alike, starts(nn.Module(), inputs, {})):
         queue = [(0, start)]
         while queue and len(tried) < _ATTEMPTS and time.monotonic() < deadline:
             depth, specs = queue.pop(0)

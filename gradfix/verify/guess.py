@@ -1,19 +1,15 @@
-"""Constructor arguments and inputs made up from names, annotations and first layers.
+"""Inputs made up from names, annotations and first layers.
 
 A guess is only a start: `repair` mends it from the error text when the call does not run.
 """
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import dataclasses
 import inspect
 import itertools
 import re
-import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,18 +24,27 @@ class Spec:
     """One input: its shape, what it holds, and the exclusive upper bound of integers.
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
+    A "mask" is one of floats, a "graph" a ring of ``high`` nodes as two rows of indices.
     """
 
     shape: tuple[int, ...]
     kind: str = "float"
     high: int = 2
 
+    @property
+    def low(self) -> int:
+        """The smallest integer: 0 is left out where it can be, it often stands for padding."""
+        return int(self.high > 2)
+
     def make(self) -> Any:
         """The value, from torch's global generator: a tensor, or what ``kind`` says of tensors."""
         if self.kind == "long":
-            return torch.randint(0, self.high, self.shape)
-        if self.kind == "bool":
-            return torch.ones(self.shape, dtype=torch.bool)
+            return torch.randint(self.low, self.high, self.shape)
+        if self.kind in ("bool", "mask"):
+            mask = half_true(self.shape)
+            return mask if self.kind == "bool" else mask.float()
+        if self.kind == "graph":
+            return torch.arange(2 * self.high).remainder(self.high).reshape(2, self.high)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
         if self.kind == "lengths":
@@ -58,8 +63,10 @@ class Spec:
         dims = ", ".join(map(str, self.shape)) or "()"
         one = f"torch.randn({dims})"
         return {
-            "long": f"torch.randint(0, {self.high}, {self.shape})",
-            "bool": f"torch.ones({dims}, dtype=torch.bool)",
+            "long": f"torch.randint({self.low}, {self.high}, {self.shape})",
+            "bool": _half_true_text(self.shape),
+            "mask": f"{_half_true_text(self.shape)}.float()",
+            "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",
             "positive": f"torch.rand({dims}) + 0.1",
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",
@@ -70,101 +77,57 @@ class Spec:
         }.get(self.kind, one)
 
 
-_NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
-    (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
-    (("head", "nhead"), 2),
-    (("embd", "embed", "hidden", "dim", "model"), 8),
-    (("kernel", "ksize", "window", "patch"), 3),
-    (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale"), 1),
-    (("padding",), 0),
-    (("layer", "n_block", "num_block", "blocks"), 2),
-    (("class", "n_out", "num_out", "output", "out_"), 3),
-    (("max_len", "seq", "length", "maxlen", "timesteps", "steps", "context"), 16),
-    (("img", "image", "resolution", "height", "width"), 16),
+def half_true(shape: tuple[int, ...]) -> torch.Tensor:
+    """A mask whose every row holds both values, true ones first, as that of padded sequences.
+
+    All ones hide what is masked, all zeros what is not, and blank rows give NaN.
+    """
+    if not shape:
+        return torch.tensor(True)
+    return (torch.arange(shape[-1]) < (shape[-1] + 1) // 2).expand(shape).clone()
+
+
+def _half_true_text(shape: tuple[int, ...]) -> str:
+    if not shape:
+        return "torch.tensor(True)"
+    return f"(torch.arange({shape[-1]}) < {(shape[-1] + 1) // 2}).expand({shape}).clone()"
+
+
+def with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
+    """A shape brought to a number of dimensions; None where it has that already."""
+    if rank == len(shape) or not 1 <= rank <= 5:
+        return None
+    last = shape[-1] if shape else 4
+    if rank < len(shape):
+        return (*shape[: rank - 1], last)
+    return {
+        1: (last,),
+        2: (BATCH, last),
+        3: (BATCH, LENGTH, last),
+        4: (BATCH, shape[1] if len(shape) == 3 else last, SIDE, SIDE),
+        5: (BATCH, last, 8, SIDE, SIDE),
+    }[rank]
+
+
+def annotation(note: Any) -> str:
+    """The innermost kind an annotation names first: ``int`` for ``Optional[int]``; else empty.
+
+    ``list``, ``tuple`` and ``callable`` stand for themselves, whatever they hold.
+    """
+    if note is inspect.Parameter.empty:
+        return ""
+    text = note if isinstance(note, str) else getattr(note, "__name__", None) or str(note)
+    if not isinstance(note, str) and typing.get_args(note):
+        text = str(note)
+    for word in re.findall(r"[A-Za-z_]\w*", re.sub(r"\b\w+\.", "", text)):
+        if word.lower() in _KINDS:
+            return str(word.lower())
+    return ""
+
+
+_KINDS = frozenset(
+    "int bool float str list tuple sequence iterable type callable module tensor dict".split()
 )
-
-
-#: What a layer that wraps others calls them.
-_MODULES = frozenset(
-    "module layer block fn model net network backbone encoder decoder attention self_attention "
-    "self_attn cross_attention cross_attn transformer feed_forward mlp sublayer".split()
-)
-
-
-def constructor_values(parameter: inspect.Parameter) -> list[Any]:
-    """Candidate values for one required constructor argument, most likely first."""
-    name, kind = parameter.name.lower(), _annotation(parameter)
-    settings: Any = parameter.annotation
-    if inspect.isclass(settings) and dataclasses.is_dataclass(settings):
-        with contextlib.suppress(TypeError):  # fields without defaults: made up like the rest
-            return [settings()]
-    if name in ("config", "cfg", "args", "opt", "hparams", "params"):
-        return [MadeUp()]
-    if kind == "bool" or name.startswith(("use_", "is_", "bidirectional", "bias")):
-        return [True, False] if "bias" in name else [False, True]
-    if kind == "str" or name.endswith(("_type", "mode", "name", "activation")):
-        return ["relu", "mean", "sum", "x"]
-    if kind in ("float",) or any(
-        word in name for word in ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma")
-    ):
-        return [0.0 if "drop" in name else 0.5]
-    if "device" in name:
-        return ["cpu"]
-    if kind in ("list", "tuple", "sequence", "iterable") or (
-        kind != "int"
-        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
-    ):
-        return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
-    is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
-    if is_class and "num" not in name and kind not in ("int", "str"):
-        return [nn.Identity, 8]
-    is_module = inspect.isclass(settings) and issubclass(settings, nn.Module)
-    if is_module or kind in ("module", "callable") or (name in _MODULES and kind != "int"):
-        return [nn.Linear(8, 8), nn.Identity()]
-    for words, value in _NAMED_INTS:
-        if any(word in name for word in words):
-            return [value, 8]
-    return [8]
-
-
-class MadeUp:
-    """Stands in for a configuration: every attribute read is made up from its name, and kept."""
-
-    _is_mapping = False
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        made = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        value = constructor_values(made)[0]
-        if name.isupper() and (value == 8 or isinstance(value, nn.Module)):
-            value = MadeUp()  # a section, as in ``cfg.MODEL.DEPTH``
-        self.__dict__[name] = value
-        return self.__dict__[name]
-
-    def __getitem__(self, name: str) -> Any:
-        if not isinstance(name, str):
-            raise TypeError("'int' object is not subscriptable")  # as what stood here otherwise
-        self._is_mapping = True
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """As of a dict: what is made up for a name that has no default."""
-        self._is_mapping = True
-        return getattr(self, name) if default is None else default
-
-    def __repr__(self) -> str:
-        made = {name: value for name, value in vars(self).items() if name != "_is_mapping"}
-        if self._is_mapping:
-            return repr(made)
-        inside = ", ".join(f"{name}={value!r}" for name, value in made.items())
-        return f"types.SimpleNamespace({inside})"
-
-
-def _annotation(parameter: inspect.Parameter) -> str:
-    note = parameter.annotation
-    text = note if isinstance(note, str) else getattr(note, "__name__", str(note))
-    return str(text).rpartition(".")[2].partition("[")[0].lower()
 
 
 def required(function: Any) -> list[inspect.Parameter]:
@@ -180,91 +143,11 @@ def required(function: Any) -> list[inspect.Parameter]:
     ]
 
 
-def compared_words(cls: type) -> dict[str, list[str]]:
-    """The strings that a class compares names with, as in ``mode in ("sum", "mean")``."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return {}
-    found: dict[str, list[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and isinstance(node.left, (ast.Name, ast.Attribute)):
-            name = node.left.id if isinstance(node.left, ast.Name) else node.left.attr
-            parts = [part for each in node.comparators for part in ast.walk(each)]
-            words = [p.value for p in parts if isinstance(p, ast.Constant)]
-            found.setdefault(name, []).extend(w for w in words if isinstance(w, str) and w)
-    return found
-
-
-def constructors(cls: type[nn.Module]) -> Iterator[dict[str, Any]]:
-    """Keyword arguments to try for the constructor."""
-    needed = required(cls)
-    options = [constructor_values(p) for p in needed]
-    compared = compared_words(cls)
-    for i, p in enumerate(needed):
-        words = [w for w in typing.get_args(p.annotation) if isinstance(w, str)]
-        words += compared.get(p.name, [])
-        if words and isinstance(options[i][0], str | int) and _annotation(p) not in ("int", "bool"):
-            options[i] = list(dict.fromkeys(words))[:3]
-    for values in itertools.islice(itertools.product(*options), 8):
-        yield {p.name: v for p, v in zip(needed, values, strict=True)}
-    # Layers that divide their width by 16 or so need more than our small numbers.
-    first = {p.name: o[0] for p, o in zip(needed, options, strict=True)}
-    if any(value == 8 for value in first.values() if type(value) is int):
-        yield {n: 64 if type(v) is int and v == 8 else v for n, v in first.items()}
-
-
-_OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
-_QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
-_WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
-
-
-def repaired_constructor(
-    cls: type[nn.Module], kwargs: dict[str, Any], error: Exception
-) -> list[dict[str, Any]]:
-    """Other arguments that the constructor's error text asks for."""
-    text = str(error)
-    found = []
-    numbers = [name for name, value in kwargs.items() if type(value) is int]
-    if "cannot unpack" in text or "(expected 2, got" in text:
-        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
-    elif any(words in text for words in _WANTS_LIST):
-        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
-    if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
-        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
-    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
-        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
-    if "'int' object has no attribute" in text:
-        found += [{**kwargs, name: MadeUp()} for name in numbers]
-    if "'int' object is not callable" in text:
-        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
-        found += [{**kwargs, name: nn.Identity} for name in numbers]
-    if "indices must be integers" in text:
-        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
-    if "index out of range" in text:
-        found += [{**kwargs, n: [8] * 6} for n, v in kwargs.items() if isinstance(v, list)]
-    if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
-        named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
-        found += [{**kwargs, n: word} for n in named for word in words]
-    if "must be greater than 0" in text or "by zero" in text:
-        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
-    if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
-    if "divisible" in text:
-        found.append({n: 64 if type(v) is int and v in (8, 16) else v for n, v in kwargs.items()})
-        found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
-        found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
-    return found
-
-
-# -- inputs ----------------------------------------------------------------------------------
-
-
 def shapes_for(module: nn.Module) -> list[Spec]:
     """Inputs the first layers of a module suggest, then inputs its Parameters suggest."""
     found: list[Spec] = []
     for layer in module.modules():
-        found += _for_layer(layer)
+        found += for_layer(layer)
     for parameter in module.parameters():
         shape = tuple(parameter.shape)
         if len(shape) == 2:
@@ -286,7 +169,8 @@ def shapes_for(module: nn.Module) -> list[Spec]:
     return list(dict.fromkeys([*found, *general]))
 
 
-def _for_layer(layer: nn.Module) -> list[Spec]:
+def for_layer(layer: nn.Module) -> list[Spec]:
+    """Inputs that a layer of torch accepts; none for what is not known."""
     if isinstance(layer, nn.Linear):
         width = layer.in_features
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
@@ -328,38 +212,91 @@ def _channels(layer: Any) -> int:
     return int(getattr(layer, "in_channels", getattr(layer, "num_features", 3)))
 
 
-def starts(module: nn.Module, needed: list[inspect.Parameter]) -> Iterator[list[Spec]]:
-    """First guesses for all inputs of a call, most likely first."""
+_HEIGHT_AND_WIDTH = (frozenset({"h", "w"}), frozenset({"height", "width"}))
+
+
+def starts(
+    module: nn.Module, needed: list[Input], known: Mapping[str, list[Spec]]
+) -> Iterator[list[Spec]]:
+    """First guesses for all inputs of a call, most likely first.
+
+    ``known`` are inputs that the layers accept which get them, by name.
+    """
     shapes = shapes_for(module)
+    names = {each.name.lower() for each in needed}
+    # The height and width of an image whose places stand in a row.
+    sides = next((pair for pair in _HEIGHT_AND_WIDTH if pair <= names), frozenset())
+    needed = [replace(i, note=int) if i.name.lower() in sides else i for i in needed]
     if not needed:
         yield []
         return
+    main = next((known[i.name][0] for i in needed if i.name in known), None)
+    if main is not None:
+        for rank in range(3):
+            yield [_flowing(i, rank, main, shapes, known) for i in needed]
     for spec in shapes[:24]:
-        yield [_named(p, spec, shapes) for p in needed]
+        yield [_named(i, spec, shapes) for i in needed]
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
 
 
-def _named(parameter: inspect.Parameter, main: Spec, shapes: list[Spec]) -> Spec:
-    """What a parameter's name says against the shape the module's layers suggest."""
-    name = parameter.name.lower()
-    if "[int" in str(parameter.annotation).lower():  # of an image of eight places, most often
+def _flowing(
+    each: Input, rank: int, main: Spec, shapes: list[Spec], known: Mapping[str, list[Spec]]
+) -> Spec:
+    """An input as the layer wants it that gets it; else by its name, beside the main one."""
+    options = known.get(each.name, [])
+    named = _named(each, options[0] if options else main, shapes)
+    if not options or named.kind not in ("float", "long"):
+        return named
+    return options[min(rank, len(options) - 1)]
+
+
+def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
+    """What an input's name says against the shape the module's layers suggest."""
+    name = each.name.lower()
+    if "[int" in str(each.note).lower():  # of an image of eight places, most often
         return Spec((2, 4), "ints")
-    if (kind := _annotation(parameter)) in ("int", "bool", "list", "tuple"):
+    if each.note is int and any(name in pair for pair in _HEIGHT_AND_WIDTH):
+        return Spec((), "int", 4)
+    if (kind := annotation(each.note)) in ("int", "bool", "list", "tuple"):
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
-    if name in ("mask", "src_mask", "attn_mask", "padding_mask") or name.endswith("_mask"):
+    if kind == "str":
+        return Spec((), "none")
+    nodes = main.shape[0] if main.shape else BATCH
+    if name in ("edge_index", "edges", "edge_idx"):
+        return Spec((2, nodes), "graph", nodes)
+    if name in ("edge_weight", "edge_weights"):
+        return Spec((nodes,), "positive")
+    if name in ("adj", "a", "adjacency", "adj_matrix") and len(main.shape) == 2:
+        return Spec((nodes, nodes), "positive")
+    if "mask" in name.split("_") or name.endswith("mask"):
         return Spec(main.shape[:2] if main.kind == "long" else main.shape, "bool")
-    if "length" in name or name.endswith("_lens"):
+    if "length" in name or name.endswith(("_lens", "lens")):
         return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
     if name in ("t", "time", "timestep", "timesteps"):
         return Spec(main.shape[:1])
-    if (
-        any(w in name for w in ("idx", "index", "indices", "token", "_ids"))
-        and main.kind == "float"
+    if any(w in name for w in ("idx", "index", "indices", "token", "_ids")) and (
+        main.kind == "float"
     ):
         longs = [s for s in shapes if s.kind == "long"]
         return longs[0] if longs else replace(main, kind="long")
     return main
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One value of a call: a parameter, or a part of one.
+
+    ``name`` is what it is called; ``owner`` is the parameter that it is a part of, which is then
+    ``way``: a "record", a "list", or a "star" for ``*names``. ``keyword`` says that the parameter
+    is given by its name.
+    """
+
+    name: str
+    note: Any = inspect.Parameter.empty
+    keyword: bool = False
+    owner: str = ""
+    way: str = ""

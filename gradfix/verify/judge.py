@@ -8,7 +8,7 @@ import torch
 
 from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
-from gradfix.verify.deliberate import Question, wrong_or_question
+from gradfix.verify.deliberate import Question, is_sampled, wrong_or_question
 from gradfix.verify.examine import Hidden, Run
 from gradfix.verify.graph import Edge
 from gradfix.verify.inplace import is_overwritten, overwritten
@@ -106,6 +106,9 @@ class Judge:
         if cuts:
             cuts = lines.telling(cuts)
             blames = lines.cut_blames(graph, cuts, places)
+            if all(is_sampled(graph, edge, run.roots) for edge in cuts):
+                message = "no gradient arrives: what is returned was drawn at random: intended?"
+                return self._result(name, parameter, "inconclusive", message, blames)
             if not self.context.chosen_by_user and all(map(_by_choice, cuts)):
                 rows = ", ".join(str(b.row) for b in blames)
                 message = f"no gradient arrives; stop-gradient at line {rows}, in code that an \

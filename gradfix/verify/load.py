@@ -6,18 +6,19 @@ target is then not verified.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gradfix.verify.define import define
 from gradfix.verify.drive import describe
 
 _MAX_STUBS = 25
@@ -71,6 +72,22 @@ class Stub:
     def __getitem__(self, key: object) -> Any:
         return self
 
+    def __setitem__(self, key: object, value: object) -> None:
+        self._use()
+
+    # Python would look for an end by index, and find none.
+    def __contains__(self, key: object) -> bool:
+        self._use()
+        return False
+
+    def __iter__(self) -> Iterator[Any]:
+        self._use()
+        return iter(())
+
+    def __len__(self) -> int:
+        self._use()
+        return 0
+
 
 class StubBase:
     """The base of a class whose real base is missing; it cannot be built."""
@@ -82,8 +99,22 @@ class StubBase:
 class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Last on ``sys.meta_path``: finds the packages that nothing else found."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: Path) -> None:
         self.packages: set[str] = set()
+        self.project = project
+        self.folders: set[str] = set()
+
+    def finds_in_project(self, name: str) -> bool:
+        """Whether another folder of the project holds the module; it is then importable.
+
+        Research code puts such folders on ``sys.path`` in the script that is run.
+        """
+        for folder in _folders_with(self.project, name):
+            if folder not in self.folders:
+                self.folders.add(folder)
+                sys.path.append(folder)
+                return True
+        return False
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -111,13 +142,15 @@ class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing to run: every attribute is made when it is asked for."""
 
 
-def load(path: Path, dotted: str, entry: Path, *, definitions: bool = False) -> Loaded:
+def load(
+    path: Path, dotted: str, entry: Path, project: Path, *, definitions: bool = False
+) -> Loaded:
     """Import the file as ``dotted``. Raises LoadError with the first failure when nothing works.
 
     ``definitions`` skips straight to running only imports, definitions and constants, for files
     whose import has been seen not to come back.
     """
-    finder = _StubFinder()
+    finder = _StubFinder(project)
     sys.meta_path.append(finder)
     first: str | None = None
     for how in () if definitions else ("import", "without packages"):
@@ -131,7 +164,7 @@ def load(path: Path, dotted: str, entry: Path, *, definitions: bool = False) -> 
                 how = "stubs"
             return Loaded(module, how, sorted(finder.packages) or ([first] if first else []))
     try:
-        module, notes = _define(path, dotted)
+        module, notes = define(path, dotted, entry)
     except (Exception, SystemExit) as error:  # as above; the plain import's reason says more
         raise LoadError(first or describe(error)) from error
     Stub.importing = False
@@ -151,11 +184,26 @@ def _with_stubs(
             missing = _missing(error)
             if not missing or missing in finder.packages or _is_local(missing, entry):
                 break
-            finder.packages.add(missing)
+            if not finder.finds_in_project(missing):
+                finder.packages.add(missing)
         except (Exception, SystemExit) as error:  # a script may do anything, even exit
             first = first or describe(error)
             break
     return None, first
+
+
+def _folders_with(project: Path, name: str) -> list[str]:
+    """Folders of the project that hold a module or package of this name."""
+    found: list[str] = []
+    for folder, below, files in os.walk(project):
+        below[:] = sorted(b for b in below if not b.startswith((".", "__")))[:200]
+        if f"{name}.py" in files or (
+            name in below and (Path(folder) / name / "__init__.py").exists()
+        ):
+            found.append(folder)
+        if len(found) > 1:  # which one is meant cannot be told
+            return []
+    return found
 
 
 def _missing(error: ImportError) -> str:
@@ -210,37 +258,3 @@ def _import(path: Path, dotted: str, entry: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
-
-
-def _define(path: Path, dotted: str) -> tuple[ModuleType, list[str]]:
-    """Run imports, definitions and constant assignments; skip everything that does work.
-
-    What a skipped statement would have provided stays undefined, and is noted.
-    """
-    source, notes = path.read_bytes(), []
-    module = ModuleType(dotted)
-    module.__file__ = str(path)
-    module.__package__ = dotted.rpartition(".")[0]
-    sys.modules[dotted] = module
-    for statement in ast.parse(source).body:
-        if not _defines(statement):
-            continue
-        code = compile(ast.Module([statement], []), str(path), "exec")
-        try:
-            exec(code, module.__dict__)
-        except Exception as error:  # often a base or a decorator that could not be imported
-            notes.append(f"line {statement.lineno}: {describe(error)}")
-    return module, notes
-
-
-def _defines(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Try):  # ``try: import apex``; what else it holds must define, too
-        handlers = [s for handler in statement.handlers for s in handler.body]
-        parts = [*statement.body, *handlers, *statement.orelse, *statement.finalbody]
-        return all(isinstance(s, (ast.Pass, ast.Raise)) or _defines(s) for s in parts)
-    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
-        return True
-    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        value = statement.value
-        return value is None or not any(isinstance(n, ast.Call) for n in ast.walk(value))
-    return False

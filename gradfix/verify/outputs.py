@@ -25,7 +25,7 @@ def outputs_of(value: Any, depth: int = 4, seen: set[int] | None = None) -> Iter
     elif isinstance(value, (list, tuple, set)):
         for item in value:
             yield from outputs_of(item, depth - 1, seen)
-    elif dataclasses.is_dataclass(value) or type(value).__module__.startswith("torch.dist"):
+    elif dataclasses.is_dataclass(value) or isinstance(value, torch.distributions.Distribution):
         for item in vars(value).values():
             yield from outputs_of(item, depth - 1, seen)
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
+import traceback
 from dataclasses import replace
+from pathlib import Path
 
-from gradfix.verify.guess import BATCH, LENGTH, SIDE, Spec
+import torch
 
+from gradfix.verify.guess import Spec, with_rank
+
+_TORCH = str(Path(torch.__file__).parent)
+_LONGEST = 1024
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
-_VIEW = re.compile(r"shape '\[.*\]' is invalid for input of size")
+_VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
+_WANTS_INT = re.compile(
+    r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
+)
 _MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_EXPANDED = re.compile(
+    r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
+)
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
@@ -22,10 +35,27 @@ _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _INTEGERS = re.compile(
     r"indices to have one of the following scalar types|expected scalar type Long|"
-    r"tensors used as indices must be long|must be .*integer|only integer tensors"
+    r"tensors used as indices must be long|must be .*integer|only integer tensors|"
+    r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
 )
+_NO_BOOL = re.compile(
+    r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
+)
+_BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
 _RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
+
+
+def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
+    """Line numbers from the first frame in the file on, outermost first: how far a run got.
+
+    Lines of torch itself are left out: what it checks first says nothing about progress.
+    """
+    frames = [
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
+    return tuple(line for name, line in frames[first:] if not name.startswith(_TORCH))
 
 
 def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
@@ -38,18 +68,23 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _swap_last(specs, columns, wanted)
         found += _widened(specs, -1, wanted - columns)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
-    if _VIEW.search(text):
+    if match := _VIEW.search(text):
+        found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
         for i, spec in enumerate(specs):
             if len(spec.shape) == 4:
                 found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (28, 32, 64, 224)]
     if match := _MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
+    if match := _EXPANDED.search(text):
+        found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _CHANNELS.search(text):
         shape = tuple(int(n) for n in match[1].split(","))
         for i, spec in enumerate(specs):
             if len(spec.shape) == len(shape):
                 found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+        if len(shape) > 1:
+            found += _swap_any(specs, shape[1], int(match[2]))
         found += _widened(specs, 1, int(match[2]) - shape[1 if len(shape) > 1 else 0])
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
@@ -67,11 +102,43 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     found += _other_rank(specs, text)
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
+        found += [
+            [replace(s, kind="long") if i == j else s for j, s in enumerate(specs)]
+            for i in range(len(specs))
+        ]
+    if _WANTS_INT.search(text):
+        found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
+    if _NO_BOOL.search(text):
+        found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
+    if _BOOL.search(text):
+        found += [_kind(specs, i, "bool") for i, s in enumerate(specs) if s.kind != "bool"]
     if _RANGE.search(text):
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
     return [f for f in found if f != specs]
+
+
+def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]]:
+    """One axis of an input made as much longer as a view asks for."""
+    product = math.prod(n for n in wanted if n > 0)
+    found = []
+    for i, spec in enumerate(specs):
+        rest = range(1, len(spec.shape))
+        for axis in (*rest, 0) if spec.shape else ():  # the batch last
+            length = spec.shape[axis]
+            longer = length * product // size
+            if (
+                0 < longer <= _LONGEST
+                and size * longer == product * length
+                and spec.kind in ("float", "long")
+            ):
+                found.append(_set(specs, i, (*spec.shape[:axis], longer, *spec.shape[axis + 1 :])))
+    return found
+
+
+def _number(specs: list[Spec], index: int, value: int) -> list[Spec]:
+    return [Spec((), "int", value) if i == index else s for i, s in enumerate(specs)]
 
 
 def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spec]]:
@@ -101,7 +168,7 @@ def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
 
 
 def _of_rank(spec: Spec, rank: int) -> Spec:
-    shape = _with_rank(spec.shape, rank)
+    shape = with_rank(spec.shape, rank)
     return spec if shape is None else replace(spec, shape=shape)
 
 
@@ -139,25 +206,10 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
     found = []
     for i, spec in enumerate(specs):
         for rank in sorted(wanted):
-            shape = _with_rank(spec.shape, rank)
+            shape = with_rank(spec.shape, rank)
             if shape is not None:
                 found.append(_set(specs, i, shape))
     return found
-
-
-def _with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
-    if rank == len(shape) or not 1 <= rank <= 5:
-        return None
-    last = shape[-1] if shape else 4
-    if rank < len(shape):
-        return (*shape[: rank - 1], last)
-    return {
-        1: (last,),
-        2: (BATCH, last),
-        3: (BATCH, LENGTH, last),
-        4: (BATCH, shape[1] if len(shape) == 3 else last, SIDE, SIDE),
-        5: (BATCH, last, 8, SIDE, SIDE),
-    }[rank]
 
 
 def _larger(spec: Spec) -> Spec:

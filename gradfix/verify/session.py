@@ -13,7 +13,9 @@ from typing import Any
 from gradfix.errors import GradfixError, SourceError
 from gradfix.files import reported_name
 from gradfix.model import Failure
+from gradfix.verify.elsewhere import sites_elsewhere
 from gradfix.verify.isolate import ChildRun, run_child
+from gradfix.verify.options import options_of
 from gradfix.verify.plan import ClassPlan, attributes_read, plan
 from gradfix.verify.results import NOT_VERIFIED, TargetResult
 from gradfix.verify.settings import VerifySettings
@@ -77,9 +79,10 @@ def verify_file(target: Target, settings: VerifySettings) -> FileReport:
     if not wanted:
         return FileReport()
     job = _job(target.path, wanted, settings, shown)
-    job["attributes_read"] = attributes_read(tree)
+    where = locate(target.path, tree)
+    _enrich(job, tree, where)
     report = FileReport()
-    report.results = _run(job, locate(target.path, tree), settings, report)
+    report.results = _run(job, where, settings, report)
     return report
 
 
@@ -100,10 +103,23 @@ def observe(
     report = Observed(targets=wanted)
     if wanted:
         job = _job(path, wanted, settings, reported_name(str(path)))
-        job["attributes_read"] = attributes_read(tree)
+        where = locate(path, tree)
+        _enrich(job, tree, where)
         job["witness"] = True
-        report.results = _run(job, locate(path, tree), settings, report, changed)
+        report.results = _run(job, where, settings, report, changed)
     return report
+
+
+def _enrich(job: dict[str, Any], tree: ast.Module, where: Location) -> None:
+    """Tell the child what else is to be read in the file and in the rest of its project."""
+    job["attributes_read"] = attributes_read(tree)
+    lacking = [t for t in job["targets"] if not t.get("case")]
+    elsewhere = sites_elsewhere(where.root, where.path, [t["name"] for t in lacking])
+    for target in lacking:
+        found = [asdict(site) for site in elsewhere.get(target["name"], [])]
+        target["sites"] = [*target.get("sites", ()), *found]
+    job["options"] = options_of(where.root, where.path)
+    job["siblings"] = [asdict(each) for each in plan(tree)]
 
 
 def _again(item: dict[str, Any], like: Observed) -> dict[str, Any]:

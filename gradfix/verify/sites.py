@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import doctest
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -17,13 +17,19 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """One use of a class in the file: setup statements, the construction, the inputs of a call."""
+    """One use of a class: setup statements, the construction, the inputs of a call.
+
+    One found ``elsewhere`` stands in another file, of the given package, and needs no names but
+    the class.
+    """
 
     setup: tuple[str, ...]
     init: str
     inputs: tuple[str, ...] | None = None
     kwargs: tuple[tuple[str, str], ...] = ()
     doc: bool = False
+    elsewhere: bool = False
+    package: str = ""
 
 
 def call_sites(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> dict[str, list[CallSite]]:
@@ -34,9 +40,9 @@ def call_sites(tree: ast.Module, classes: Mapping[str, ast.ClassDef]) -> dict[st
     found: dict[str, list[CallSite]] = {}
     makers = {name: name for name in names} | _factories(tree, names)
     for body in scopes:
-        flat = _flatten(body)
+        flat = flattened(body)
         for index, statement in enumerate(flat):
-            for call in _calls(statement):
+            for call in calls_in(statement):
                 if isinstance(call.func, ast.Name) and call.func.id in makers:
                     site = _site(call, statement, flat, index)
                     found.setdefault(makers[call.func.id], []).append(site)
@@ -57,7 +63,7 @@ def _examples(node: ast.ClassDef) -> list[CallSite]:
     for owner in owners:
         try:
             examples = doctest.DocTestParser().get_examples(ast.get_docstring(owner) or "")
-            flat = _flatten(ast.parse("".join(e.source for e in examples)).body)
+            flat = flattened(ast.parse("".join(e.source for e in examples)).body)
         except (ValueError, SyntaxError):  # prose that only looks like an example
             continue
         known = {node.name} | {
@@ -67,7 +73,7 @@ def _examples(node: ast.ClassDef) -> list[CallSite]:
             if alias.name == node.name and alias.asname
         }
         for index, statement in enumerate(flat):
-            for call in _calls(statement):
+            for call in calls_in(statement):
                 if ast.unparse(call.func).rpartition(".")[2] in known:
                     call.func = ast.Name(node.name)  # the class at hand, however it is imported
                     found.append(replace(_site(call, statement, flat, index), doc=True))
@@ -86,7 +92,7 @@ def _factories(tree: ast.Module, names: set[str]) -> dict[str, str]:
     return found
 
 
-def _flatten(body: list[ast.stmt]) -> list[ast.stmt]:
+def flattened(body: list[ast.stmt]) -> list[ast.stmt]:
     """The statements of one scope in order, without nested functions and classes."""
     flat: list[ast.stmt] = []
     for node in body:
@@ -94,11 +100,11 @@ def _flatten(body: list[ast.stmt]) -> list[ast.stmt]:
             continue
         flat.append(node)
         for name in ("body", "orelse", "finalbody"):
-            flat += _flatten(getattr(node, name, []))
+            flat += flattened(getattr(node, name, []))
     return flat
 
 
-def _calls(statement: ast.stmt) -> list[ast.Call]:
+def calls_in(statement: ast.stmt) -> list[ast.Call]:
     """Calls in the statement's own expressions, not in the statements nested below it."""
     calls: list[ast.Call] = []
     todo: list[ast.AST] = [statement]
@@ -112,17 +118,53 @@ def _calls(statement: ast.stmt) -> list[ast.Call]:
 def _site(call: ast.Call, statement: ast.stmt, flat: list[ast.stmt], index: int) -> CallSite:
     setup = _slice(call, flat[:index])
     init = ast.unparse(call)
-    for use in _calls(statement):
-        if use.func is call:
-            return _called(use, init, _slice(use, flat[:index]))
-    if isinstance(statement, ast.Assign) and statement.value is call:
-        name = statement.targets[0]
-        for later, node in enumerate(flat[index + 1 :], index + 1):
-            for use in _calls(node):
-                if isinstance(name, ast.Name) and ast.unparse(use.func) == name.id:
-                    both = _slice(use, [s for s in flat[:later] if s is not statement])
-                    return _called(use, init, tuple(dict.fromkeys((*setup, *both))))
+    for use, at in uses_of_object(call, statement, flat, index):
+        both = _slice(use, [s for s in flat[:at] if s is not statement or at == index])
+        return _called(use, init, tuple(dict.fromkeys((*setup, *both))))
     return CallSite(setup, init)
+
+
+def is_call_of(call: ast.Call, name: str) -> bool:
+    """Whether a class of this name is called, also as an attribute of a module."""
+    func = call.func
+    return name == (func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", None))
+
+
+def uses_of_object(
+    call: ast.Call, statement: ast.stmt, flat: list[ast.stmt], index: int
+) -> Iterator[tuple[ast.Call, int]]:
+    """Calls of what ``call`` builds, and the statement of ``flat`` that holds them."""
+    for use in calls_in(statement):
+        if _unwrapped(use.func) is call:
+            yield use, index
+    if isinstance(statement, ast.Assign) and _unwrapped(statement.value) is call:
+        target = statement.targets[0]
+        if isinstance(target, (ast.Name, ast.Attribute)):
+            name = ast.unparse(target)
+            for later, node in enumerate(flat[index + 1 :], index + 1):
+                for use in calls_in(node):
+                    if ast.unparse(use.func) in (name, f"{name}.forward"):
+                        yield use, later
+
+
+_KEEPERS = frozenset(
+    "to cuda cpu eval train float double half requires_grad_ type apply forward".split()
+)
+
+
+def _unwrapped(node: ast.expr) -> ast.expr:
+    """What stands before ``.to(device)``, ``.eval()`` and the like, which return the module."""
+    while True:
+        if isinstance(node, ast.Attribute) and node.attr == "forward":
+            node = node.value
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in _KEEPERS
+        ):
+            node = node.func.value
+        else:
+            return node
 
 
 def _called(use: ast.Call, init: str, setup: tuple[str, ...]) -> CallSite:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 from types import ModuleType
@@ -13,19 +14,22 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.blame import Places
+from gradfix.verify.build import Offer, case_for, file_of
 from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
 from gradfix.verify.drive import Drive, DriveError, describe
 from gradfix.verify.examine import BuildError, Run, examine
 from gradfix.verify.forward import constructor_failure, forward_failure
 from gradfix.verify.functions import function_drives
 from gradfix.verify.guess import required
-from gradfix.verify.infer import Offer, case_for, inferred, runnable
+from gradfix.verify.harvest import harvested
+from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
+from gradfix.verify.source import names_read_in
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -139,14 +143,31 @@ class Subject:
             return
         if not issubclass(self.value, nn.Module):
             raise DriveError("it is not an nn.Module")
-        sites = self.target.get("sites", [])
-        yield from runnable(site_drives(sites, namespace), self.seed)
-        offer = Offer(
-            tuple(self.target.get("properties", ())),
-            tuple(self.target.get("methods", ())),
-            tuple(site_makers(sites, namespace)),
+        deadline = self.started + 0.4 * self.limit
+        yield from runnable(site_drives(self.target.get("sites", []), namespace), self.seed)
+        middle = self.started + 0.25 * self.limit
+        try:
+            yield from inferred(self.value, self._offer(self.target), self.seed, middle)
+            return
+        except DriveError as error:
+            problem = error
+        known = {each["name"]: self._offer(each) for each in self.job.get("siblings", ())}
+        space = vars(sys.modules.get(self.value.__module__, self.loaded.module))
+        count = 0
+        for drive in harvested(self.value, space, known, self.seed, deadline):
+            count += 1
+            yield drive
+        if not count:
+            raise problem
+
+    def _offer(self, target: dict[str, Any]) -> Offer:
+        """What is known of a class of the file."""
+        return Offer(
+            tuple(target.get("properties", ())),
+            tuple(target.get("methods", ())),
+            tuple(site_makers(target.get("sites", []), vars(self.loaded.module))),
+            self.job.get("options", {}),
         )
-        yield from inferred(self.value, offer, self.seed, self.started + 0.4 * self.limit)
 
     def _judge(self, drive: Drive) -> tuple[ParameterResult, ...]:
         try:
@@ -164,7 +185,7 @@ class Subject:
             raise DriveError(f"{drive.text} raises {describe(run.forward_error)}", case)
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")
-        read = frozenset(self.job["attributes_read"])
+        read = frozenset(self.job["attributes_read"]) | read_by_parts(run.module)
         context = Context(self.places, chosen, read, _own_backward(run.module))
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
@@ -184,6 +205,13 @@ class Subject:
             return found, None
         except NumericError as error:
             return None, str(error)
+
+
+def read_by_parts(module: nn.Module) -> set[str]:
+    """Attributes read in the files of all classes that the parts of a module are made of."""
+    classes = {base for part in module.modules() for base in type(part).__mro__}
+    own = [c for c in classes if c.__module__.partition(".")[0] not in ("torch", "builtins")]
+    return {name for file in {file_of(c) for c in own} for name in names_read_in(file)}
 
 
 def _own_backward(module: nn.Module) -> str | None:

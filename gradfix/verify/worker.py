@@ -75,7 +75,8 @@ def _work(channel: Channel, job: dict[str, Any]) -> None:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
     try:
-        loaded = load(path, job["module"], entry, definitions=job["definitions"])
+        project = Path(job["project"])
+        loaded = load(path, job["module"], entry, project, definitions=job["definitions"])
     except LoadError as error:
         channel.say("imported", how="not", why=str(error))
         for target in job["targets"]:

@@ -156,7 +156,7 @@ def test_a_hidden_parameter_that_was_not_reached_is_not_passed(
 def test_what_cannot_be_driven_says_why_and_how(found: dict[str, TargetResult]) -> None:
     result = found["Unguessable"]
     assert result.status == "not_verified"
-    assert "AttributeError: 'Tensor' object has no attribute 'features'" in str(result.reason)
+    assert "Unguessable()({'features': torch.randn(2, 4)}) raises" in str(result.reason)
     compile(str(result.case), "case", "exec")
     assert str(result.case).startswith("def case_Unguessable():\n    from m import Unguessable\n")
 
@@ -309,3 +309,28 @@ def test_configurations_images_and_hand_made_backward(tmp_path: Path) -> None:
     }
     assert "Reversible.backward_pass may compute it: intended?" in str(found["Reversible"].reason)
     assert "types.SimpleNamespace(vocab_size=16, n_embd=8)" in str(found["Configured"].call)
+
+
+def test_what_a_base_in_another_file_reads_is_not_called_unused(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("""
+from torch import nn
+class Base(nn.Module):
+    def forward(self, x, extra=None):
+        out = self.main(x)
+        return out if extra is None else out + self.side(extra)
+""")
+    (tmp_path / "net.py").write_text("""
+from torch import nn
+from base import Base
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.main, self.side, self.lost = (nn.Linear(3, 3) for _ in range(3))
+""")
+    (result,) = results_of(tmp_path / "net.py").values()
+    verdicts = {p.name: p.verdict for p in result.parameters if p.name.endswith("weight")}
+    assert verdicts == {
+        "main.weight": "ok",
+        "side.weight": "inconclusive",
+        "lost.weight": "unused",
+    }

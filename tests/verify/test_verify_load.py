@@ -141,3 +141,60 @@ def test_a_checkout_with_an_init_and_a_name_that_is_no_package(tmp_path: Path) -
         HEAD + "from .scale import SCALE\n" + net("Net", "self.w * SCALE")
     )
     assert results_of(package / "m.py", settings=QUICK)["Net"].status == "passed"
+
+
+def test_a_stand_in_holds_nothing_and_loops_over_it_end(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(
+        "from no_such_package import TABLE\n"
+        + HEAD
+        + "for name in TABLE:\n    raise ValueError(name)\n"
+        + "if 'a' not in TABLE:\n    TABLE['a'] = len(TABLE)\n"
+        + net("Free")
+        + net("Reads", "self.w * len(TABLE)")
+    )
+    found = results_of(path, settings=QUICK)
+    assert found["Free"].status == "passed"
+    assert found["Reads"].status == "not_verified"
+
+
+def test_a_module_in_another_folder_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    for folder in ("tools", "first", "second"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tools" / "sizes_of_it.py").write_text("FACTOR = 3\n")
+    for folder in ("first", "second"):
+        (tmp_path / folder / "which_one.py").write_text("FACTOR = 3\n")
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text("from sizes_of_it import FACTOR\n" + HEAD + net("Net", "self.w * FACTOR"))
+    other.write_text("from which_one import FACTOR\n" + HEAD + net("Net", "self.w * FACTOR"))
+    assert results_of(one, settings=QUICK)["Net"].status == "passed"
+    assert results_of(other, settings=QUICK)["Net"].status == "not_verified"
+
+
+def test_files_of_the_project_that_do_not_import_are_defined_too(tmp_path: Path) -> None:
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text(
+        HEAD + "from collections import NoSuchThing\nRATE = 2\n"
+        "class Broken(NoSuchThing): pass\ndef scaled(x):\n    return x * RATE\n"
+    )
+    (package / "net.py").write_text(
+        "from .base import *\n" + net("Net", "scaled(self.w)") + net("Bad", "Broken(self.w)")
+    )
+    found = results_of(package / "net.py", settings=QUICK)
+    assert found["Net"].status == "passed"
+    assert found["Bad"].status == "not_verified" and "Broken" in str(found["Bad"].reason)
+
+
+def test_options_of_a_script_that_cannot_be_imported(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(
+        HEAD
+        + "import argparse\nparser = argparse.ArgumentParser()\n"
+        + "parser.add_argument('--width', type=int, default=3)\nopt = parser.parse_args()\n"
+        + "shape = (opt.width,)\ndata = open('no such file').read()\n"
+        + net("Net", "self.w.reshape(shape)")
+    )
+    assert results_of(path, settings=QUICK)["Net"].status == "passed"

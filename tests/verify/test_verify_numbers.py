@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from verify_helpers import results_of
 
 from gradfix.verify.drive import Prepared, reseed
 from gradfix.verify.numeric import NumericError, compare
@@ -191,3 +193,35 @@ def test_seeds_cover_python_numpy_and_torch() -> None:
     first = draw()
     reseed(3)
     assert draw() == first
+
+
+def test_an_action_drawn_at_random_is_no_severed_gradient(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("""
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+class Policy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.Linear(4, 2)
+        self.log_std = nn.Parameter(torch.zeros(2))
+    def forward(self, state):
+        return Normal(self.mean(state), self.log_std.exp()).sample()
+
+class Reparametrised(Policy):
+    def forward(self, state):
+        return Normal(self.mean(state), self.log_std.exp()).rsample()
+
+class Cut(Policy):
+    def forward(self, state):
+        with torch.no_grad():
+            mean = self.mean(state)
+        return Normal(mean, self.log_std.exp()).rsample() + mean
+""")
+    found = results_of(path)
+    assert found["Policy"].status == "not_verified"
+    assert "drawn at random" in str(found["Policy"].reason)
+    assert found["Reparametrised"].status == "passed"
+    assert found["Cut"].status == "failed"

@@ -1,0 +1,141 @@
+"""What a method does first with its inputs: their dimensions, the layers they go to. No torch."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from gradfix.verify.uses import name_of
+
+
+@dataclass(slots=True)
+class Argument:
+    """What a method does first with one of its inputs.
+
+    ``rank`` is the number of dimensions that it needs (0: unknown); ``layers`` are paths of parts
+    of the module, such as ``encoder.0``, that get the input as it is, with its position.
+    """
+
+    rank: int = 0
+    layers: list[tuple[str, int]] = field(default_factory=list)
+
+
+def arguments_of(function: ast.FunctionDef) -> dict[str, Argument]:
+    """What a method does with its parameters, as far as it can be read off."""
+    names = [a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self"]
+    names += [a.arg for a in function.args.kwonlyargs]
+    found = {name: Argument() for name in names}
+    until = _rebound(function)
+    loops = _loops(function)
+    nodes = [n for n in ast.walk(function) if isinstance(n, (ast.stmt, ast.expr))]
+    for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset)):
+        # What a name holds later is something else.
+        known = {n: a for n, a in found.items() if node.lineno <= until.get(n, node.lineno)}
+        if isinstance(node, ast.Assign):
+            _note_unpacking(known, node)
+        elif isinstance(node, ast.Call):
+            _note_argument(known, node, loops)
+        elif isinstance(node, ast.Subscript):
+            name = name_of(node.value)
+            if isinstance(node.value, ast.Name) and name in known:
+                if isinstance(node.slice, ast.Tuple):
+                    parts = [e for e in node.slice.elts if not _is_new_axis(e)]
+                    if not any(isinstance(getattr(e, "value", 0), type(...)) for e in parts):
+                        known[name].rank = max(known[name].rank, len(parts))
+            elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+                owner = name_of(node.value.value)
+                if owner in known and isinstance(node.slice, ast.Constant):
+                    if type(node.slice.value) is int:
+                        rank = node.slice.value + 1
+                        known[owner].rank = max(known[owner].rank, rank)
+    return found
+
+
+def _rebound(function: ast.FunctionDef) -> dict[str, int]:
+    """The line on which a name first gets another value."""
+    found: dict[str, int] = {}
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            for part in ast.walk(target):
+                if isinstance(part, ast.Name):
+                    row = node.end_lineno or node.lineno
+                    found[part.id] = min(found.get(part.id, row), row)
+    return found
+
+
+def _loops(function: ast.FunctionDef) -> dict[str, str]:
+    """What a loop over parts of the module calls the first of them: its path."""
+    found: dict[str, str] = {}
+    for node in ast.walk(function):
+        if not isinstance(node, (ast.For, ast.comprehension)):
+            continue
+        sources: list[ast.expr] = [node.iter]
+        targets: list[ast.expr] = [node.target]
+        if isinstance(node.iter, ast.Call):
+            sources = list(node.iter.args)
+            targets = node.target.elts if isinstance(node.target, ast.Tuple) else [node.target]
+            if ast.unparse(node.iter.func) == "enumerate":
+                targets = targets[1:]
+        for source, target in zip(sources, targets, strict=False):
+            text = ast.unparse(source)
+            if text.startswith("self.") and isinstance(target, ast.Name):
+                found[target.id] = f"{text[5:]}.0"
+    return found
+
+
+def _is_new_axis(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _note_unpacking(found: dict[str, Argument], node: ast.Assign) -> None:
+    """``b, c, h, w = x.shape`` and ``= x.size()``; also after ``*_``."""
+    target, value = node.targets[0], node.value
+    if isinstance(value, ast.Call):
+        value = value.func
+    if not isinstance(target, ast.Tuple) or not isinstance(value, ast.Attribute):
+        return
+    owner = name_of(value.value)
+    if value.attr in ("shape", "size") and owner in found:
+        if not any(isinstance(e, ast.Starred) for e in target.elts):
+            found[owner].rank = max(found[owner].rank, len(target.elts))
+
+
+def _note_argument(found: dict[str, Argument], node: ast.Call, loops: dict[str, str]) -> None:
+    function = ast.unparse(node.func)
+    if function in loops:
+        function = f"self.{loops[function]}"
+    for position, argument in enumerate(node.args):
+        name = argument.id if isinstance(argument, ast.Name) else None
+        if name not in found:
+            continue
+        if function.startswith("self."):
+            found[name].layers.append((function[5:], position))
+        pattern = node.args[1] if function.endswith("rearrange") and len(node.args) > 1 else None
+        if isinstance(pattern, ast.Constant) and isinstance(pattern.value, str) and not position:
+            left = pattern.value.partition("->")[0]
+            if "..." not in left:
+                found[name].rank = _axes(left)
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("permute", "size"):
+        owner = name_of(node.func.value)
+        if isinstance(node.func.value, ast.Name) and owner in found:
+            if node.func.attr == "permute":
+                found[owner].rank = max(found[owner].rank, len(node.args))
+            elif node.args and isinstance(node.args[0], ast.Constant):
+                index = node.args[0].value
+                if type(index) is int:
+                    found[owner].rank = max(found[owner].rank, index + 1)
+
+
+def _axes(pattern: str) -> int:
+    depth = count = 0
+    for word in pattern.replace("(", " ( ").replace(")", " ) ").split():
+        if word == "(":
+            count += depth == 0
+            depth += 1
+        elif word == ")":
+            depth -= 1
+        else:
+            count += depth == 0
+    return count

@@ -1,0 +1,264 @@
+"""Calls a built module with made-up inputs: guesses, repairs them from what goes wrong, climbs."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradfix.verify.build import Offer, file_of
+from gradfix.verify.climb import OutOfTime, Reached, climb, reached
+from gradfix.verify.drive import (
+    Drive,
+    Maker,
+    Prepared,
+    describe,
+    has_forward,
+    reseed,
+)
+from gradfix.verify.flows import shapes_by_input
+from gradfix.verify.guess import Input, Spec, required, shapes_for, starts
+from gradfix.verify.inputs import assembled, inputs_for, shown
+from gradfix.verify.load import StubUsed
+from gradfix.verify.mend import names_at_fault
+from gradfix.verify.outputs import is_real, outputs_of
+from gradfix.verify.refused import is_autograd_error
+from gradfix.verify.repair import repairs
+from gradfix.verify.source import uses_of_code
+
+_ATTEMPTS = 60
+_DEPTH = 6
+_PER_CALL = 3
+_CLIMBS = 200
+_SLOW = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a method: what it takes, and how that is made."""
+
+    name: str
+    inputs: list[Input]
+    specs: list[Spec]
+
+
+class Calls:
+    """Ways to call one built module."""
+
+    def __init__(
+        self, made: Maker, module: nn.Module, offer: Offer, seed: int, deadline: float
+    ) -> None:
+        self.made, self.module, self.offer = made, module, offer
+        self.seed, self.deadline = seed, deadline
+        self.ran = 0
+        self.depth = -1
+        self.error: Exception | None = None
+        self.furthest: tuple[Call, Reached] | None = None
+        self.tried: set[tuple[Spec, ...]] = set()
+        #: A module that takes long to build serves for many attempts.
+        self.slow = self._takes_long()
+        self.miss = "it has no forward, no tensor-valued property and no method to call"
+        self.needed: list[inspect.Parameter] | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether it needs a package that is not there."""
+        return any(isinstance(e, StubUsed) for e in self.errors())
+
+    def _takes_long(self) -> bool:
+        before = time.monotonic()
+        with contextlib.suppress(Exception):  # built once already; what it raises now shows later
+            reseed(self.seed)
+            self.made.build()
+        return time.monotonic() - before > _SLOW
+
+    def drives(self) -> Iterator[Drive]:
+        """Forward; then properties; without a forward also every public method."""
+        if has_forward(type(self.module)):
+            yield from self._by_call("forward")
+        if not has_forward(type(self.module)) or self.ran:
+            yield from self._by_properties()
+        if not has_forward(type(self.module)):
+            for name in self.offer.methods:
+                yield from self._by_call(name)
+
+    def _by_properties(self) -> Iterator[Drive]:
+        found, reason = tensor_properties(self.module, self.offer.properties)
+        if not found:
+            self.miss = reason or self.miss
+            return
+        self.ran += 1
+        made = self.made
+
+        def read(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            return [getattr(module, name) for name in found]
+
+        yield Drive(
+            lambda: Prepared(made.build(), invoke=read),
+            "inferred",
+            f"{made.text}: {', '.join(found)}",
+        )
+
+    def _by_call(self, name: str) -> Iterator[Drive]:
+        """Guess inputs for one method, repair them from what goes wrong, keep what runs."""
+        try:
+            function = getattr(self.module, name)
+            needed = required(function)
+            star = [p for p in inspect.signature(function).parameters.values() if _is_star(p)]
+        except (AttributeError, TypeError, ValueError):
+            return
+        self.needed = self.needed or needed
+        yield from self._with(name, needed)
+        if not self.ran and star:
+            yield from self._with(name, [*needed, *star])
+        if not self.ran and (more := self._asked_for(name, needed)):
+            yield from self._with(name, [*needed, *more])
+        if not self.ran and self.furthest is not None and not self.missing:
+            yield from self._by_climbing()
+
+    def _with(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
+        """The same for certain parameters."""
+        uses = uses_of_code(getattr(type(self.module), name, None))
+        inputs = inputs_for(needed, uses)
+        self.tried, kept = set(), 0
+        for start in starts(self.module, inputs, shapes_by_input(self.module, name)):
+            queue = [(0, start)]
+            while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
+                depth, specs = queue.pop(0)
+                if tuple(specs) in self.tried:
+                    continue
+                self.tried.add(tuple(specs))
+                call = Call(name, inputs, specs)
+                error = self._attempt(call)
+                if error is None or is_autograd_error(error):
+                    self.ran, kept = self.ran + 1, kept + 1
+                    yield self._drive(call)
+                    queue = []
+                elif isinstance(error, StubUsed):  # no other input would help
+                    self._missed(depth, call, error)
+                    return
+                elif not kept:
+                    self._missed(depth, call, error)
+                    if depth < _DEPTH:
+                        queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
+            if kept >= _PER_CALL:
+                return
+
+    def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
+        """Parameters that are None by default, where a None was used as something else."""
+        failed = next((e for e in reversed(self.errors()) if "None" in str(e)), None)
+        if failed is None:
+            return []
+        names = names_at_fault(failed)
+        parameters = inspect.signature(getattr(self.module, name)).parameters.values()
+        optional = [p for p in parameters if p.default is None and p not in needed]
+        return [p for p in optional if p.name in names] or optional[:2]
+
+    def _by_climbing(self) -> Iterator[Drive]:
+        """From the guess that got furthest on, one input changed at a time."""
+        left = _CLIMBS
+        assert self.furthest is not None
+        call, far = self.furthest
+
+        def attempt(specs: list[Spec]) -> Exception | None:
+            nonlocal left
+            left -= 1
+            if left < 0 or time.monotonic() > self.deadline:
+                raise OutOfTime
+            error = self._attempt(replace(call, specs=specs))
+            return None if error is not None and is_autograd_error(error) else error
+
+        file = file_of(type(self.module))
+        found = climb(far, shapes_for(self.module), attempt, file) if call.specs else None
+        if found is not None:
+            self.ran += 1
+            yield self._drive(replace(call, specs=found))
+
+    def _attempt(self, call: Call) -> Exception | None:
+        """What one call raises; None if it ran, also with a module that is new."""
+        drive = self._drive(call)
+        if not self.slow:
+            return run_once(drive, self.seed)
+        error = run_prepared(lambda: self._prepared(self.module, call), self.seed)
+        return error if error is not None else run_once(drive, self.seed)
+
+    def _prepared(self, module: nn.Module, call: Call) -> Prepared:
+        args, named = assembled(call.inputs, [spec.make() for spec in call.specs])
+        invoke = None if call.name == "forward" else method(call.name)
+        return Prepared(module, args, named, invoke)
+
+    def _drive(self, call: Call) -> Drive:
+        made = self.made
+        dot = "" if call.name == "forward" else f".{call.name}"
+        text = f"{made.text}{dot}({shown(call.inputs, call.specs)})"
+        return Drive(lambda: self._prepared(made.build(), call), "inferred", text)
+
+    def _missed(self, depth: int, call: Call, error: Exception) -> None:
+        # The further repair got a call, the more its error says about what is missing.
+        if depth > self.depth:
+            self.depth, self.miss = depth, f"{self._drive(call).text} raises {describe(error)}"
+        self.error = self.error or error
+        found = reached(call.specs, error, file_of(type(self.module)))
+        if self.furthest is None or found.far > self.furthest[1].far:
+            self.furthest = call, found
+
+    def errors(self) -> list[Exception]:
+        """What the arguments of the constructor may be to blame for; the last call's weigh most."""
+        last = [] if self.furthest is None else [self.furthest[1].error]
+        return [e for e in (self.error, *last) if e is not None]
+
+
+def _is_star(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.VAR_POSITIONAL
+
+
+def method(name: str) -> Callable[..., Any]:
+    """An ``invoke`` that calls a method instead of the module."""
+
+    def call(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return getattr(module, name)(*args, **kwargs)
+
+    return call
+
+
+def run_once(drive: Drive, seed: int) -> Exception | None:
+    """Try a recipe; what it raised, or None when it gave at least one tensor."""
+    return run_prepared(drive.prepare, seed)
+
+
+def run_prepared(prepare: Callable[[], Prepared], seed: int) -> Exception | None:
+    """The same for what a recipe prepares."""
+    try:
+        reseed(seed)
+        prepared = prepare()
+        reseed(seed)
+        result = prepared.run()
+    except Exception as error:  # whatever the guess provoked is what `repair` reads
+        return error
+    if not any(is_real(t) for t in outputs_of(result)):
+        return ValueError("it returns no floating-point tensor")
+    return None
+
+
+def tensor_properties(
+    module: nn.Module, names: tuple[str, ...]
+) -> tuple[tuple[str, ...], str | None]:
+    """Those of the named properties that hold a tensor, and why the first other one could not."""
+    found, reason = [], None
+    for name in names:
+        try:
+            value = getattr(module, name)
+        except Exception as error:  # a property is the user's code; what it raises is the reason
+            if is_autograd_error(error):
+                found.append(name)
+            reason = reason or f"its property {name} raises {describe(error)}"
+            continue
+        if isinstance(value, torch.Tensor):
+            found.append(name)
+    return tuple(found), reason

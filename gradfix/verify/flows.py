@@ -1,0 +1,98 @@
+"""The shapes of inputs, from the layers that they are handed to."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from gradfix.verify.arguments import Argument, arguments_of
+from gradfix.verify.guess import Spec, for_layer, with_rank
+from gradfix.verify.source import tree_of
+
+_DEEP = 5
+
+
+def shapes_by_input(module: nn.Module, method: str) -> dict[str, list[Spec]]:
+    """For each parameter of a method, the inputs that its first layers accept; some have none."""
+    found: dict[str, list[Spec]] = {}
+    for name, argument in _arguments(module, method).items():
+        specs = _specs(module, argument, 0)
+        if argument.rank:
+            specs = _ranked(specs, argument.rank)
+        if specs:
+            found[name] = list(dict.fromkeys(specs))
+    return found
+
+
+def _arguments(module: nn.Module, method: str) -> dict[str, Argument]:
+    function = getattr(type(module), method, None)
+    tree = tree_of(getattr(function, "__wrapped__", function))
+    node = tree.body[0] if tree is not None and tree.body else None
+    return arguments_of(node) if isinstance(node, ast.FunctionDef) else {}
+
+
+def _ranked(specs: list[Spec], rank: int) -> list[Spec]:
+    """Those of the right number of dimensions first, then the others brought to it."""
+    right = [s for s in specs if len(s.shape) == rank]
+    changed = [(s, with_rank(s.shape, rank)) for s in specs or [Spec((2, 8))]]
+    return right or [replace(s, shape=shape) for s, shape in changed if shape is not None]
+
+
+def _specs(module: nn.Module, argument: Argument, depth: int) -> list[Spec]:
+    found: list[Spec] = []
+    for path, position in argument.layers:
+        part = _part(module, path)
+        if isinstance(part, nn.Module):
+            found += _into(part, position, depth)
+        elif callable(part) and depth < _DEEP:
+            found += _into_method(module, path, position, depth)
+        if found:
+            break
+    return found
+
+
+def _part(module: nn.Module, path: str) -> Any:
+    """A part of the module by its path; None for what is none, or not to be looked up."""
+    value: Any = module
+    for name in re.sub(r"\[(\d+)\]", r".\1", path).split("."):
+        if isinstance(value, (nn.ModuleList, nn.Sequential)) and name.isdigit():
+            value = value[int(name)] if int(name) < len(value) else None
+        elif isinstance(value, nn.Module) and name.isidentifier():
+            value = value._modules.get(name) or getattr(type(value), name, None)
+        else:
+            return None
+    return value
+
+
+def _into(part: nn.Module, position: int, depth: int) -> list[Spec]:
+    own = for_layer(part)
+    if own and (position == 0 or isinstance(part, nn.MultiheadAttention)):
+        return own
+    if depth >= _DEEP:
+        return []
+    if isinstance(part, (nn.Sequential, nn.ModuleList)):
+        first = next(iter(part), None)
+        return [] if first is None else _into(first, position, depth + 1)
+    if type(part).__module__.startswith("torch."):
+        return _first_layer(part)
+    return _into_method(part, "forward", position, depth) or _first_layer(part)
+
+
+def _into_method(module: nn.Module, method: str, position: int, depth: int) -> list[Spec]:
+    arguments = list(_arguments(module, method).values())
+    if position >= len(arguments):
+        return []
+    argument = arguments[position]
+    specs = _specs(module, argument, depth + 1)
+    return _ranked(specs, argument.rank) if argument.rank else specs
+
+
+def _first_layer(part: nn.Module) -> list[Spec]:
+    for layer in part.modules():
+        if found := for_layer(layer):
+            return found
+    return []

@@ -1,0 +1,272 @@
+"""Changes constructor arguments that a constructor, or a call of what it built, did not like."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradfix.verify.construct import MadeUp, values_for
+from gradfix.verify.guess import SIDE
+from gradfix.verify.names import Wanted
+from gradfix.verify.repair import lines_reached
+from gradfix.verify.source import statement_at, uses_of_code
+from gradfix.verify.uses import Use
+
+Arguments = dict[str, Any]
+Slot = tuple[str, ...]
+
+_TORCH = str(Path(torch.__file__).parent)
+_OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
+_QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
+_WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
+_LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_NEAR, _FAR = 26, 8
+
+
+def repaired_constructor(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> list[Arguments]:
+    """Other arguments that the constructor's error text asks for."""
+    text = str(error)
+    found: list[Arguments] = []
+    numbers = [name for name, value in kwargs.items() if type(value) is int]
+    if "cannot unpack" in text or "(expected 2, got" in text:
+        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
+    elif any(words in text for words in _WANTS_LIST):
+        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+    if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
+        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
+    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
+        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
+    if "'int' object has no attribute" in text:
+        found += [{**kwargs, name: MadeUp()} for name in numbers]
+    if "'int' object is not callable" in text:
+        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
+        found += [{**kwargs, name: nn.Identity} for name in numbers]
+    if match := _LACKS.search(text):
+        found += [
+            {**kwargs, name: _with_attribute(value, match[2])}
+            for name, value in kwargs.items()
+            if isinstance(value, nn.Module) and type(value).__name__ == match[1]
+        ]
+    if "indices must be integers" in text:
+        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
+    if "index out of range" in text:
+        found += [{**kwargs, n: v[:1] * 6} for n, v in kwargs.items() if isinstance(v, list)]
+    if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
+        named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
+        found += [{**kwargs, n: word} for n in named for word in words]
+    if "must be greater than 0" in text or "by zero" in text:
+        found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
+    if "called with an iterable, but got int" in text:
+        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
+    if "divisible" in text:
+        found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
+        found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
+        found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
+    if match := _MISSING.search(text):
+        found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
+    if "None" in text:
+        found += _with_optional(cls, kwargs, error)
+    return found
+
+
+def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
+    """The widths among the arguments made larger, also those in lists."""
+
+    def one(value: Any) -> Any:
+        if type(value) in (list, tuple):
+            return type(value)(one(item) for item in value)
+        return new if type(value) is int and value in old else value
+
+    return {name: one(value) for name, value in kwargs.items()}
+
+
+def _with_attribute(module: nn.Module, name: str) -> nn.Module:
+    """A made-up part that also has an attribute which its own class does not give it."""
+    other = copy.deepcopy(module)
+    setattr(other, name, values_for(Wanted(name))[0])
+    return other
+
+
+def _with_missing(cls: type[nn.Module], kwargs: Arguments, names: list[str]) -> Iterator[Arguments]:
+    """With what a base or a part needs, where the class hands on all that it is given."""
+    kinds = [p.kind for p in inspect.signature(cls).parameters.values()]
+    lacking = [name for name in names if name not in kwargs]
+    if lacking and inspect.Parameter.VAR_KEYWORD in kinds:
+        uses = uses_of_code(cls)
+        wanted = [Wanted(name, use=uses.get(name, Use()), owner=cls) for name in lacking]
+        yield {**kwargs, **{w.name: values_for(w)[0] for w in wanted}}
+
+
+def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:
+    """Parameters that are None in the functions an error passed through, the innermost first."""
+    names = names_at_fault(error)
+    found: list[str] = []
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        code = frame.f_code
+        if not code.co_filename.startswith(_TORCH):
+            own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            none = [n for n in own if n in frame.f_locals and frame.f_locals[n] is None]
+            found += sorted(none, key=lambda name: name not in names)
+    return [n for n in dict.fromkeys(found) if n not in kwargs]
+
+
+def _with_optional(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> Iterator[Arguments]:
+    """With one more argument, of those that are None by default."""
+    uses = uses_of_code(cls)
+    names = names_at_fault(error)
+    parameters = inspect.signature(cls).parameters.values()
+    notes = {p.name: p.annotation for p in parameters if p.default is None}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        notes |= dict.fromkeys(_asked_inside(error, kwargs), inspect.Parameter.empty)
+    optional = [name for name in notes if name not in kwargs]
+    for name in sorted(optional, key=lambda n: n not in names)[:4]:
+        use = uses.get(name, Use())
+        yield {**kwargs, name: values_for(Wanted(name, notes[name], use, owner=cls))[0]}
+
+
+def names_at_fault(error: Exception) -> list[str]:
+    """The names in the statements that an error passed through, the innermost ones first."""
+    found: list[str] = []
+    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = frame.f_code.co_filename
+        if file.startswith(_TORCH) or not file.endswith(".py"):
+            continue
+        statement = statement_at(file, row)
+        for node in ast.walk(statement) if statement is not None else ():
+            for kind in ("id", "attr", "arg", "value"):
+                name = getattr(node, kind, None)
+                if isinstance(name, str) and name.isidentifier():
+                    found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def climb_constructor(
+    kwargs: Arguments,
+    error: Exception,
+    attempt: Callable[[Arguments], Exception | None],
+    file: str,
+) -> Arguments | None:
+    """Arguments that build, reached by changing one value at a time; None without.
+
+    A change is kept where the constructor then gets further, by line numbers. ``attempt`` raises
+    OutOfTime, which ends the search, when there is no more time.
+    """
+    best = lines_reached(error, file)
+    frontier, seen = [(kwargs, error)], {str(error)}
+    while frontier:
+        now, failed = frontier.pop(0)
+        for changed in neighbours(now, failed):
+            found = attempt(changed)
+            if found is None:
+                return changed
+            reach = lines_reached(found, file)
+            if reach > best:
+                best, frontier = reach, [(changed, found)]
+                break
+            if reach == best and str(found) not in seen:  # as far, for another reason
+                seen.add(str(found))
+                frontier.append((changed, found))
+    return None
+
+
+def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
+    """The same arguments with one of them changed: those on the line that failed first."""
+    names = names_at_fault(error)
+    slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
+    done: set[str] = set()
+    for slot in slots:
+        near = _order(names, slot[-1]) < len(names)
+        alike = [s for s in slots if s[-1] == slot[-1]]
+        for other in _menu(_value_at(kwargs, slot))[: _NEAR if near else _FAR]:
+            if len(alike) > 1 and slot[-1] not in done:  # all of one name, in their sections
+                changed = kwargs
+                for each in alike:
+                    changed = _with(changed, each, other)
+                yield changed
+            yield _with(kwargs, slot, other)
+        done.add(slot[-1])
+
+
+def _order(names: list[str], slot: str) -> int:
+    """Where a value is named on the lines that failed; also as ``dilation`` of ``dilations_in``."""
+    if slot in names:
+        return names.index(slot)
+    words = [n for n in names if len(n) > 4 and (n in slot or slot in n)]
+    return len(names) - 1 if words else len(names)
+
+
+def slots_of(kwargs: Arguments) -> list[Slot]:
+    """The places of values: arguments, and what configurations among them were asked for."""
+    found: list[Slot] = []
+    for name, value in kwargs.items():
+        found.append((name,))
+        if isinstance(value, MadeUp):
+            found += [(name, *slot) for slot in slots_of(value.made())]
+    return found
+
+
+def _value_at(kwargs: Arguments, slot: Slot) -> Any:
+    value = kwargs[slot[0]]
+    for name in slot[1:]:
+        value = value.made()[name]
+    return value
+
+
+def _with(kwargs: Arguments, slot: Slot, value: Any) -> Arguments:
+    if len(slot) > 1:
+        inner = kwargs[slot[0]]
+        assert isinstance(inner, MadeUp)
+        value = inner.with_value(slot[1], _with(inner.made(), slot[1:], value)[slot[1]])
+    return {**kwargs, slot[0]: value}
+
+
+def _menu(value: Any) -> list[Any]:
+    """What else a value may be, likely changes first; what it is now is left out."""
+    numbers: list[Any] = [64, 4, 2, 1, 3, 16, 0, 8]
+    lists: list[Any] = [[8, 8, 8], [8, 8], [8] * 4, [1, 1, 1, 1], [8] * 6, [8], (SIDE, SIDE)]
+    nested: list[Any] = [[[8, 8], [8, 8]], [(8, 8, 1)] * 3, (3, SIDE, SIDE)]
+    parts: list[Any] = [
+        nn.Linear(8, 8),
+        nn.Identity,
+        nn.ReLU,
+        nn.BatchNorm2d,
+        [nn.Linear(8, 8)] * 3,
+    ]
+    words: list[Any] = ["relu", "mean", "linear", "none"]
+    rest: list[Any] = [None, False, True, 0.5, MadeUp(), torch.eye(8), {}]
+    if isinstance(value, bool):
+        menu = [not value, *numbers, None, *words, *lists]
+    elif isinstance(value, int):
+        menu = [*numbers, *lists, *parts[:3], MadeUp(), *nested, *rest, *words, *parts[3:]]
+    elif isinstance(value, (list, tuple)):
+        first = value[0] if value else 8
+        same = [type(value)([first] * n) for n in (1, 2, 3, 4, 5, 6)]
+        deep = [[type(value)([first] * n)] * max(1, len(value)) for n in (2, 3)]
+        menu = [*same, *deep, *lists, *nested, *numbers, *parts[-1:], {}, *words]
+    elif isinstance(value, str):
+        menu = [*words, None, *numbers[:4], False, nn.ReLU, nn.Identity]
+    elif isinstance(value, float):
+        menu = [1.0, 0.0, 0.5, 8, 1, [0.5] * 3, None]
+    else:
+        menu = [*parts, *numbers, None, *rest[-3:], *lists, *words]
+    return [other for other in menu if not _same(other, value)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
+        return False
+    return bool(one == other)

@@ -1,0 +1,96 @@
+"""What the source says about values: how they are used, which layers inputs go to."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+import torch
+from torch import nn
+
+from gradfix.verify.arguments import arguments_of
+from gradfix.verify.flows import shapes_by_input
+from gradfix.verify.uses import Use, uses_in
+
+
+def uses(text: str) -> dict[str, Use]:
+    return uses_in(ast.parse(text))
+
+
+def test_compared_words_are_found_under_the_name_they_are_compared_by() -> None:
+    found = uses("self.kind = args.net_kind\nif self.kind.lower() in ('deep', 'wide'): pass")
+    assert found["net_kind"].words == ["deep", "wide"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("a = x[3]", 4), ("a = x[-2]", 2), ("a, b, c = x", 3), ("for a in x: pass", 0)],
+)
+def test_a_sequence_and_the_length_it_needs(text: str, size: int) -> None:
+    use = uses(text)["x"]
+    assert use.is_sequence and max(use.highest, use.unpacked) == size
+
+
+def test_a_key_makes_no_sequence() -> None:
+    use = uses("a = x['key']['inner']")
+    assert use["x"].keys == {"key"} and use["key"].keys == {"inner"}
+    assert not use["x"].is_sequence
+
+
+def test_called_is_not_called_on_self() -> None:
+    found = uses("self.norm = norm_layer(8)\ny = self.act(x)")
+    assert found["norm_layer"].called and not found["norm_layer"].called_on_self
+    assert found["act"].called_on_self and not found["act"].called
+
+
+def function(text: str) -> ast.FunctionDef:
+    node = ast.parse(text).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return node
+
+
+@pytest.mark.parametrize(
+    ("line", "rank"),
+    [
+        ("b, c, h, w = x.shape", 4),
+        ("b, n, d = x.size()", 3),
+        ("y = x.shape[2]", 3),
+        ("y = x[:, :, 0]", 3),
+        ("y = x[:, None]", 1),
+        ("y = rearrange(x, 'b (h w) c -> b c h w', h=2)", 3),
+        ("y = rearrange(x, 'b ... -> ...')", 0),
+        ("b, *rest = x.shape", 0),
+    ],
+)
+def test_dimensions_an_input_needs(line: str, rank: int) -> None:
+    assert arguments_of(function(f"def forward(self, x):\n    {line}"))["x"].rank == rank
+
+
+def test_what_a_name_holds_later_says_nothing_about_the_input() -> None:
+    found = arguments_of(
+        function("def forward(self, x):\n    x = self.first(x)\n    return self.second(x)")
+    )
+    assert found["x"].layers == [("first", 0)]
+
+
+class Stack(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tail = nn.Linear(9, 2)
+        self.words = nn.Embedding(7, 6)
+        self.layers = nn.ModuleList([nn.Sequential(nn.Conv1d(5, 5, 1))])
+
+    def forward(self, ids: torch.Tensor, signal: torch.Tensor, other: torch.Tensor) -> None:
+        self.embed(ids)
+        for layer in self.layers:
+            signal = layer(signal)
+
+    def embed(self, indices: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.words(indices))
+
+
+def test_inputs_take_the_shape_of_the_layer_that_gets_them() -> None:
+    found = shapes_by_input(Stack(), "forward")
+    assert (found["ids"][0].kind, found["ids"][0].high) == ("long", 7)
+    assert found["signal"][0].shape[1] == 5
+    assert "other" not in found

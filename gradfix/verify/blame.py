@@ -278,11 +278,18 @@ def _dropped(call: Call) -> bool:
         tree = _tree(call.site.filename) if call.site else ast.Module([], [])
     except (OSError, SyntaxError, ValueError):
         return False
+    modules = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
     return any(
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Attribute)
         and node.value.func.attr == call.name
+        and ast.unparse(node.value.func.value).partition(".")[0] not in modules
         and call.site is not None
         and _covers(node, call.site.row)
         for node in ast.walk(tree)

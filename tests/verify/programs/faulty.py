@@ -306,7 +306,7 @@ class Floored(Two):
 
 class IntegerBuffer(Two):
     def forward(self):
-        out = torch.zeros(3, dtype=torch.int64)
+        out = torch.zeros(3, dtype=torch.int64)  # ! w severed GF302
         out[0] = self.w[0] * 10  # ! w severed GF302
         return out.float() * 2
 

@@ -77,11 +77,16 @@ class DaskCluster:
         if self.scheduler is None or self.scheduler.poll() is not None:
             where = ("--host", "127.0.0.1", "--port", str(self.port))
             self.scheduler = self._run("scheduler", *where, "--dashboard-address", "127.0.0.1:0")
+            until(self._listens)
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < 2:
             first = not self.started
             self.worker(*(() if first else ("--no-nanny",)))
             self.started = True
+
+    def _listens(self) -> bool:
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) == 0
 
     def worker(self, *options: str, path: str | None = None) -> subprocess.Popen[bytes]:
         """Start one more worker."""

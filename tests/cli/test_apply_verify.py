@@ -91,7 +91,9 @@ FILES = {
     "hang": net("hanging(self.w)"),
     "no_import": net("self.w * 2") + "\nx = setting()\n",
     "odd": net(TENSOR, ", words, /, *, size: dict[str, int]").replace("rand(3)", "rand(words.z)"),
-    "odd_unsafe": net("half(self.w)", ", words").replace("rand(3)", "rand({dict: 3}[type(words)])"),
+    "odd_unsafe": net("half(self.w)", ", words").replace(
+        "rand(3)", "rand(len(open(words).read()))"
+    ),
     "unsafe": net("half(self.w)"),
     "mixed": net(TENSOR) + "\n    def other(self):\n        return half(self.w)\n",
     "no_class": "from ops import *\n\ndef f(a):\n    return tensor([a])\n",

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from gradfix import engine, files
 from gradfix.config import Settings
-from gradfix.errors import SourceError
+from gradfix.errors import SourceError, internal
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.notebook import Notebook
@@ -206,9 +206,8 @@ def process(
         outcome = _without_fixes(source, decoded, settings, str(error), view)
         return Processed(path, outcome, decoded.raw, decoded.raw)
     except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
-        summary = str(error).partition("\n")[0]
-        message = f"internal error: {type(error).__name__}: {summary}"
-        outcome = Outcome(source, source.text, failures=(Failure(filename, message),))
+        failure = Failure(filename, internal(error))
+        outcome = Outcome(source, source.text, failures=(failure,))
         return Processed(path, outcome, decoded.raw, decoded.raw, traceback.format_exc())
     return Processed(path, outcome, decoded.raw, after)
 

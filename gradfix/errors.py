@@ -21,3 +21,9 @@ class SourceError(GradfixError):
 
 class RewriteError(GradfixError):
     """An edit could not be applied faithfully, so nothing of it was applied."""
+
+
+def internal(error: BaseException) -> str:
+    """How a bug of gradfix's own is told, in one line."""
+    summary = str(error).partition("\n")[0]
+    return f"internal error: {type(error).__name__}: {summary}"

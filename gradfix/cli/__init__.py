@@ -11,7 +11,7 @@ from typing import NamedTuple
 import click
 
 from gradfix import __version__
-from gradfix.errors import GradfixError
+from gradfix.errors import GradfixError, internal
 
 OK, FOUND, ERROR, INTERRUPTED = 0, 1, 2, 130
 
@@ -86,8 +86,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # a bug of ours: said in one line, exit code 2
         if verbose:
             traceback.print_exc(file=sys.stderr)
-        summary = str(error).partition("\n")[0]
         hint = "" if verbose else " (-v shows where)"
-        click.echo(f"error: internal error: {type(error).__name__}: {summary}{hint}", err=True)
+        click.echo(f"error: {internal(error)}{hint}", err=True)
         return ERROR
     return code if isinstance(code, int) else OK

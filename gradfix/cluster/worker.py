@@ -6,7 +6,7 @@ import gc
 import multiprocessing
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from gradfix import batch, jobs
@@ -188,11 +188,10 @@ def _kept_pool(group: Group) -> Iterator[jobs.Pool]:
             _idle.remove(mine)
             mine.timer.cancel()
     pool = jobs.Pool(group.job, 1) if mine is None else mine.pool
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(pool.end)
         yield pool
-    except BaseException:
-        pool.end()
-        raise
+        unless_done.pop_all()
     timer = threading.Timer(IDLE, end_idle, [pool])
     timer.daemon = True
     with _lock:

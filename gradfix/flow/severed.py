@@ -81,11 +81,10 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         and _is_first_cut(value)
         and (leaves := _cut_off(flow, value, trained))
     ]
-    if not cuts or _all_safe(flow, cuts):
+    if not cuts or {leaf.node for _, leaves in cuts for leaf in leaves} <= _safe(flow):
         return  # more code can only deliver more
     flow.complete()
-    # By the place that makes them: a function is interpreted again for whoever calls it.
-    safe = {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
+    safe = _safe(flow)
     seen: set[ast.AST] = set()
     for value, leaves in cuts:
         lost = frozenset(leaf for leaf in leaves if leaf.node not in safe)
@@ -107,9 +106,12 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
             )
 
 
-def _all_safe(flow: ModuleFlow, cuts: list[tuple[Value, frozenset[Leaf]]]) -> bool:
-    safe = {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
-    return all(leaf.node in safe for _, leaves in cuts for leaf in leaves)
+def _safe(flow: ModuleFlow) -> set[ast.AST | None]:
+    """What makes the leaves that get a gradient, or need none.
+
+    By the place that makes them: a function is interpreted again for whoever calls it.
+    """
+    return {leaf.node for leaf in delivered(flow) | _updated_by_hand(flow)}
 
 
 def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gradfix.errors import ConfigError, GradfixError
+from gradfix.errors import ConfigError, GradfixError, internal
 from gradfix.migrate.attempt import WORK, Attempt, forget_attempts
 from gradfix.migrate.campaign import BRANCH, Campaign, Repository
 from gradfix.migrate.git import Git, GitError, identity
@@ -99,8 +99,7 @@ class Drive:
         except (GradfixError, GitError) as error:
             self._give_up(repository, str(error))
         except Exception as error:  # a bug of ours: in the result, and the others go on
-            summary = f"{type(error).__name__}: {error}".partition("\n")[0]
-            self._give_up(repository, f"internal error: {summary}", traceback.format_exc())
+            self._give_up(repository, internal(error), traceback.format_exc())
 
     def _give_up(self, repository: Repository, why: str, crash: str = "") -> None:
         result = Result(repository.name, repository.source, FAILED, why, ref=repository.ref)

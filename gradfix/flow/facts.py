@@ -17,6 +17,7 @@ from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
 
 N = TypeVar("N", bound=ast.AST)
+T = TypeVar("T")
 
 #: What is kept that was worked out from all values of the file, here and in `queries`.
 _OF_ALL_VALUES = (
@@ -81,6 +82,13 @@ class Facts:
             elif isinstance(node, (ast.Import, ast.ImportFrom)):
                 found |= {(a.asname or a.name).partition(".")[0] for a in node.names}
         return frozenset(found)
+
+    def worked_out(self, name: str, size: int, work: Callable[[], T]) -> T:
+        """What ``work`` gives, worked out again when what it looks through has another ``size``."""
+        known: tuple[int, T] | None = self.__dict__.get(name)
+        if known is None or known[0] != size:
+            known = self.__dict__[name] = size, work()
+        return known[1]
 
     def forget_about_values(self) -> None:
         """Forget what was worked out from all values of the file: now there are more of them."""
@@ -161,16 +169,17 @@ class Facts:
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""
-        known: tuple[int, dict[int, ast.AST]] = self.__dict__.get("_functions", (-1, {}))
-        if known[0] != len(self.scopes):
-            rows: dict[int, ast.AST] = {}
-            nodes = [scope.node for scope in self.scopes]
-            functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-            for node in sorted(functions, key=lambda node: node.lineno):  # inner ones later
-                last = node.end_lineno or node.lineno
-                rows.update(dict.fromkeys(range(node.lineno, last + 1), node))
-            known = self.__dict__["_functions"] = len(self.scopes), rows
-        return known[1].get(row, self.tree)
+        rows = self.worked_out("_functions", len(self.scopes), self._function_by_row)
+        return rows.get(row, self.tree)
+
+    def _function_by_row(self) -> dict[int, ast.AST]:
+        rows: dict[int, ast.AST] = {}
+        nodes = [scope.node for scope in self.scopes]
+        functions = [n for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        for node in sorted(functions, key=lambda node: node.lineno):  # inner ones later
+            last = node.end_lineno or node.lineno
+            rows.update(dict.fromkeys(range(node.lineno, last + 1), node))
+        return rows
 
     def unit_at(self, row: int) -> ast.AST | int:
         """The innermost function around a line; else the number of its cell, else the module."""

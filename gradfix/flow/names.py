@@ -102,8 +102,8 @@ def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
 
 def _imported_once(flow: ModuleFlow) -> dict[str, str]:
     """What names stand for that the top of the file imports and nothing in it rebinds."""
-    known: tuple[int, dict[str, str]] = flow.__dict__.get("_imported_once", (-1, {}))
-    if known[0] != len(flow.scopes):
+
+    def find() -> dict[str, str]:
         imports: dict[str, str] = {}
         for definition in flow.scopes[0].definitions:
             if definition.how == "import" and definition.value.kind is Kind.REFERENCE:
@@ -112,8 +112,9 @@ def _imported_once(flow: ModuleFlow) -> dict[str, str]:
             for definition in scope.definitions:
                 if definition.how != "import" or scope is not flow.scopes[0]:
                     imports.pop(definition.name, None)
-        known = flow.__dict__["_imported_once"] = len(flow.scopes), imports
-    return known[1]
+        return imports
+
+    return flow.worked_out("_imported_once", len(flow.scopes), find)
 
 
 def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] | None:

@@ -223,20 +223,19 @@ def is_trained_here(flow: ModuleFlow, scope: Scope, saved: Saved) -> str:
 def _asked_for(flow: ModuleFlow) -> dict[Scope, frozenset[ast.AST]]:
     """The nodes whose values become what ``backward`` is called on, by the scope of the call."""
     events = flow.all(Backward)
-    known: tuple[int, dict[Scope, frozenset[ast.AST]]]
-    known = flow.__dict__.get("_asked_for", (-1, {}))
-    if known[0] != len(events):
+
+    def find() -> dict[Scope, frozenset[ast.AST]]:
         ending: dict[ast.AST, list[ast.AST]] = {}
         for node, place in flow_sinks(flow).items():
             ending.setdefault(place, []).append(node)
         ends: dict[Scope, set[ast.AST]] = {}
         for event in events:
             ends.setdefault(event.scope, set()).update(ending.get(event.node, ()))
-        reached = {
+        return {
             scope: flow.sources(nodes, _carries_history) | nodes for scope, nodes in ends.items()
         }
-        known = flow.__dict__["_asked_for"] = len(events), reached
-    return known[1]
+
+    return flow.worked_out("_asked_for", len(events), find)
 
 
 # -- leaves made of computed values -------------------------------------------------------------
@@ -302,35 +301,41 @@ _HOOKS = (".register_hook", ".retain_grad")
 
 def calls_of(flow: ModuleFlow, *names: str) -> list[Call]:
     """The calls of functions and methods of some names, in the order of interpretation."""
-    known: tuple[int, dict[str, list[int]]] = flow.__dict__.get("_calls_of", (-1, {}))
     calls = flow.all(Call)
-    if known[0] != len(calls):
+
+    def find() -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for at, call in enumerate(calls):
             found.setdefault(call.name, []).append(at)
-        known = flow.__dict__["_calls_of"] = len(calls), found
-    return [calls[at] for at in sorted(at for name in names for at in known[1].get(name, ()))]
+        return found
+
+    known = flow.worked_out("_calls_of", len(calls), find)
+    return [calls[at] for at in sorted(at for name in names for at in known.get(name, ()))]
 
 
 def calls_in(flow: ModuleFlow, scope: Scope) -> list[Call]:
     """The calls that are made in one scope."""
-    known: tuple[int, dict[Scope, list[Call]]] = flow.__dict__.get("_calls_in", (-1, {}))
     calls = flow.all(Call)
-    if known[0] != len(calls):
-        known = len(calls), {}
+
+    def find() -> dict[Scope, list[Call]]:
+        found: dict[Scope, list[Call]] = {}
         for call in calls:
-            known[1].setdefault(call.scope, []).append(call)
-        flow.__dict__["_calls_in"] = known
-    return known[1].get(scope, [])
+            found.setdefault(call.scope, []).append(call)
+        return found
+
+    return flow.worked_out("_calls_in", len(calls), find).get(scope, [])
 
 
 def scopes_of(flow: ModuleFlow, function: ast.AST | None) -> list[Scope]:
     """The scopes in which the body of a function has been interpreted."""
-    known: tuple[int, dict[ast.AST, list[Scope]]] = flow.__dict__.get("_scopes_of", (-1, {}))
-    if known[0] != len(flow.scopes):
-        known = len(flow.scopes), {}
+    if function is None:
+        return []
+
+    def find() -> dict[ast.AST, list[Scope]]:
+        found: dict[ast.AST, list[Scope]] = {}
         for scope in flow.scopes:
             if scope.is_function:
-                known[1].setdefault(scope.node, []).append(scope)
-        flow.__dict__["_scopes_of"] = known
-    return known[1].get(function, []) if function is not None else []
+                found.setdefault(scope.node, []).append(scope)
+        return found
+
+    return flow.worked_out("_scopes_of", len(flow.scopes), find).get(function, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from gradfix import __version__
@@ -104,14 +104,19 @@ def _table(results: Sequence[Result]) -> Markup:
     return tag(
         "section",
         tag("h2", "Repositories", id="repositories"),
-        tag(
-            "table",
-            tag("caption", "What became of each repository", class_="unseen"),
-            tag("thead", head, role="rowgroup"),
-            tag("tbody", *rows, role="rowgroup"),
-            class_="stack",
-            role="table",
-        ),
+        _grid("What became of each repository", head, rows, "stack"),
+    )
+
+
+def _grid(caption: str, head: Markup, rows: Iterable[Markup], class_: str) -> Markup:
+    """A table with a caption for those who do not see it; roles say what its style hides."""
+    return tag(
+        "table",
+        tag("caption", caption, class_="unseen"),
+        tag("thead", head, role="rowgroup"),
+        tag("tbody", *rows, role="rowgroup"),
+        class_=class_,
+        role="table",
     )
 
 
@@ -179,14 +184,7 @@ def _codes(results: Sequence[Result]) -> Markup:
     return tag(
         "section",
         tag("h2", "Findings per rule", id="rules"),
-        tag(
-            "table",
-            tag("caption", "How often each rule had something to say", class_="unseen"),
-            tag("thead", head, role="rowgroup"),
-            tag("tbody", *rows, role="rowgroup"),
-            class_="stack rules",
-            role="table",
-        ),
+        _grid("How often each rule had something to say", head, rows, "stack rules"),
         tag("p", note, class_="note"),
     )
 

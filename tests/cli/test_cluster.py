@@ -19,28 +19,11 @@ from gradfix.cluster import client
 
 from .conftest import FAULTY, MENDED, PYTHON_2, Result, put
 from .dask_cluster import DaskCluster, until
+from .test_cache import NET
 
 pytest.importorskip("distributed")
 
 Gradfix = Callable[..., Result]
-#: A finding only where the list is one of layers, as another file says.
-NET = """\
-import torch
-from torch import nn
-
-from {module} import Cell
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.cells = [Cell() for _ in range(2)]
-
-    def forward(self, x):
-        for cell in self.cells:
-            x = cell(x)
-        return x
-"""
 LAYER = """\
 from torch import nn
 

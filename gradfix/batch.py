@@ -19,6 +19,7 @@ from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.notebook import Notebook
 from gradfix.repository import from_root
+from gradfix.threads import on_thread
 
 T = TypeVar("T")
 
@@ -278,26 +279,11 @@ def _uncollected() -> Iterator[None]:
 
 def _with_room(work: Callable[[], T]) -> T:
     """Run ``work`` on a thread with a large stack: sums of a thousand terms are deep trees."""
-    results: list[T] = []
-    raised: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # raised again in the caller's thread below
-            raised.append(error)
-
     limit, stack = sys.getrecursionlimit(), threading.stack_size()
     try:
         threading.stack_size(_STACK_BYTES)
         sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
-        # A daemon, so that an interrupt does not wait for a long analysis to end.
-        thread = threading.Thread(target=body, name="gradfix-source", daemon=True)
-        thread.start()
-        thread.join()
+        return on_thread(work, "gradfix-source")
     finally:
         threading.stack_size(stack)
         sys.setrecursionlimit(limit)
-    if raised:
-        raise raised[0]
-    return results[0]

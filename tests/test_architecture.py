@@ -21,7 +21,7 @@ TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess", WATCH})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lines", "model", "repository"}),
+    frozenset({"errors", "lines", "model", "repository", "threads"}),
     frozenset({"recorded"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),

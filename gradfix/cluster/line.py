@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import queue
 import socket
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from gradfix.cluster import versions
 from gradfix.cluster.worker import end_idle
 from gradfix.errors import GradfixError
+from gradfix.threads import NotDone, on_thread
 
 if TYPE_CHECKING:
     from distributed import Client, Future, SpecCluster
@@ -175,22 +174,10 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
 
     Dask waits for ever for something that listens and does not speak its language.
     """
-    done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def body() -> None:
-        try:
-            done.put((work(), None))
-        except BaseException as error:  # raised again in the caller's thread below
-            done.put((None, error))
-
-    threading.Thread(target=body, name="gradfix-line", daemon=True).start()
     try:
-        result, trouble = done.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"what listens there gave no answer in {seconds:g} s") from None
-    if trouble is not None:
-        raise trouble
-    return cast(T, result)
+        return on_thread(work, "gradfix-line", seconds=seconds)
+    except NotDone as error:
+        raise TimeoutError(f"what listens there gave no answer in {seconds:g} s") from error
 
 
 def _quiet() -> None:

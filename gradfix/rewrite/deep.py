@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gradfix.errors import RewriteError
+from gradfix.threads import NoThread, on_thread
 
 T = TypeVar("T")
 
@@ -22,31 +23,16 @@ def run_deep(work: Callable[[], T]) -> T:
 
     Raises RewriteError where even that is not enough, or no such thread can be had.
     """
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            results.append(work())
-        except BaseException as failure:  # handed to the caller's thread below
-            failures.append(failure)
-
     with _LOCK:
         limit, stack = sys.getrecursionlimit(), threading.stack_size()
         try:
             threading.stack_size(_STACK_BYTES)
             sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
-            thread = threading.Thread(target=body, name="gradfix-rewrite")
-            try:
-                thread.start()
-            except RuntimeError as error:
-                raise RewriteError(f"no thread with a large stack: {error}") from error
-            thread.join()
+            return on_thread(work, "gradfix-rewrite", daemon=False)
+        except NoThread as error:
+            raise RewriteError(f"no thread with a large stack: {error}") from error
+        except (RecursionError, MemoryError) as error:
+            raise RewriteError("the code is nested too deeply to rewrite") from error
         finally:
             threading.stack_size(stack)
             sys.setrecursionlimit(limit)
-    if failures:
-        if isinstance(failures[0], (RecursionError, MemoryError)):
-            raise RewriteError("the code is nested too deeply to rewrite") from failures[0]
-        raise failures[0]
-    return results[0]

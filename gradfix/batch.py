@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 _STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
 _RECURSION_LIMIT = 50_000
-_GARBAGE = 3_000_000  # objects that may wait to be collected, among them trees in use
+_GARBAGE = 3_000_000  # objects that may wait to be collected
+_IN_USE = 0.5  # how many objects of syntax trees and facts come to a character of source text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def run(
 
                 done = review(item, done, again)
             yield done
-            if gc.get_count()[0] > _GARBAGE:
+            if gc.get_count()[0] > _GARBAGE + _IN_USE * project.held:
                 gc.collect()
         project.close()
 

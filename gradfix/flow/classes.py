@@ -52,6 +52,7 @@ class ClassFacts:
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
     path: str | None = None  # the file of a class that is defined in another one
     _bases: list[Value] | None = None
+    _above: list[ClassFacts] | None = None
 
     @property
     def bases(self) -> list[Value]:
@@ -159,11 +160,7 @@ _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 def _decorator(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         node = node.func
-    return (
-        node.attr
-        if isinstance(node, ast.Attribute)
-        else node.id if isinstance(node, ast.Name) else ""
-    )
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def is_initialiser(name: str) -> bool:
@@ -180,12 +177,14 @@ def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
 
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
     """The class and those of its bases that are defined in the project, nearest first."""
-    found = [facts]
-    for base in facts.bases:
-        inner = facts_of(flow, base)
-        if inner is not None and inner not in found:
-            found += [entry for entry in lineage(flow, inner) if entry not in found]
-    return found
+    if facts._above is None:
+        found = [facts]
+        for base in facts.bases:
+            inner = facts_of(flow, base)
+            if inner is not None and inner not in found:
+                found += [entry for entry in lineage(flow, inner) if entry not in found]
+        facts._above = found[1:]
+    return [facts, *facts._above]
 
 
 def is_module(flow: ModuleFlow, value: Value) -> bool:

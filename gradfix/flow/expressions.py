@@ -62,7 +62,12 @@ class Expressions(Access):
         """The value of an expression; everything inside it is evaluated, in order."""
         method = _EVALUATORS.get(type(node))
         value = method(self, node) if method is not None else self._eval_children(node)
-        return self.note(node, value)
+        # As `note` does: this runs for every expression.
+        if self.loud:
+            self.flow.values[node] = value
+        if value.inputs:
+            self.flow.made.append(value)
+        return value
 
     def _eval_children(self, node: ast.expr) -> Value:
         for child in children(node):
@@ -78,7 +83,8 @@ class Expressions(Access):
         return Value(Kind.FOREIGN, Role.UNTRACKED, node, const=node.value, name="constant")
 
     def _name(self, node: ast.Name) -> Value:
-        return self.flow.followed(self._named(node))
+        value = self._named(node)
+        return self.flow.followed(value) if value.kind is Kind.REFERENCE else value
 
     def unfollowed(self, node: ast.expr) -> Value:
         """The value of an expression; an imported name stays what it is, until somebody asks."""

@@ -131,20 +131,18 @@ class ModuleFlow(TextFacts):
         Only who asks what *never* happens in a file needs them; they would cost everybody else.
         With ``words`` those functions alone whose text has one.
         """
-        wanted = [
+        while wanted := [
             (node, scope)
             for node, scope in self._untold
             if words is None or any(word in self.text_of(node) for word in words)
-        ]
-        if not wanted:
-            return
-        for node, scope in wanted:
-            heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
-            self._untold.remove((node, scope))
-            if node.name == "__init__":
-                self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
-        self._run_queue(everything=words is None)
-        self.forget_about_values()
+        ]:
+            for node, scope in wanted:
+                heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
+                self._untold.remove((node, scope))
+                if node.name == "__init__":
+                    self._constructors.pop(scope.node, None)  # type: ignore[call-overload]
+            self._run_queue(everything=words is None)
+            self.forget_about_values()
 
     def _run_body(self, scope: Scope, state: State, body: list[ast.stmt]) -> None:
         self.scopes.append(scope)

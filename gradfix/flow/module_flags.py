@@ -96,7 +96,7 @@ def _used_as_module(flow: ModuleFlow, store: AttributeStore) -> ast.AST | None:
     around: ast.AST | None = store.scope.node
     if text.startswith("self.") and store.scope.class_node is not None:
         around = store.scope.class_node
-    flow.complete()
+    flow.complete(frozenset({text}))
     for call in flow.all(Call):
         function = call.node.func if isinstance(call.node, ast.Call) else None
         if isinstance(function, ast.Attribute) and function.attr in _ASKED:

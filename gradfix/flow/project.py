@@ -50,7 +50,7 @@ class Project:
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}
         self._opened: dict[str, Opened | None] = {}
-        self._held = 0
+        self.held = 0  #: characters of source text whose syntax trees are in memory
         self._turn = 0  # counts the files that are checked
         self._used: dict[str, int] = {}
         self._current: Opened | None = None  # what is being checked; kept if others ask for it
@@ -76,7 +76,7 @@ class Project:
         that depend on it: nothing may refer to a tree that is parsed anew.
         """
         self._turn += 1
-        if self._held <= _KEPT:
+        if self.held <= _KEPT:
             return
         needed = self._needed_last()
         by_turn: dict[int, list[str]] = {}
@@ -84,12 +84,12 @@ class Project:
             by_turn.setdefault(needed.get(path, 0), []).append(path)
         gone: list[str] = []
         for turn in sorted(by_turn):
-            if self._held <= _KEPT // 2:
+            if self.held <= _KEPT // 2:
                 break
             gone += by_turn[turn]
             for path in by_turn[turn]:
                 opened = self._opened.pop(path)
-                self._held -= len(opened.text) if opened is not None else 0
+                self.held -= len(opened.text) if opened is not None else 0
         self._release(gone)
 
     def _needed_last(self) -> dict[str, int]:
@@ -152,7 +152,7 @@ class Project:
 
     def _keep(self, opened: Opened) -> None:
         self._opened[opened.path] = opened
-        self._held += len(opened.text)
+        self.held += len(opened.text)
 
     def at(self, path: str) -> View:
         """The project as the file at ``path`` sees it."""

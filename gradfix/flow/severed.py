@@ -81,8 +81,12 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
         and _is_first_cut(value)
         and (leaves := _cut_off(flow, value, trained))
     ]
-    if not cuts or {leaf.node for _, leaves in cuts for leaf in leaves} <= _safe(flow):
+    lost_at = {leaf.node for _, leaves in cuts for leaf in leaves}
+    if not cuts or lost_at <= _safe(flow):
         return  # more code can only deliver more
+    flow.complete(_names_of(flow, lost_at))
+    if lost_at <= _safe(flow):
+        return  # those who speak of a leaf mostly do
     flow.complete()
     safe = _safe(flow)
     seen: set[ast.AST] = set()
@@ -104,6 +108,11 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
                 _leaves_torch(flow, value.node),
                 None if inside is None else inside.place,
             )
+
+
+def _names_of(flow: ModuleFlow, leaves: set[ast.AST | None]) -> frozenset[str]:
+    """The names of the attributes that hold some leaves."""
+    return frozenset(s.name for s in flow.all(AttributeStore) if s.value.node in leaves)
 
 
 def _safe(flow: ModuleFlow) -> set[ast.AST | None]:
@@ -270,12 +279,24 @@ def _belongs_to_model(flow: ModuleFlow, leaf: Leaf, trained: set[ast.AST]) -> bo
     """Whether the leaf is an attribute of an ``nn.Module`` here, or an optimizer holds it."""
     if leaf.node in trained:
         return True
-    for store in flow.all(AttributeStore):
-        value = store.value
-        if value.node is leaf.node and classes.is_module(flow, store.owner):
+    for store in _stores_by_place(flow).get(leaf.node, ()):
+        if classes.is_module(flow, store.owner):
             facts = classes.facts_of(flow, store.owner)
             return facts is None or not classes.used_elsewhere(flow, facts, store.name)
     return False
+
+
+def _stores_by_place(flow: ModuleFlow) -> dict[ast.AST | None, list[AttributeStore]]:
+    """What is bound to attributes, by the place that makes it."""
+    stores = flow.all(AttributeStore)
+
+    def work() -> dict[ast.AST | None, list[AttributeStore]]:
+        found: dict[ast.AST | None, list[AttributeStore]] = {}
+        for store in stores:
+            found.setdefault(store.value.node, []).append(store)
+        return found
+
+    return flow.worked_out("_stores_by_place", len(stores), work)
 
 
 def _in_initialiser(flow: ModuleFlow, node: ast.AST) -> bool:

@@ -20,6 +20,7 @@ from gradfix.flow.values import (
     Storage,
     Value,
     foreign,
+    needs_grad,
     unknown,
 )
 
@@ -94,7 +95,7 @@ class TensorOps(SavedTensors):
         leaves: frozenset[Leaf] = frozenset()
         if op.zero_grad and may_need_grad(tensors):
             cut = op.name  # differentiable in name only: the gradient is zero everywhere
-        elif role & (NEEDS_GRAD | Role.UNKNOWN):
+        elif needs_grad(role) is not Certainty.NO:
             leaves = frozenset().union(*(value.leaves for value in tensors))
         storages = frozenset({Storage(node)})
         view = bool(op.view)

@@ -35,6 +35,8 @@ class Role(enum.IntFlag):
     UNTRACKED = 4
     UNKNOWN = 8
 
+    __hash__ = int.__hash__  # that of `enum` calls Python
+
 
 NEEDS_GRAD = Role.LEAF | Role.TRACKED
 
@@ -65,6 +67,8 @@ class Kind(enum.Enum):
     CONTEXT = "context"  # a grad-mode context manager
     FOREIGN = "foreign"  # certainly not a tensor (NumPy arrays, devices, dtypes, ...)
     UNKNOWN = "unknown"
+
+    __hash__ = object.__hash__  # that of `enum` calls Python
 
 
 class Elsewhere(ast.AST):
@@ -202,8 +206,9 @@ def _answer(role: Role) -> Certainty:
     return Certainty.NO if role == Role.UNTRACKED else Certainty.MAYBE
 
 
-#: The answer for every set of roles: it is asked too often to work with flags each time.
+#: The answers for every set of roles: they are asked too often to work with flags each time.
 _NEEDS_GRAD = tuple(_answer(Role(bits)) for bits in range(16))
+_UNITED = tuple(tuple(Role(one | two) for two in range(16)) for one in range(16))
 
 
 UNKNOWN = Value()
@@ -274,7 +279,9 @@ def join(a: Value, b: Value) -> Value:
     if a is b:
         return a
     if a.kind is not b.kind:
-        role = (a.role if a.is_tensor else Role.UNKNOWN) | (b.role if b.is_tensor else Role.UNKNOWN)
+        role = _UNITED[a.role if a.is_tensor else Role.UNKNOWN][
+            b.role if b.is_tensor else Role.UNKNOWN
+        ]
         return Value(
             role=role,
             op="join",
@@ -288,7 +295,7 @@ def join(a: Value, b: Value) -> Value:
         items = tuple(join(x, y) for x, y in zip(a.items, b.items, strict=True))
     return Value(
         a.kind,
-        a.role if a.role is b.role else a.role | b.role,  # flags are slow to unite
+        _UNITED[a.role][b.role],
         a.node if a.node is b.node else None,
         "join",
         (a, b),

@@ -115,7 +115,7 @@ def checked(kept: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[list[str]]
         outcome = engine.check(Source(path, TEXTS[path]), settings_from(), view=project.at(path))
         assert not outcome.failures
         codes.append([finding.code for finding in outcome.findings])
-        held = max(held, project._held)
+        held = max(held, project.held)
     monkeypatch.setattr(project_module, "_parsed", original)
     return codes, parsed, held
 

@@ -10,16 +10,18 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gradfix import engine, files
 from gradfix.config import Settings
 from gradfix.errors import SourceError, internal
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
-from gradfix.notebook import Notebook
 from gradfix.repository import from_root
 from gradfix.threads import on_thread
+
+if TYPE_CHECKING:
+    from gradfix.notebook import Notebook
 
 T = TypeVar("T")
 
@@ -142,7 +144,7 @@ def opening(
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
     opened = Opened(item, decoded, project.at(os.path.abspath(item.path)))
-    if cache is not None and not isinstance(decoded, Notebook):
+    if cache is not None and isinstance(decoded, files.Decoded):
         known = cache.get(opened.source, opened.view.path, raw, item.settings, project)
         if known is not None and not (rewriting and _to_fix(known, item.settings)):
             return Processed(item.path, known, raw, raw)
@@ -158,7 +160,7 @@ def _analysed(
         rewriting=rewriting, view=view, place=item.place,
     )  # fmt: skip
     # What is said of a notebook's cells is not kept.
-    if cache is None or isinstance(decoded, Notebook):
+    if cache is None or not isinstance(decoded, files.Decoded):
         return done
     if _as_checked(done.outcome, rewriting):
         cache.put(done.outcome, view.path, decoded.raw, settings, view.project)
@@ -216,7 +218,11 @@ def process(
 
 def _opened(raw: bytes, filename: str) -> files.Decoded | Notebook:
     """What a file holds. Raises SourceError if it cannot be decoded or is no notebook."""
-    return Notebook.read(raw) if files.is_notebook(filename) else files.decode(raw)
+    if not files.is_notebook(filename):
+        return files.decode(raw)
+    from gradfix.notebook import Notebook
+
+    return Notebook.read(raw)
 
 
 def _outcome(
@@ -226,7 +232,7 @@ def _outcome(
     view: View | None,
     rewriting: bool,
 ) -> Outcome:
-    if isinstance(decoded, Notebook):
+    if not isinstance(decoded, files.Decoded):
         work = decoded.fix if rewriting else decoded.check
         return work(source.filename, settings, view, source.place)
     return (engine.fix if rewriting else engine.check)(source, settings, None, view)
@@ -239,7 +245,7 @@ def _without_fixes(
     trouble: str,
     view: View | None = None,
 ) -> Outcome:
-    if isinstance(decoded, Notebook):
+    if not isinstance(decoded, files.Decoded):
         return decoded.without_fixes(source.filename, settings, trouble, view, source.place)
     return engine.without_fixes(source, settings, trouble, view=view)
 

@@ -18,20 +18,26 @@ import sqlite3
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradfix
 from gradfix import registry
-from gradfix.codemod import Codemod
 from gradfix.config import Settings
-from gradfix.flow.project import Project
 from gradfix.model import Finding, Outcome, Source
 from gradfix.records import plain, restored
+
+try:
+    from _blake2 import blake2b
+except ImportError:  # all that `hashlib` adds is OpenSSL, which takes long to load
+    from hashlib import blake2b
+
+if TYPE_CHECKING:
+    from gradfix.flow import Project
 
 FOLDER = ".gradfix_cache"
 _FILE = "checked-1.sqlite"
@@ -166,9 +172,8 @@ class Cache:
     # -- what decides an outcome --------------------------------------------------------------
 
     def _key(self, source: Source, path: str, settings: Settings, roots: Sequence[str]) -> bytes:
-        kinds = tuple(registry.codemods())
         parts = (
-            _stamp(kinds), self._spelled(settings), *roots, path, source.place,
+            _stamp(registry.entries()), self._spelled(settings), *roots, path, source.place,
         )  # fmt: skip
         return digest(_bytes("\0".join(parts)))
 
@@ -240,35 +245,39 @@ def _prepare(folder: Path) -> None:
 
 
 @lru_cache(maxsize=8)
-def _stamp(kinds: tuple[type[Codemod], ...]) -> str:
+def _stamp(codemods: tuple[registry.Entry, ...]) -> str:
     """gradfix as it is, and Python's version."""
-    return digest(_bytes(f"{source_stamp(kinds)}\0{sys.version}")).hex()
+    return digest(_bytes(f"{source_stamp(codemods)}\0{sys.version}")).hex()
 
 
-def source_stamp(kinds: tuple[type[Codemod], ...]) -> str:
+def source_stamp(codemods: tuple[registry.Entry, ...]) -> str:
     """gradfix as it is, wherever it is installed: its version, its source and the codemods'."""
-    paths: set[str] = {str(path) for path in _sources(Path(gradfix.__file__).parent)}
-    names = []
-    for kind in kinds:
-        names.append(f"{kind.__module__}.{kind.__qualname__} {kind.code}")
-        path = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        paths |= {path} if path else set()
+    paths = {*_sources(os.path.dirname(gradfix.__file__)), *(c.path for c in codemods)}
+    names = [f"{codemod.code} {codemod.name} {codemod.mentions}" for codemod in codemods]
     total = blake2b(digest_size=16)
     for text in (gradfix.__version__, *names):
         total.update(_bytes(f"{text}\0"))
     contents = []
     for path in paths:
-        with suppress(OSError):  # in an archive: the version has to do
-            contents.append(digest(Path(path).read_bytes()))
+        with suppress(OSError), open(path, "rb", 0) as stream:  # an archive has its version
+            contents.append(digest(stream.read()))
     for content in sorted(contents):
         total.update(content)
     return total.hexdigest()
 
 
-def _sources(folder: Path) -> Iterable[Path]:
+def _sources(folder: str) -> Iterator[str]:
     """The files of gradfix itself; the codemods' may lie elsewhere."""
-    for pattern in ("*.py", "*.json"):
-        yield from (path for path in folder.rglob(pattern) if path.parent.name != "codemods")
+    try:
+        with os.scandir(folder) as entries:
+            listing = list(entries)
+    except OSError:
+        return
+    for entry in listing:
+        if entry.name.endswith((".py", ".json")):
+            yield entry.path
+        elif entry.name not in ("codemods", "__pycache__") and entry.is_dir():
+            yield from _sources(entry.path)
 
 
 def _in_order(value: object) -> object:

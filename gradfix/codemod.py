@@ -8,9 +8,7 @@ only needs ``DESCRIPTION``, ``add_args`` and ``transform_module``.
 
 from __future__ import annotations
 
-import argparse
 import inspect
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -18,6 +16,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from gradfix.model import Edit, Finding, Fix, Note, Safety, Span, Values
 
 if TYPE_CHECKING:
+    import argparse
+    import re
+
     import libcst
     from libcst.codemod import CodemodContext
 

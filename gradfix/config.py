@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradfix import rules
 from gradfix.config_types import (
@@ -26,7 +26,9 @@ from gradfix.config_types import (
     verify_section,
 )
 from gradfix.errors import ConfigError
-from gradfix.recorded import FileFacts
+
+if TYPE_CHECKING:
+    from gradfix.recorded import FileFacts
 
 DEFAULT_EXCLUDE = (
     ".bzr",

@@ -15,6 +15,8 @@ from gradfix.errors import ConfigError
 if TYPE_CHECKING:
     import pathspec
 
+_NAME = re.compile(r"[\w.-]*\w[\w.-]*")
+
 
 @dataclass(frozen=True, slots=True)
 class PathPatterns:
@@ -37,14 +39,33 @@ class PathPatterns:
         lies in there is not excluded for its folder's sake.
         """
         name = os.path.basename(path)
-        anywhere = tuple(p for p in self.patterns if "/" not in p.rstrip("/"))
-        if _spec(anywhere).match_file(name + "/" if folder else name):
+        anywhere = _anywhere(self.patterns)
+        plain = _plain(anywhere)
+        if plain is not None:
+            if name in plain:
+                return True
+        elif _spec(anywhere).match_file(name + "/" if folder else name):
             return True
         if len(anywhere) == len(self.patterns):
             return False
         return self.covers(path, folder=folder) and not self.covers(
             os.path.dirname(path), folder=True
         )
+
+
+@lru_cache(maxsize=256)
+def _anywhere(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """The patterns that do not say in which folder."""
+    return tuple(p for p in patterns if "/" not in p.rstrip("/"))
+
+
+@lru_cache(maxsize=256)
+def _plain(patterns: tuple[str, ...]) -> frozenset[str] | None:
+    """The names that are excluded, where the patterns are nothing but names.
+
+    As the default ones are: then pathspec, which is slow to import, is not needed.
+    """
+    return frozenset(patterns) if all(map(_NAME.fullmatch, patterns)) else None
 
 
 @lru_cache(maxsize=256)

@@ -19,18 +19,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
-from gradfix.assumed import with_recorded
-from gradfix.codemod import Codemod, Trigger
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
 from gradfix.fingerprints import identified, identity, without
 from gradfix.lines import has_lone_cr, split_lines
 from gradfix.model import Failure, Finding, Fix, Outcome, Safety, Source
-from gradfix.suppress import comments, suppressions
 
 if TYPE_CHECKING:
     import libcst
 
+    from gradfix.codemod import Codemod, Trigger
     from gradfix.flow import ModuleFlow, View
 
 _PATIENCE = 10
@@ -60,7 +58,7 @@ def concerns(raw: bytes) -> bool:
 
     Most files of most trees never mention torch, and reading them would cost more than the rest.
     """
-    words = {codemod.mentions.encode() for codemod in registry.codemods()}
+    words = {entry.mentions.encode() for entry in registry.entries()}
     if any(word in raw for word in words) or b"gradfix:" in raw:
         return True
     return b"noqa" in raw and _MENTIONED_BYTES.search(raw) is not None
@@ -172,12 +170,16 @@ def _find(
         for codemod in triggered:
             findings += codemod.find(facts)
         if settings.recorded is not None:
+            from gradfix.assumed import with_recorded
+
             findings = with_recorded(findings, text, triggered, view, settings.recorded)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()
     else:
         flow.parse(text)  # a file that does not parse never looks clean
     if findings or "gradfix:" in text or ("noqa" in text and _MENTIONED.search(text)):
+        from gradfix.suppress import suppressions
+
         comments_of = suppressions(text)
         findings = comments_of.filter(findings) + comments_of.unused(settings.codes)
     if not findings:
@@ -367,6 +369,7 @@ def _apply(
 def _rewritten(text: str, fixes: Sequence[Fix]) -> str:
     """The text with the fixes made, parsable and with every comment. Raises RewriteError."""
     from gradfix import flow, rewrite
+    from gradfix.suppress import comments
 
     new_text = rewrite.apply_edits(text, fixes)
     if new_text == text:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import io
 import os
 import stat
-import tempfile
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -144,6 +142,8 @@ def write(path: str, data: bytes, *, expected: bytes, prefix: str = ".gradfix-")
     Raises SourceError, having changed nothing, if the file is no longer ``expected`` or cannot be
     written.
     """
+    import tempfile  # slow to import
+
     target = os.path.realpath(path)
     temporary: str | None = None
     try:
@@ -159,7 +159,7 @@ def write(path: str, data: bytes, *, expected: bytes, prefix: str = ".gradfix-")
             os.fsync(stream.fileno())
         os.chmod(temporary, mode)
         with open(target, "rb") as current:
-            if _digest(current.read()) != _digest(expected):
+            if current.read() != expected:
                 raise SourceError("changed while it was being processed: not written")
         os.replace(temporary, target)
         temporary = None
@@ -169,10 +169,6 @@ def write(path: str, data: bytes, *, expected: bytes, prefix: str = ".gradfix-")
         if temporary is not None:
             with suppress(FileNotFoundError):  # interrupted right after the replacement
                 os.unlink(temporary)
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def _row(raw: bytes, offset: int) -> int:
@@ -265,10 +261,11 @@ def _ignores_above(top: str) -> list[_Ignore]:
 
 
 def _read_ignore(folder: str) -> list[_Ignore]:
-    import pathspec
-
     try:
-        with open(os.path.join(folder, ".gitignore"), encoding="utf-8", errors="replace") as lines:
-            return [_Ignore(folder, pathspec.GitIgnoreSpec.from_lines(lines.read().splitlines()))]
+        with open(os.path.join(folder, ".gitignore"), encoding="utf-8", errors="replace") as stream:
+            lines = stream.read().splitlines()
     except OSError:  # git, too, goes on without an ignore file it cannot read
         return []
+    import pathspec  # slow to import
+
+    return [_Ignore(folder, pathspec.GitIgnoreSpec.from_lines(lines))]

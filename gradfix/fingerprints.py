@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +26,11 @@ def identified(findings: Sequence[Finding], text: str, source: Source) -> tuple[
 
     Two findings of one rule on equal lines are told apart by their order.
     """
-    lines = split_lines(text) if findings else []
+    if not findings:
+        return ()
+    import hashlib  # slow to import
+
+    lines = split_lines(text)
     filename = source.filename
     seen: Counter[tuple[str, str]] = Counter()
     named = []

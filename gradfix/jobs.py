@@ -11,7 +11,6 @@ how far the workers may run ahead is bounded, and so is the memory. Only the par
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
 import os
 import signal
 import sys
@@ -21,10 +20,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from gradfix import batch, files, registry
 from gradfix.batch import Processed
@@ -32,6 +30,10 @@ from gradfix.cache import Cache
 from gradfix.errors import GradfixError
 from gradfix.model import Failure, Source
 from gradfix.unwritten import Unwritten
+
+if TYPE_CHECKING:  # slow to import, and most runs are over before it is needed
+    from multiprocessing import connection
+    from multiprocessing.process import BaseProcess
 
 #: Seconds that one file may take in a worker.
 TIMEOUT = 60.0
@@ -173,6 +175,8 @@ class Pool:
     """
 
     def __init__(self, job: Job, count: int, tick: Callable[[], None] = lambda: None) -> None:
+        import multiprocessing
+
         self.luggage: list[object] = []
         self.tick = tick
         self._job = job
@@ -251,6 +255,8 @@ class Pool:
 
     def _listen(self) -> None:
         """Wait a moment for answers; look after workers that have died or take too long."""
+        from multiprocessing import connection
+
         by_pipe = {worker.pipe: worker for worker in self._workers}
         before = time.monotonic()
         heard = connection.wait(list(by_pipe), _TICK)
@@ -352,7 +358,9 @@ def _quiet(message: str) -> None:
 
 def _follow() -> None:
     """End when the parent does, whatever is going on in the other threads."""
-    parent = multiprocessing.parent_process()
+    from multiprocessing import parent_process
+
+    parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +52,12 @@ class Rule:
 
     code: str
     name: str
-    manual: str
+
+    @property
+    def manual(self) -> str:
+        """The manual page."""
+        codemod = registry.codemod_for(self.code)
+        return _UNUSED_MANUAL if codemod is None else codemod.manual()
 
     @property
     def summary(self) -> str:
@@ -69,8 +73,8 @@ class Rule:
 @cache
 def rules() -> tuple[Rule, ...]:
     """Every rule, ordered by code."""
-    found = [Rule(c.code, c.name(), c.manual()) for c in registry.codemods()]
-    found.append(Rule(UNUSED_CODE, UNUSED_NAME, _UNUSED_MANUAL))
+    found = [Rule(entry.code, entry.name) for entry in registry.entries()]
+    found.append(Rule(UNUSED_CODE, UNUSED_NAME))
     return tuple(sorted(found, key=lambda rule: rule.code))
 
 
@@ -116,6 +120,8 @@ def selected(
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known word closest to ``word``, or nothing."""
+    import difflib  # only mistakes need it
+
     by_folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return f"; did you mean {by_folded[close[0]]!r}?" if close else ""

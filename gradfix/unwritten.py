@@ -7,9 +7,7 @@ writes what a dry run shows, with any number of processes.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +51,8 @@ class Unwritten:
         return _raw_of(copy) if os.path.exists(copy) else raw
 
     def _copy(self, path: str) -> str:
+        import hashlib
+
         name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
         return os.path.join(self.folder or "", name)
 
@@ -70,5 +70,7 @@ def unwritten(*, writing: bool) -> Iterator[Unwritten]:
     if not writing:
         yield Unwritten()
         return
+    import tempfile  # slow to import
+
     with tempfile.TemporaryDirectory(prefix="gradfix-apply-") as folder:
         yield Unwritten(folder)

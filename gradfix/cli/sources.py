@@ -5,32 +5,30 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gradfix import batch, files, jobs, journal
+from gradfix import batch, files, jobs
 from gradfix.cache import FOLDER, Cache
 from gradfix.cli import ERROR, FOUND, INTERRUPTED, OK
-from gradfix.cli.flow_view import explain_line
 from gradfix.cli.known import Known, written
 from gradfix.cli.options import overrides, source_options, style
 from gradfix.cli.progress import progress
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
-from gradfix.facts import with_facts
 from gradfix.jobs import Job
 from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
-from gradfix.report.diff import of_outcome
 from gradfix.repository import root
 from gradfix.unwritten import unwritten
 
 if TYPE_CHECKING:
     from gradfix.cli.reviewer import Reviewer
+    from gradfix.journal import Writer
 
 
 @click.command()
@@ -52,6 +50,8 @@ def check(paths: tuple[str, ...], **options: Any) -> int:
     if place is not None:
         if paths:
             raise GradfixError("--explain-flow FILE:LINE goes with no other path")
+        from gradfix.cli.flow_view import explain_line
+
         click.echo(explain_line(place), nl=False)
         return OK
     return _Command(paths, options, Run()).execute()
@@ -101,7 +101,7 @@ class _Command:
             raise click.UsageError("`-` reads standard input and goes with no other path")
         if self.stdin and options["facts"] is not None:
             raise click.UsageError("--facts are about files; standard input is none")
-        self.journal = journal.Writer(journal.root_of(Path.cwd()), self.paths)
+        self.journal = self._journal() if run.rewriting and not run.dry_run else None
         self._writes_source = self.stdin and run.rewriting and not run.dry_run
         self.reviewer = self._reviewer() if options.get("verified") else None
         if self.stdin and options["scheduler"] is not None:
@@ -117,6 +117,13 @@ class _Command:
         from gradfix.cli.reviewer import Reviewer
 
         return Reviewer(self.run, self.messages, self._message, verbose=self.options["verbose"])
+
+    def _journal(self) -> Writer | None:
+        if self.options["no_journal"]:
+            return None
+        from gradfix import journal
+
+        return journal.Writer(journal.root_of(Path.cwd()), self.paths)
 
     def execute(self) -> int:
         try:
@@ -146,6 +153,8 @@ class _Command:
         # All configuration is read before anything is written.
         found = list(files.discover(self.paths, self.finder.settings))
         if self.options["facts"] is not None:
+            from gradfix.facts import with_facts
+
             found = with_facts(found, self.options["facts"], self._message)
         found = [
             (
@@ -158,14 +167,14 @@ class _Command:
         writing = self.run.rewriting and not self.run.dry_run
         settings = {item.path: item.settings for item in found if isinstance(item, files.Found)}
         roots = [os.curdir, *filter(os.path.isdir, self.paths)]
-        replace_file = files.write if self.options.get("no_journal") else self.journal.write
+        replace_file = files.write if self.journal is None else self.journal.write
 
         def write(path: str, data: bytes, *, expected: bytes) -> None:
             kept.keep(path, expected)
             replace_file(path, data, expected=expected)
 
         with (
-            self.journal,
+            self.journal or nullcontext(),
             unwritten(writing=writing) as kept,
             self._cache() as cache,
             progress(len(found), quiet=self.options["quiet"]) as bar,
@@ -232,6 +241,8 @@ class _Command:
         if done.before != done.after:
             run.changed_files += 1
             if run.dry_run:
+                from gradfix.report.diff import of_outcome
+
                 diff = of_outcome(outcome, done.before, done.after)
                 run.diffs.append((outcome.source.filename, diff))
         if outcome.findings or outcome.fixed or outcome.failures:
@@ -284,7 +295,8 @@ class _Command:
         if self.run.rewriting and not self.run.dry_run:
             # The file in hand may have been written just before, so the number is a lower bound.
             number = self.run.changed_files
-            back = f", or `gradfix undo {self.journal.run}` to go back" if self.journal.run else ""
+            written = self.journal.run if self.journal is not None else None
+            back = f", or `gradfix undo {written}` to go back" if written else ""
             self._message(
                 f"what was rewritten (at least {number} {'file' if number == 1 else 'files'})"
                 f" is whole; run the same command again to go on{back}"

@@ -36,7 +36,7 @@ def here() -> Mapping[str, str]:
         "libcst": _version("libcst"),
         "black": _version("black"),
         "system": os.name,
-        SOURCE: source_stamp(registry.codemods()),
+        SOURCE: source_stamp(registry.entries()),
     }
 
 

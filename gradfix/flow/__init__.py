@@ -1,22 +1,42 @@
 """What is this value? Flow-sensitive abstract interpretation of code that uses PyTorch.
 
 `analyse` is the entrance; all a codemod may ask is a method of `ModuleFlow` or an event type.
+
+The analysis is imported when it is first needed: a run that finds all it asks for in its cache does
+without.
 """
 
 from __future__ import annotations
 
 import ast
 import warnings
+from typing import TYPE_CHECKING
 
 from gradfix.errors import SourceError
-from gradfix.flow.given import told
-from gradfix.flow.module import ModuleFlow
 from gradfix.flow.project import Project, View
-from gradfix.flow.session import Session
-from gradfix.flow.top_level import Opened
-from gradfix.recorded import FileFacts
+
+if TYPE_CHECKING:
+    from gradfix.flow.given import told
+    from gradfix.flow.module import ModuleFlow
+    from gradfix.flow.session import Session
+    from gradfix.flow.top_level import Opened
+    from gradfix.recorded import FileFacts
 
 __all__ = ["ModuleFlow", "Project", "View", "analyse", "parse", "told"]
+
+
+if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
+
+    def __getattr__(name: str) -> object:
+        if name == "ModuleFlow":
+            from gradfix.flow.module import ModuleFlow
+
+            return ModuleFlow
+        if name == "told":
+            from gradfix.flow.given import told
+
+            return told
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def parse(text: str) -> ast.Module:
@@ -45,6 +65,8 @@ def analyse(text: str, view: View | None = None, recorded: FileFacts | None = No
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
     """
+    from gradfix.flow.module import ModuleFlow
+
     tree = parse(text) if view is None else view.project.tree_of(view.path, text)
     try:
         if view is None:
@@ -55,6 +77,8 @@ def analyse(text: str, view: View | None = None, recorded: FileFacts | None = No
 
 
 def _session(project: Project) -> Session:
+    from gradfix.flow.session import Session
+
     project.make_room()
     if not isinstance(project.facts, Session):
         project.facts = Session(project, _source)
@@ -62,4 +86,6 @@ def _session(project: Project) -> Session:
 
 
 def _source(opened: Opened, session: Session) -> ModuleFlow:
+    from gradfix.flow.module import ModuleFlow
+
     return ModuleFlow(opened.text, opened.tree, session, opened.path, source=True)

@@ -13,11 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gradfix.errors import SourceError
 from gradfix.flow.places import Asked, Defined, File, Folder, Outside, Place
-from gradfix.flow.top_level import Opened
+
+if TYPE_CHECKING:
+    from gradfix.flow.top_level import Opened
 
 #: Packages that are never part of a project, besides the standard library.
 OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | frozenset(
@@ -142,6 +144,7 @@ class Project:
         Raises SourceError when the text is not valid Python.
         """
         from gradfix.flow import parse
+        from gradfix.flow.top_level import Opened
 
         if self._texts.setdefault(path, text) != text:
             return parse(text)
@@ -366,6 +369,7 @@ class Project:
 
 def _parsed(path: str, text: str) -> Opened | None:
     from gradfix.flow import parse
+    from gradfix.flow.top_level import Opened
 
     try:
         return Opened(path, text, parse(text))

@@ -104,6 +104,7 @@ def only_codemods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Non
 
     def use(*kinds: type[Codemod]) -> None:
         monkeypatch.setattr(registry, "codemods", lambda: kinds)
+        monkeypatch.setattr(registry, "entries", lambda: registry.entries_of(kinds))
         rules.rules.cache_clear()
 
     yield use

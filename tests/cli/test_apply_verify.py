@@ -130,6 +130,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(registry, "codemods", lambda: CODEMODS)
+        patch.setattr(registry, "entries", lambda: registry.entries_of(CODEMODS))
         rules.rules.cache_clear()
         said = io.StringIO()
         with contextlib.redirect_stderr(said):

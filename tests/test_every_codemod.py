@@ -83,6 +83,12 @@ def test_there_are_codemods() -> None:
     assert len(registry.codemods()) >= 8
 
 
+def test_the_texts_of_the_codemods_say_what_the_classes_say() -> None:
+    package = Path(sys.modules[registry.codemods()[0].__module__].__file__ or "").parent
+    read = [registry._read(str(path)) for path in package.glob("[a-z]*.py")]
+    assert set(read) == set(registry.entries_of(registry.codemods()))
+
+
 @every_codemod
 def test_the_manual_has_its_headings(codemod: Kind) -> None:
     found = re.findall(r"(?m)^(\S.*)\n-{3,}$", codemod.manual())

@@ -25,6 +25,17 @@ class Mixer(nn.Module):
         return (w * x).sum()
 """
 
+#: What a run needs that analyses nothing new is none of these.
+ANALYSIS = (
+    "gradfix.flow.module",
+    "gradfix.codemods.slice_aliasing",
+    "gradfix.notebook",
+    "gradfix.recorded",
+    "gradfix.suppress",
+    "multiprocessing",
+    "pathspec",
+    "hashlib",
+)
 HEAVY = ("torch", "numpy", "libcst", "black", "rich", "dask", "distributed", "gradfix.verify")
 
 PROBE = """\
@@ -38,9 +49,11 @@ sys.exit(code)
 """
 
 
-def loaded(folder: Path, *arguments: str, before: str = "") -> tuple[int, set[str]]:
+def loaded(
+    folder: Path, *arguments: str, before: str = "", heavy: tuple[str, ...] = HEAVY
+) -> tuple[int, set[str]]:
     """The exit code of a command, and which heavy modules its process has imported at the end."""
-    probe = PROBE.format(before=before, heavy=HEAVY)
+    probe = PROBE.format(before=before, heavy=heavy)
     done = subprocess.run(
         [sys.executable, "-c", probe, *arguments],
         cwd=folder,
@@ -84,6 +97,17 @@ def test_check_reads_without_torch_and_without_libcst(project: Path) -> None:
 )
 def test_starting_up_is_light(arguments: list[str], project: Path) -> None:
     assert loaded(project, *arguments) == (0, set())
+
+
+def test_what_is_found_in_the_cache_needs_no_analysis(project: Path) -> None:
+    code, modules = loaded(project, "check", ".", heavy=ANALYSIS)
+    assert {"gradfix.flow.module", "gradfix.codemods.slice_aliasing"} <= modules
+    assert loaded(project, "check", ".", heavy=ANALYSIS) == (code, set()) == (1, set())
+
+
+def test_a_tree_without_torch_needs_no_analysis(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("print('nothing to do with it')\n")
+    assert loaded(tmp_path, "check", "--no-cache", ".", heavy=ANALYSIS) == (0, set())
 
 
 def test_only_a_cluster_needs_dask(project: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pathspec
 import pytest
 
 from gradfix import rules
-from gradfix.config import Finder, Settings
-from gradfix.config_types import BlackSettings, Case, Overrides
+from gradfix.config import DEFAULT_EXCLUDE, Finder, Settings
+from gradfix.config_types import BlackSettings, Case, Overrides, PathPatterns
 from gradfix.errors import ConfigError
 
 from .conftest import FAULTY, Renames, Result
@@ -181,3 +182,18 @@ def test_a_missing_configuration_is_an_error(gradfix: Gradfix) -> None:
     assert gradfix("check", "--config", "no.toml") == Result(
         2, "", "error: no.toml: no such file\n"
     )
+
+
+PLAIN = ("build", ".git", "a-b.c", "x_1")
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [DEFAULT_EXCLUDE, PLAIN, (*PLAIN, "!build"), (*PLAIN, "*.py"), (*PLAIN, "#a"), ("a b", "b/")],
+)
+def test_plain_names_mean_what_they_mean_as_patterns(patterns: tuple[str, ...]) -> None:
+    spec = pathspec.GitIgnoreSpec.from_lines(patterns)
+    for name in (*DEFAULT_EXCLUDE, *PLAIN, "Build", "builds", "rebuild", "#a", "a b", "b", "m.py"):
+        for folder in (False, True):
+            pruned = PathPatterns("/x", patterns).prunes(f"/x/y/{name}", folder=folder)
+            assert pruned == spec.match_file(name + "/" if folder else name)

@@ -158,6 +158,8 @@ class Calls(PythonCalls):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
             self._invalidate(arguments, changed=True)
+            if result is not None:
+                self.flow.origins.returned(node, function.definition, result)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
             # The same function may return another tensor on every call, perhaps one it was given.

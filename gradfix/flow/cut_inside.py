@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.nodes import walk
@@ -56,7 +57,8 @@ def with_cuts(
 def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Value) -> Value:
     if called.cut or not called.inputs or called.kind not in _RESULTS:
         return called
-    found = where_cut(called.inputs[0], function)
+    flow.origins.forget()
+    found = where_cut(flow.origins, called.inputs[0], function)
     if found is None:
         return called
     place, name = found
@@ -103,54 +105,132 @@ def _holders(flow: ModuleFlow, name: str) -> set[str] | None:
 
 
 def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
+    flow.origins.forget()
     for scope in flow.scopes:
         result = scope.result if scope.returns else None
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
         for part in (result, *parts_of(result)):
-            if part.kind in _RESULTS and where_cut(part, scope.node) is not None:
+            if part.kind in _RESULTS and where_cut(flow.origins, part, scope.node) is not None:
                 yield scope
                 break
 
 
-def where_cut(result: Value, function: ast.FunctionDef) -> tuple[ast.AST, str] | None:
+def where_cut(
+    origins: Origins, result: Value, function: ast.FunctionDef
+) -> tuple[ast.AST, str] | None:
     """The place where the result loses the history of an argument, and the operation's name.
 
     None where it depends on no argument, or keeps the history of one on some way.
     """
-    arguments = {*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs}
-    keeping = _Walk(arguments)
-    if keeping.reaches(result):
+    arguments = _arguments(function)
+    origin = origins.of(result)
+    if not arguments.isdisjoint(origin.kept) or arguments.isdisjoint(origin.all):
         return None
-    queue, seen = [result], set()
+    queue, seen = deque([result]), {id(result)}
     while queue:
-        value = queue.pop(0)
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
+        value = queue.popleft()
         name = _name_of_cut(value)
-        if name and any(map(keeping.reaches, value.inputs)):
+        if name and any(not arguments.isdisjoint(origins.of(v).kept) for v in value.inputs):
             return (value.node, name) if value.node is not None else None
-        queue += value.inputs
+        for made_from in value.inputs:
+            if id(made_from) not in seen and not arguments.isdisjoint(origins.of(made_from).all):
+                seen.add(id(made_from))
+                queue.append(made_from)
     return None
 
 
-class _Walk:
-    """Whether values were made from arguments, and have their history."""
+def _arguments(function: ast.FunctionDef) -> frozenset[ast.AST]:
+    given = function.args
+    return frozenset((*given.posonlyargs, *given.args, *given.kwonlyargs))
 
-    def __init__(self, arguments: set[ast.arg]) -> None:
-        self._arguments = arguments
-        self._known: dict[int, bool] = {}
 
-    def reaches(self, value: Value) -> bool:
-        """Whether ``value`` is an argument, or may have the history of one."""
-        if id(value) not in self._known:
-            self._known[id(value)] = False
-            blocked = bool(_name_of_cut(value)) or _is_no_tensor(value)
-            self._known[id(value)] = value.node in self._arguments or (
-                not blocked and any(map(self.reaches, value.inputs))
-            )
-        return self._known[id(value)]
+class Origin(NamedTuple):
+    """The arguments that a value was made from: those whose history it may have, and all."""
+
+    kept: frozenset[ast.AST]
+    all: frozenset[ast.AST]
+    lasts: bool  # or it was made from something that may still change
+
+
+_NOTHING = Origin(frozenset(), frozenset(), True)
+_UNDECIDED = Origin(frozenset(), frozenset(), False)
+
+
+class Origins:
+    """The origin of every value that is asked about, worked out once.
+
+    NOTE: why this does not grow with the length of a chain of calls. The result of a call was made
+    from what the function returned, and so from the function's own arguments. Nobody asks for these
+    but the function itself, about what it returns, so they are left out from there on. What remains
+    are arguments that come another way: from the function around it, or through an attribute.
+    """
+
+    def __init__(self) -> None:
+        self._returned: dict[tuple[ast.AST | None, int], tuple[Value, ast.FunctionDef]] = {}
+        self._lasting: dict[int, tuple[Value, Origin]] = {}
+        self._for_now: dict[int, Origin] = {}
+
+    def returned(self, node: ast.AST, function: ast.AST | None, result: Value) -> None:
+        """Note what a function of this file has returned to a call."""
+        if isinstance(function, ast.FunctionDef):
+            self._returned[node, id(result)] = result, function
+            for part in parts_of(result):
+                self.returned(node, function, part)
+
+    def forget(self) -> None:
+        """Forget about all values that may have changed since they were asked about."""
+        self._for_now.clear()
+
+    def of(self, value: Value) -> Origin:
+        """The origin of a value; what is made from itself (a list that holds itself) adds nothing."""
+        stack, opened = [value], set()
+        while stack:
+            at = stack[-1]
+            if self._known(at) is not None:
+                stack.pop()
+            elif id(at) in opened:
+                stack.pop()
+                origin = self._made(at)
+                if origin.lasts:
+                    self._lasting[id(at)] = at, origin
+                else:
+                    self._for_now[id(at)] = origin
+            else:
+                opened.add(id(at))
+                stack += [v for v in at.inputs if id(v) not in opened and self._known(v) is None]
+        return self._known(value) or _UNDECIDED
+
+    def _known(self, value: Value) -> Origin | None:
+        lasting = self._lasting.get(id(value))
+        return lasting[1] if lasting is not None else self._for_now.get(id(value))
+
+    def _made(self, value: Value) -> Origin:
+        """The origin of a value, from those of what it was made from."""
+        kept, every = _NOTHING.kept, _NOTHING.all
+        lasts = value.kind not in _CHANGING or value.name == "tuple"
+        for made_from in value.inputs:
+            origin = self._known(made_from) or _UNDECIDED
+            lasts = lasts and origin.lasts
+            returned = self._returned.get((value.node, id(made_from))) if origin.all else None
+            own = _NOTHING.all if returned is None else _arguments(returned[1])
+            kept = _united(kept, origin.kept - own)
+            every = _united(every, origin.all - own)
+        if _name_of_cut(value) or _is_no_tensor(value):
+            kept = _NOTHING.kept
+        if isinstance(value.node, ast.arg):
+            itself: frozenset[ast.AST] = frozenset((value.node,))
+            kept, every = _united(kept, itself), _united(every, itself)
+        return Origin(kept, every, lasts)
+
+
+#: What may be made from more later on.
+_CHANGING = (Kind.SEQUENCE, Kind.DICT, Kind.MODULE, Kind.FOREIGN)
+
+
+def _united(a: frozenset[ast.AST], b: frozenset[ast.AST]) -> frozenset[ast.AST]:
+    """The union; one of the two where that is all, since most are the same."""
+    return a if b <= a else b if a <= b else a | b
 
 
 def _is_no_tensor(value: Value) -> bool:

@@ -193,12 +193,12 @@ def _is_lazy_initialisation(flow: ModuleFlow, call: Call) -> bool:
     """``if self.w is None: self.w = Parameter(f(x))``: values taken once, on purpose."""
     if flow.enclosing(call.node, ast.If) is None:
         return False
-    mine = origins(call.result)
-    stored = any(mine & origins(store.value) for store in flow.all(AttributeStore))
+    mine = origins(flow, call.result)
+    stored = any(mine & origins(flow, store.value) for store in flow.all(AttributeStore))
     return stored or any(
         registering.name == ".register_parameter" or registering.name == "builtins.setattr"
         for registering in flow.all(Call)
-        if any(mine & origins(value) for value in registering.arguments)
+        if any(mine & origins(flow, value) for value in registering.arguments)
     )
 
 

@@ -34,23 +34,46 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
     leaf = next((v for v in _ancestry(write.target) if v.is_leaf and v.storages & storages), None)
     if leaf is not None:
         return "a leaf"
-    for definition in scope.definitions:
-        if definition.name != name and holds(definition.value, storages):
-            if _is_other_piece(definition.value, write.target):
-                continue
+    holders = _holders(flow)
+    for definition in holders.definitions_of(scope, storages):
+        if definition.name != name and not _is_other_piece(definition.value, write.target):
             if not _only_read_before(flow, scope, definition, write):
                 return f"`{definition.name}`"
-    for store in flow.all(AttributeStore):
-        if holds(store.value, storages):
-            return f"the attribute `{store.name}`"
-    for value in flow.made:
-        if value.kind in (Kind.SEQUENCE, Kind.DICT) and holds(value, storages):
-            if value.op not in ("chunk", "split", "unbind", "tensor_split") and value.name not in (
-                "zip",
-                "values",
-            ):
-                return "a container"
-    return None
+    attributes = [holders.attributes[storage] for storage in storages & holders.attributes.keys()]
+    if attributes:
+        return f"the attribute `{min(attributes)[1]}`"
+    return None if storages.isdisjoint(holders.in_containers) else "a container"
+
+
+class _Holders:
+    """What holds which piece of memory, in the order of the analysis."""
+
+    def __init__(self, flow: ModuleFlow) -> None:
+        self.attributes: dict[Storage, tuple[int, str]] = {}
+        self.in_containers: set[Storage] = set()
+        self._definitions: dict[tuple[Scope, Storage], list[tuple[int, Definition]]] = {}
+        for scope in flow.scopes:
+            for at, definition in enumerate(scope.definitions):
+                for storage in memory_of(definition.value):
+                    self._definitions.setdefault((scope, storage), []).append((at, definition))
+        for at, store in enumerate(flow.all(AttributeStore)):
+            for storage in memory_of(store.value):
+                self.attributes.setdefault(storage, (at, store.name))
+        for value in flow.made:
+            if value.kind in (Kind.SEQUENCE, Kind.DICT) and value.name not in ("zip", "values"):
+                self.in_containers |= memory_of(value)
+
+    def definitions_of(self, scope: Scope, storages: frozenset[Storage]) -> list[Definition]:
+        """The definitions in a scope of what may live in one of these storages."""
+        found = dict(
+            pair for storage in storages for pair in self._definitions.get((scope, storage), ())
+        )
+        return [found[at] for at in sorted(found)]
+
+
+def _holders(flow: ModuleFlow) -> _Holders:
+    size = len(flow.scopes) + len(flow.made) + len(flow.all(AttributeStore))
+    return flow.worked_out("_holders", size, lambda: _Holders(flow))
 
 
 def _is_other_piece(value: Value, target: Value) -> bool:
@@ -61,14 +84,20 @@ def _is_other_piece(value: Value, target: Value) -> bool:
 
 def holds(value: Value, storages: frozenset[Storage]) -> bool:
     """Whether a tensor, or what a container holds, may live in one of these storages."""
+    return not memory_of(value).isdisjoint(storages)
+
+
+def memory_of(value: Value) -> frozenset[Storage]:
+    """The memory that a tensor, or what a container holds, may live in; none of other values."""
     if value.kind is Kind.TENSOR:
-        return bool(value.storages & storages)
+        return value.storages
     if value.kind in (Kind.SEQUENCE, Kind.DICT):
         if value.op in ("chunk", "split", "unbind", "tensor_split"):
-            return False
+            return frozenset()
         inner = element_of(value)
-        return inner is not None and inner.kind is Kind.TENSOR and bool(inner.storages & storages)
-    return False
+        if inner is not None and inner.kind is Kind.TENSOR:
+            return inner.storages
+    return frozenset()
 
 
 def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, write: Write) -> bool:

@@ -159,7 +159,7 @@ class Calls(PythonCalls):
                 self.flow.made.append(unknown(node, inputs))
             self._invalidate(arguments, changed=True)
             if result is not None:
-                self.flow.origins.returned(node, function.definition, result)
+                self.flow.from_arguments.returned(node, function.definition, result)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
             # The same function may return another tensor on every call, perhaps one it was given.

@@ -178,12 +178,14 @@ def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
     """The class and those of its bases that are defined in the project, nearest first."""
     if facts._above is None:
-        found = [facts]
-        for base in facts.bases:
-            inner = facts_of(flow, base)
-            if inner is not None and inner not in found:
-                found += [entry for entry in lineage(flow, inner) if entry not in found]
-        facts._above = found[1:]
+        found: dict[ClassFacts, None] = {}  # in order
+        stack = [facts]
+        while stack:
+            at = stack.pop()
+            if at not in found:
+                found[at] = None
+                stack += filter(None, [facts_of(flow, base) for base in reversed(at.bases)])
+        facts._above = list(found)[1:]
     return [facts, *facts._above]
 
 

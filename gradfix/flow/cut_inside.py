@@ -17,6 +17,7 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of
+from gradfix.flow.walk import united
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,8 +58,8 @@ def with_cuts(
 def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Value) -> Value:
     if called.cut or not called.inputs or called.kind not in _RESULTS:
         return called
-    flow.origins.forget()
-    found = where_cut(flow.origins, called.inputs[0], function)
+    flow.from_arguments.forget()
+    found = where_cut(flow.from_arguments, called.inputs[0], function)
     if found is None:
         return called
     place, name = found
@@ -105,36 +106,39 @@ def _holders(flow: ModuleFlow, name: str) -> set[str] | None:
 
 
 def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
-    flow.origins.forget()
+    flow.from_arguments.forget()
     for scope in flow.scopes:
         result = scope.result if scope.returns else None
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
         for part in (result, *parts_of(result)):
-            if part.kind in _RESULTS and where_cut(flow.origins, part, scope.node) is not None:
+            if (
+                part.kind in _RESULTS
+                and where_cut(flow.from_arguments, part, scope.node) is not None
+            ):
                 yield scope
                 break
 
 
 def where_cut(
-    origins: Origins, result: Value, function: ast.FunctionDef
+    made: FromArguments, result: Value, function: ast.FunctionDef
 ) -> tuple[ast.AST, str] | None:
     """The place where the result loses the history of an argument, and the operation's name.
 
     None where it depends on no argument, or keeps the history of one on some way.
     """
     arguments = _arguments(function)
-    origin = origins.of(result)
+    origin = made.of(result)
     if not arguments.isdisjoint(origin.kept) or arguments.isdisjoint(origin.all):
         return None
     queue, seen = deque([result]), {id(result)}
     while queue:
         value = queue.popleft()
         name = _name_of_cut(value)
-        if name and any(not arguments.isdisjoint(origins.of(v).kept) for v in value.inputs):
+        if name and any(not arguments.isdisjoint(made.of(v).kept) for v in value.inputs):
             return (value.node, name) if value.node is not None else None
         for made_from in value.inputs:
-            if id(made_from) not in seen and not arguments.isdisjoint(origins.of(made_from).all):
+            if id(made_from) not in seen and not arguments.isdisjoint(made.of(made_from).all):
                 seen.add(id(made_from))
                 queue.append(made_from)
     return None
@@ -157,7 +161,7 @@ _NOTHING = Origin(frozenset(), frozenset(), True)
 _UNDECIDED = Origin(frozenset(), frozenset(), False)
 
 
-class Origins:
+class FromArguments:
     """The origin of every value that is asked about, worked out once.
 
     NOTE: why this does not grow with the length of a chain of calls. The result of a call was made
@@ -183,7 +187,7 @@ class Origins:
         self._for_now.clear()
 
     def of(self, value: Value) -> Origin:
-        """The origin of a value; what is made from itself (a list that holds itself) adds nothing."""
+        """The origin of a value; a list that holds itself adds nothing to itself."""
         stack, opened = [value], set()
         while stack:
             at = stack[-1]
@@ -214,23 +218,18 @@ class Origins:
             lasts = lasts and origin.lasts
             returned = self._returned.get((value.node, id(made_from))) if origin.all else None
             own = _NOTHING.all if returned is None else _arguments(returned[1])
-            kept = _united(kept, origin.kept - own)
-            every = _united(every, origin.all - own)
+            kept = united(kept, origin.kept - own)
+            every = united(every, origin.all - own)
         if _name_of_cut(value) or _is_no_tensor(value):
             kept = _NOTHING.kept
         if isinstance(value.node, ast.arg):
             itself: frozenset[ast.AST] = frozenset((value.node,))
-            kept, every = _united(kept, itself), _united(every, itself)
+            kept, every = united(kept, itself), united(every, itself)
         return Origin(kept, every, lasts)
 
 
 #: What may be made from more later on.
 _CHANGING = (Kind.SEQUENCE, Kind.DICT, Kind.MODULE, Kind.FOREIGN)
-
-
-def _united(a: frozenset[ast.AST], b: frozenset[ast.AST]) -> frozenset[ast.AST]:
-    """The union; one of the two where that is all, since most are the same."""
-    return a if b <= a else b if a <= b else a | b
 
 
 def _is_no_tensor(value: Value) -> bool:

@@ -243,11 +243,10 @@ class Expressions(Access):
             value = self.eval(node.elt)
         self.loops = loops
         # The names of a comprehension are its own; in-place writes to outer names remain.
+        own = _targets(node)
         self.state.env = {
-            name: self.state.env.get(name, b)
-            for name, b in saved.items()
-            if not _is_target(name, node)
-        } | {name: b for name, b in saved.items() if _is_target(name, node)}
+            name: self.state.env.get(name, b) for name, b in saved.items() if name not in own
+        } | {name: b for name, b in saved.items() if name in own}
         if isinstance(node, ast.DictComp):
             return Value(
                 Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"
@@ -313,14 +312,13 @@ class Expressions(Access):
             self.state.env[name] = Binding(binding.definitions, value)
 
 
-def _is_target(
-    name: str, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
-) -> bool:
-    return any(
-        isinstance(child, ast.Name) and child.id == name
+def _targets(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> set[str]:
+    return {
+        child.id
         for generator in node.generators
         for child in walk(generator.target)
-    )
+        if isinstance(child, ast.Name)
+    }
 
 
 def _arithmetic(node: ast.AST, operator: ast.operator, a: Value, b: Value) -> Value:

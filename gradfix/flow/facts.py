@@ -22,7 +22,7 @@ T = TypeVar("T")
 #: What is kept that was worked out from all values of the file, here and in `queries`.
 _OF_ALL_VALUES = (
     "_all_made", "_made_from", "_by_identity", "_by_node",
-    "_sinks", "_differentiated", "_asked_for",
+    "_sinks", "_differentiated", "_asked_for", "_origins",
 )  # fmt: skip
 
 
@@ -44,29 +44,43 @@ class Facts:
         """Every ``x.name`` of the file, in the order of the text."""
         known: dict[str, list[ast.Attribute]] = self.__dict__.setdefault("_attributes", {})
         if name not in known:
+            # Each part of the file is walked over once, whatever is asked for in it.
             found = [
                 node
-                for node in self.nodes_with(f".{name}")
-                if isinstance(node, ast.Attribute) and node.attr == name
+                for part in self._parts_with(f".{name}")
+                for node in self._attributes_in(part).get(name, ())
             ]
             known[name] = sorted(found, key=lambda node: (node.lineno, node.col_offset))
         return known[name]
+
+    def _attributes_in(self, part: ast.AST) -> dict[str, list[ast.Attribute]]:
+        parts: dict[ast.AST, dict[str, list[ast.Attribute]]]
+        parts = self.__dict__.setdefault("_attributes_by_part", {})
+        if part not in parts:
+            parts[part] = {}
+            for node in walk(part):
+                if isinstance(node, ast.Attribute):
+                    parts[part].setdefault(node.attr, []).append(node)
+        return parts[part]
 
     def nodes_with(self, word: str) -> Iterator[ast.AST]:
         """The nodes of those functions and other statements whose text has a word.
 
         Walking over the whole tree for a word that is in few functions would cost much more.
         """
+        for part in self._parts_with(word):
+            yield from walk(part)
+
+    def _parts_with(self, word: str) -> Iterator[ast.AST]:
         queue: list[ast.stmt] = list(self.tree.body) if word in self.text else []
         while queue:
             statement = queue.pop()
             if isinstance(statement, ast.ClassDef):
-                for part in (*statement.bases, *statement.keywords, *statement.decorator_list):
-                    yield from walk(part)
+                yield from (*statement.bases, *statement.keywords, *statement.decorator_list)
                 if word in self.text_of(statement):
                     queue += statement.body
             elif word in self.text_of(statement):
-                yield from walk(statement)
+                yield statement
 
     @cached_property
     def names(self) -> frozenset[str]:

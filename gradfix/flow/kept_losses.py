@@ -47,8 +47,8 @@ def kept_losses(flow: ModuleFlow) -> Iterator[KeptLoss]:
         if not fills or any(fill.name != ".append" for fill in fills):
             continue
         given = [fill.arguments[0] for fill in fills if fill.arguments]
-        known = frozenset().union(*map(origins, given))
-        if not all(origins(value) <= known for value in data.inputs):
+        known = frozenset().union(*(origins(flow, value) for value in given))
+        if not all(origins(flow, value) <= known for value in data.inputs):
             continue  # something else is in the list, too
         pairs = [(fill, _differentiated(flow, fill)) for fill in fills]
         for fill, backward in pairs:
@@ -60,8 +60,8 @@ def kept_losses(flow: ModuleFlow) -> Iterator[KeptLoss]:
 
 def _differentiated(flow: ModuleFlow, fill: Call) -> ast.AST | None:
     """Where ``backward`` is called on what a list is given, in the same function."""
-    given = origins(fill.arguments[0]) if fill.arguments else frozenset()
+    given = origins(flow, fill.arguments[0]) if fill.arguments else frozenset()
     for backward in flow.all(Backward):
-        if backward.scope is fill.scope and given and given <= origins(backward.loss):
+        if backward.scope is fill.scope and given and given <= origins(flow, backward.loss):
             return backward.node
     return None

@@ -8,7 +8,7 @@ import heapq
 from functools import cached_property
 
 from gradfix.flow import classes, layers
-from gradfix.flow.cut_inside import CutInside, Origins
+from gradfix.flow.cut_inside import CutInside, FromArguments
 from gradfix.flow.elsewhere import Others
 from gradfix.flow.given import assumed, given
 from gradfix.flow.interpreter import Interpreter, decorated_mode
@@ -61,7 +61,7 @@ class ModuleFlow(TextFacts):
         self.made: list[Value] = []
         self.modes: dict[ast.stmt, GradMode] = {}  # the grad mode each statement begins in
         self.cut_calls: dict[ast.AST, CutInside] = {}  # calls that lose an argument's history
-        self.origins = Origins()
+        self.from_arguments = FromArguments()
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []

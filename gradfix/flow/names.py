@@ -23,6 +23,13 @@ def own_nodes(scope: Scope) -> tuple[ast.AST, ...]:
     return scope.nodes
 
 
+def is_in(scope: Scope, node: ast.AST) -> bool:
+    """Whether a node is one of the scope's own."""
+    if scope.all_nodes is None:
+        scope.all_nodes = frozenset(own_nodes(scope))
+    return node in scope.all_nodes
+
+
 def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
     body = (
         scope.node.body
@@ -45,21 +52,30 @@ def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
 
 def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
     """A nested function, lambda or class that uses the scope's variable ``name``, or None."""
-    for node in own_nodes(scope):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-            bound = {
-                n.id for n in walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            } | {n.arg for n in walk(node) if isinstance(n, ast.arg)}
-            shared = {
-                n for g in walk(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
-            }
-            if name in shared or (name not in bound and _mentions(node, name)):
-                return node
-    return None
+    if scope.captured is None:
+        scope.captured = {}
+        for node in own_nodes(scope):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+                for used in _used_from_outside(node):
+                    scope.captured.setdefault(used, node)
+    return scope.captured.get(name)
 
 
-def _mentions(node: ast.AST, name: str) -> bool:
-    return any(isinstance(child, ast.Name) and child.id == name for child in walk(node))
+def _used_from_outside(nested: ast.AST) -> set[str]:
+    """The names that a nested function, lambda or class shares with the code around it."""
+    mentioned: set[str] = set()
+    bound: set[str] = set()
+    shared: set[str] = set()
+    for node in walk(nested):
+        if isinstance(node, ast.Name):
+            mentioned.add(node.id)
+            if isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, (ast.Global, ast.Nonlocal)):
+            shared.update(node.names)
+    return shared | (mentioned - bound)
 
 
 def fresh_name(flow: ModuleFlow, wanted: str) -> str:

@@ -16,9 +16,12 @@ from gradfix.flow.values import Certainty, Kind, Value
 
 def optimizers(flow: ModuleFlow) -> list[OptimizerMade]:
     """Every optimizer that is built; learning-rate schedulers are none."""
-    return [
-        made for made in flow.all(OptimizerMade) if "lr_scheduler" not in flow.value(made.node).name
-    ]
+
+    def find() -> list[OptimizerMade]:
+        every = flow.all(OptimizerMade)
+        return [made for made in every if "lr_scheduler" not in flow.value(made.node).name]
+
+    return flow.worked_out("_optimizers", len(flow.all(OptimizerMade)), find)
 
 
 def parameters_given(call: ast.Call) -> ast.expr | None:
@@ -42,7 +45,12 @@ def models_of(given: ast.expr) -> list[ast.expr]:
 def builds_optimizer(flow: ModuleFlow, statement: ast.stmt) -> bool:
     """Whether a statement makes an optimizer, or gives one more Parameters."""
     inside = set(walk(statement))
-    return any(made.node in inside for made in optimizers(flow)) or any(
+    places = flow.worked_out(
+        "_places_of_optimizers",
+        len(flow.all(OptimizerMade)),
+        lambda: frozenset(made.node for made in optimizers(flow)),
+    )
+    return not places.isdisjoint(inside) or any(
         isinstance(node, ast.Attribute) and node.attr == "add_param_group" for node in inside
     )
 

@@ -25,6 +25,7 @@ from gradfix.flow.state import (
     Write,
 )
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
+from gradfix.flow.walk import united
 
 #: Operations that only change shape, place or element type of what they get.
 VIEWS = frozenset(
@@ -34,24 +35,42 @@ VIEWS = frozenset(
 CASTS = frozenset("to float double half bfloat16 cuda cpu type type_as contiguous".split())
 
 
-def origins(value: Value) -> frozenset[ast.AST]:
+def origins(flow: ModuleFlow, value: Value) -> frozenset[ast.AST]:
     """The nodes that may have made this very tensor, through joins and in-place writes."""
-    found: set[ast.AST] = set()
-    queue, seen = [value], set()
-    while queue:
-        at = queue.pop()
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
-        if at.op == "join":
-            queue += at.inputs
-        elif at.op in ("write", "requires_grad_") and at.inputs:
-            queue.append(at.inputs[0])
-            if at.op == "requires_grad_" and at.node is not None:
-                found.add(at.node)
-        elif at.node is not None:
-            found.add(at.node)
-    return frozenset(found)
+    known: dict[int, tuple[Value, frozenset[ast.AST]]] = flow.__dict__.setdefault("_origins", {})
+    stack, opened = [value] if id(value) not in known else [], set()
+    while stack:
+        at = stack[-1]
+        if id(at) in known:
+            stack.pop()
+        elif id(at) in opened:
+            stack.pop()
+            known[id(at)] = at, _origins(at, known)
+        else:
+            opened.add(id(at))
+            stack += [v for v in _same(at) if id(v) not in opened]
+    return known[id(value)][1]
+
+
+def _same(value: Value) -> tuple[Value, ...]:
+    """The values that may be the tensor that this is."""
+    if value.op == "join":
+        return value.inputs
+    return value.inputs[:1] if value.op in ("write", "requires_grad_") else ()
+
+
+def _origins(
+    value: Value, known: dict[int, tuple[Value, frozenset[ast.AST]]]
+) -> frozenset[ast.AST]:
+    before = _same(value)
+    found: frozenset[ast.AST] = frozenset()
+    for same in before:
+        if id(same) in known:  # not what is made from itself
+            found = united(found, known[id(same)][1])
+    itself = value.op == "requires_grad_" or (value.op != "join" and not before)
+    if itself and value.node is not None:
+        found = united(found, frozenset((value.node,)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +94,20 @@ def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
 
 def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
     """The first place that treats ``value`` as a leaf, or None."""
-    mine = origins(value)
-    uses = [use for tensor, use in leaf_uses(flow) if mine & origins(tensor)]
+    mine = origins(flow, value)
+    uses = [use for tensor, use in leaf_uses(flow) if mine & origins(flow, tensor)]
     return min(uses, key=lambda use: flow.span(use.node)) if uses else None
 
 
 def is_gradient_read(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether code reads the gradient of a tensor, or of a moved or reshaped copy of it."""
     mine = {node} | {v.node for v in flow.consumers(node, lambda v: v.op in VIEWS | CASTS)}
-    return any(not read.store and mine & origins(read.tensor) for read in flow.all(GradRead))
+    return any(not read.store and mine & origins(flow, read.tensor) for read in flow.all(GradRead))
 
 
 def is_backward_from(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether ``backward`` is called on something that is computed from a value."""
-    losses = {origin for event in flow.all(Backward) for origin in origins(event.loss)}
+    losses = {origin for event in flow.all(Backward) for origin in origins(flow, event.loss)}
     return node in losses or any(
         v.node in losses for v in flow.consumers(node, lambda v: v.kind in _CARRIERS)
     )
@@ -134,18 +153,18 @@ def flow_sinks(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
     for scope in flow.scopes:
         for node, value in scope.returns:
             for part in (value, *(value.items or ())):
-                _add(found, part, node)
+                _add(flow, found, part, node)
     for store in flow.all(AttributeStore):
         if store.name != "data":
-            _add(found, store.value, store.node)
+            _add(flow, found, store.value, store.node)
     for backward in flow.all(Backward):
-        _add(found, backward.loss, backward.node)
+        _add(flow, found, backward.loss, backward.node)
     flow.__dict__["_sinks"] = found
     return found
 
 
-def _add(found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
-    for origin in origins(value) | _writers(value):
+def _add(flow: ModuleFlow, found: dict[ast.AST, ast.AST], value: Value, place: ast.AST) -> None:
+    for origin in origins(flow, value) | _writers(value):
         found.setdefault(origin, place)
 
 
@@ -184,9 +203,9 @@ def keeps_dtype(target: Value, value: Value) -> bool:
 
 def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:
     """Every in-place write to exactly this tensor."""
-    mine = origins(value)
+    mine = origins(flow, value)
     unwritten: dict[int, Value] = {}
-    return [w for w in flow.all(Write) if mine & origins(_before_writes(w.target, unwritten))]
+    return [w for w in flow.all(Write) if mine & origins(flow, _before_writes(w.target, unwritten))]
 
 
 def _before_writes(value: Value, known: dict[int, Value]) -> Value:
@@ -243,12 +262,12 @@ def _asked_for(flow: ModuleFlow) -> dict[Scope, frozenset[ast.AST]]:
 
 def differentiated_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     """Where ``backward`` is called on this very tensor, or None."""
-    mine = origins(value)
+    mine = origins(flow, value)
     for backward in flow.all(Backward):
         loss = backward.loss
         while loss.op == "call" and loss.inputs:
             loss = loss.inputs[0]  # what a function of this file returned
-        if mine & origins(loss):
+        if mine & origins(flow, loss):
             return backward.node
     return None
 
@@ -280,14 +299,14 @@ def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
 
 def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     """Where ``torch.autograd.grad`` is given this very tensor, or it gets a hook; else None."""
-    mine = origins(value)
+    mine = origins(flow, value)
     for call in calls_of(flow, *_ASKING, *_HOOKS):
         given = (*call.arguments, *(v for _, v in call.keywords))
         if call.name in _ASKING:
             parts = [part for v in given for part in (v, *parts_of(v))]
-            if any(mine & origins(part) for part in parts):
+            if any(mine & origins(flow, part) for part in parts):
                 return call.node
-        elif call.receiver is not None and mine & origins(call.receiver):
+        elif call.receiver is not None and mine & origins(flow, call.receiver):
             return call.node
     return None
 

@@ -157,11 +157,12 @@ class SavedTensors(Recorder):
         self.flow.made.append(after)
         # Numbers written through `.data` or `.detach()` leave the history of all others as it is.
         beside = role == target.role == Role.UNTRACKED
+        shared = target.storages if target.storage is not None else None
         for name, binding in self.state.env.items():
             held = binding.value
             if held is target:
                 self.state.env[name] = Binding(binding.definitions, after)
-            elif held.is_tensor and target.storage is not None and held.storages == target.storages:
+            elif held.storages == shared and held.is_tensor:
                 gained = held.role if beside else role
                 changed = replace(
                     held,

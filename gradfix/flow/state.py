@@ -152,6 +152,8 @@ class Scope:
 
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
     nodes: tuple[ast.AST, ...] | None = None  # kept by `names.own_nodes`
+    all_nodes: frozenset[ast.AST] | None = None  # kept by `names.is_in`
+    captured: dict[str, ast.AST] | None = None  # kept by `names.captured`
 
     def define(self, definition: Definition) -> None:
         """Add a definition."""

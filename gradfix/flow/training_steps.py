@@ -288,7 +288,7 @@ _BODIES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 def _made_at(flow: ModuleFlow, tensor: Value) -> ast.AST | None:
     """Where a leaf was made, when it certainly is one and may get no gradient unseen."""
     if tensor.is_tensor and tensor.role & Role.LEAF and tensor.owner is None:
-        made = origins(tensor)
+        made = origins(flow, tensor)
         (one,) = made if len(made) == 1 else (None,)
         return one if one is not None and flow.value(one).is_leaf else None
     owner = tensor.owner

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import own_nodes
+from gradfix.flow.names import is_in, own_nodes
 from gradfix.flow.optimizers import models_of, parameters_given
 from gradfix.flow.queries import calls_in, scopes_of
 from gradfix.flow.state import Call, Scope
@@ -76,7 +76,7 @@ def _models(flow: ModuleFlow, scope: Scope, optimizer: Value) -> tuple[str, ...]
     """The paths of the Modules that an optimizer made in this scope is built over."""
     made = optimizer.node
     given = parameters_given(made) if isinstance(made, ast.Call) else None
-    if given is None or all(node is not made for node in own_nodes(scope)):
+    if given is None or made is None or not is_in(scope, made):
         return ()
     return tuple(ast.unparse(model) for model in models_of(given) if root_of(model) is not None)
 

@@ -11,6 +11,7 @@ from gradfix.flow import ModuleFlow, classes, unregistered
 from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
+from gradfix.flow.queries import stores_of
 from gradfix.flow.registered import (
     Held,
     constructed_before,
@@ -19,7 +20,6 @@ from gradfix.flow.registered import (
     key_trouble,
     registers_by_hand,
 )
-from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
@@ -255,11 +255,10 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
     if found.shared or registers_by_hand(flow, found.facts):
         return True
     if any(
-        store.name == found.name
-        and store.scope is found.store.scope
+        store.scope is found.store.scope
         and store.node is not found.store.node
         and (store.value.kind is Kind.MODULE or classes.is_module(flow, store.value))
-        for store in flow.all(AttributeStore)
+        for store in stores_of(flow, found.name)
     ):
         return True  # the list only collects what a Module is made of
     own = [is_registered(flow, found.facts, node) for node in found.elements]

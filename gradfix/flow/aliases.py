@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import captured, own_nodes, reaching
+from gradfix.flow.names import captured, is_in, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -123,8 +123,10 @@ def _ancestry(value: Value) -> list[Value]:
 
 
 def _read_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
-    own = set(own_nodes(scope))
-    return any(
-        isinstance(node, ast.Name) and node.id == name and node not in own
-        for node in walk(flow.tree)
-    )
+    def find() -> frozenset[str]:
+        names = (node for node in walk(flow.tree) if isinstance(node, ast.Name))
+        return frozenset(node.id for node in names if not is_in(scope, node))
+
+    if scope is not flow.scopes[0]:
+        return name in find()
+    return name in flow.worked_out("_read_inside", len(flow.scopes), find)

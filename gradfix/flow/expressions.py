@@ -243,10 +243,14 @@ class Expressions(Access):
             value = self.eval(node.elt)
         self.loops = loops
         # The names of a comprehension are its own; in-place writes to outer names remain.
-        own = _targets(node)
-        self.state.env = {
-            name: self.state.env.get(name, b) for name, b in saved.items() if name not in own
-        } | {name: b for name, b in saved.items() if name in own}
+        env = self.state.env
+        for name in _targets(node):
+            if name in saved:
+                env[name] = saved[name]
+            else:
+                env.pop(name, None)
+        if env.keys() != saved.keys():
+            self.state.env = {name: env.get(name, binding) for name, binding in saved.items()}
         if isinstance(node, ast.DictComp):
             return Value(
                 Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"

@@ -19,6 +19,8 @@ from gradfix.model import Note, Span
 N = TypeVar("N", bound=ast.AST)
 T = TypeVar("T")
 
+#: Attributes that are searched for where their names stand in the text; then all are collected.
+_FEW = 50
 #: What is kept that was worked out from all values of the file, here and in `queries`.
 _OF_ALL_VALUES = (
     "_all_made", "_made_from", "_by_identity", "_by_node",
@@ -44,14 +46,22 @@ class Facts:
         """Every ``x.name`` of the file, in the order of the text."""
         known: dict[str, list[ast.Attribute]] = self.__dict__.setdefault("_attributes", {})
         if name not in known:
-            # Each part of the file is walked over once, whatever is asked for in it.
-            found = [
-                node
-                for part in self._parts_with(f".{name}")
-                for node in self._attributes_in(part).get(name, ())
-            ]
+            if len(known) < _FEW:
+                # Each part of the file is walked over once, whatever is asked for in it.
+                parts = self._parts_with(f".{name}")
+                found = [node for part in parts for node in self._attributes_in(part).get(name, ())]
+            else:
+                found = self._all_attributes.get(name, [])
             known[name] = sorted(found, key=lambda node: (node.lineno, node.col_offset))
         return known[name]
+
+    @cached_property
+    def _all_attributes(self) -> dict[str, list[ast.Attribute]]:
+        every: dict[str, list[ast.Attribute]] = {}
+        for part in self._parts_with(""):
+            for name, nodes in self._attributes_in(part).items():
+                every.setdefault(name, []).extend(nodes)
+        return every
 
     def _attributes_in(self, part: ast.AST) -> dict[str, list[ast.Attribute]]:
         parts: dict[ast.AST, dict[str, list[ast.Attribute]]]

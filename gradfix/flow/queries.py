@@ -73,6 +73,18 @@ def _origins(
     return found
 
 
+def stores_of(flow: ModuleFlow, name: str) -> list[AttributeStore]:
+    """Every store of an attribute of this name."""
+
+    def find() -> dict[str, list[AttributeStore]]:
+        found: dict[str, list[AttributeStore]] = {}
+        for store in flow.all(AttributeStore):
+            found.setdefault(store.name, []).append(store)
+        return found
+
+    return flow.worked_out("_stores", len(flow.all(AttributeStore)), find).get(name, [])
+
+
 @dataclass(frozen=True, slots=True)
 class LeafUse:
     """One place where a tensor is treated as the leaf: its ``.grad``, an optimizer, an update."""
@@ -94,20 +106,38 @@ def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
 
 def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
     """The first place that treats ``value`` as a leaf, or None."""
-    mine = origins(flow, value)
-    uses = [use for tensor, use in leaf_uses(flow) if mine & origins(flow, tensor)]
+
+    def find() -> dict[ast.AST, LeafUse]:
+        found: dict[ast.AST, LeafUse] = {}
+        for tensor, use in sorted(leaf_uses(flow), key=lambda pair: flow.span(pair[1].node)):
+            for origin in origins(flow, tensor):
+                found.setdefault(origin, use)
+        return found
+
+    size = len(flow.all(GradRead)) + len(flow.all(OptimizerMade))
+    known = flow.worked_out("_leaf_uses", size, find)
+    uses = [known[node] for node in origins(flow, value) if node in known]
     return min(uses, key=lambda use: flow.span(use.node)) if uses else None
 
 
 def is_gradient_read(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether code reads the gradient of a tensor, or of a moved or reshaped copy of it."""
     mine = {node} | {v.node for v in flow.consumers(node, lambda v: v.op in VIEWS | CASTS)}
-    return any(not read.store and mine & origins(flow, read.tensor) for read in flow.all(GradRead))
+
+    def find() -> set[ast.AST]:
+        reads = [read for read in flow.all(GradRead) if not read.store]
+        return {origin for read in reads for origin in origins(flow, read.tensor)}
+
+    return not mine.isdisjoint(flow.worked_out("_read", len(flow.all(GradRead)), find))
 
 
 def is_backward_from(flow: ModuleFlow, node: ast.AST) -> bool:
     """Whether ``backward`` is called on something that is computed from a value."""
-    losses = {origin for event in flow.all(Backward) for origin in origins(flow, event.loss)}
+
+    def find() -> set[ast.AST]:
+        return {origin for event in flow.all(Backward) for origin in origins(flow, event.loss)}
+
+    losses = flow.worked_out("_backward_from", len(flow.all(Backward)), find)
     return node in losses or any(
         v.node in losses for v in flow.consumers(node, lambda v: v.kind in _CARRIERS)
     )
@@ -262,14 +292,23 @@ def _asked_for(flow: ModuleFlow) -> dict[Scope, frozenset[ast.AST]]:
 
 def differentiated_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
     """Where ``backward`` is called on this very tensor, or None."""
-    mine = origins(flow, value)
-    for backward in flow.all(Backward):
-        loss = backward.loss
-        while loss.op == "call" and loss.inputs:
-            loss = loss.inputs[0]  # what a function of this file returned
-        if mine & origins(flow, loss):
-            return backward.node
-    return None
+
+    def find() -> dict[ast.AST, tuple[int, ast.AST]]:
+        found: dict[ast.AST, tuple[int, ast.AST]] = {}
+        for at, backward in enumerate(flow.all(Backward)):
+            loss = backward.loss
+            while loss.op == "call" and loss.inputs:
+                loss = loss.inputs[0]  # what a function of this file returned
+            for origin in origins(flow, loss):
+                found.setdefault(origin, (at, backward.node))
+        return found
+
+    losses = flow.worked_out("_losses", len(flow.all(Backward)), find)
+    return min(
+        (losses[node] for node in origins(flow, value) if node in losses),
+        key=lambda found: found[0],
+        default=(0, None),
+    )[1]
 
 
 def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:

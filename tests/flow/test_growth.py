@@ -13,13 +13,36 @@ from gradfix.flow.queries import flow_sinks
 from gradfix.flow.values import Value
 from gradfix.model import Source
 
-HEAD = "import torch\nfrom torch import nn\nw = nn.Parameter(torch.rand(9))\np = w * 1\n"
+HEAD = """\
+import torch
+from torch import nn
+w = nn.Parameter(torch.rand(9))
+p = w * 1
+def g(x):
+    return torch.exp(x)
+"""
 BUFFERS = """\
 def f{n}():
     out = torch.zeros(3)
     for i in range(3):
         out[i] = w[i] * 2
     return out
+"""
+#: A chain that ends at the function ``g``.
+CALLS = """\
+def g{n}(x):
+    y = g{before}({given}) * 2
+    y[0] = 1
+    return y
+"""
+LAYERS = """\
+class M{n}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first{n} = [nn.Linear(3, 3)]
+        self.second{n} = [nn.Linear(3, 3)]
+    def forward(self, x):
+        return self.first{n}[0](self.second{n}[0](x))
 """
 SHAPES = {
     "buffers that are filled": BUFFERS,
@@ -29,6 +52,13 @@ SHAPES = {
     "one name again": "w = w * {n}\n",
     "loops": "for i in range(3):\n    p = p + torch.exp(w)\n",
     "branches": "if w is None:\n    p = torch.exp(p) * {n}\n",
+    "functions that call the one before": CALLS.replace("{given}", "x"),
+    "functions that make nothing of what they are given": CALLS.replace("{given}", "w"),
+    "functions that cut what they are given": CALLS.replace("{given}", "x.detach()"),
+    "lists of layers": LAYERS,
+    "comprehensions": "y{n} = torch.stack([torch.exp(w[i]) * v for i, v in enumerate(w)])\n",
+    "optimizers": "o{n} = torch.optim.SGD([w], lr=0.1)\nw.sum().backward()\no{n}.step()\n",
+    "one function that yields": "    y = torch.exp(w)\n    y[0] = {n}\n    yield y\n",
 }
 
 
@@ -53,7 +83,12 @@ def g(x):
 
 def calls(shape: str, count: int) -> int:
     """How many calls of Python functions it takes to check a file."""
-    source = Source("m.py", HEAD + "".join(shape.replace("{n}", str(n)) for n in range(count)))
+    parts = (
+        shape.replace("{n}", str(n)).replace("{before}", str(n - 1) if n else "")
+        for n in range(count)
+    )
+    start = "def f(x):\n" if shape.startswith(" ") else ""
+    source = Source("m.py", HEAD + start + "".join(parts))
     profile = cProfile.Profile()
     profile.runcall(engine.check, source, config.settings_from())
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
@@ -63,6 +98,12 @@ def calls(shape: str, count: int) -> int:
 def test_twice_the_file_is_twice_the_work(shape: str) -> None:
     calls(shape, 2)  # what is kept from file to file
     assert calls(shape, 120) < 2.5 * calls(shape, 60)
+
+
+def test_how_far_back_a_question_goes_is_bounded() -> None:
+    shape = "p = w * {n}\np.sum().backward()\nwith torch.no_grad():\n    w -= w.grad\n"
+    calls(shape, 2)
+    assert calls(shape, 120) < 3 * calls(shape, 60)
 
 
 def test_the_measure_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:

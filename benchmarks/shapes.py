@@ -158,12 +158,122 @@ def dictionary(count: int) -> str:
     return f"{HEAD}SETTINGS = {{\n{rows}}}\n"
 
 
+def ignoring(count: int) -> str:
+    """Functions that each call the one before, and not with what they are given."""
+    one = "def f{n}(x):\n    y = f{a}(w) * 2\n    y[0] = 0\n    return y\n\n\n"
+    rest = "".join(one.format(n=n, a=n - 1) for n in range(1, count // 6))
+    first = "w = nn.Parameter(torch.rand(3))\n\n\ndef f0(x):\n    return torch.exp(w)\n\n\n"
+    return f"{HEAD}{first}{rest}loss = f{count // 6 - 1}(w)\n"
+
+
+def methods(count: int) -> str:
+    """A Module whose methods each call the one before."""
+    one = (
+        "    def m{n}(self, x):\n        y = self.m{a}(x) * self.w\n        y[0] = 0\n"
+        "        return y\n\n"
+    )
+    rest = "".join(one.format(n=n, a=n - 1) for n in range(1, count // 5))
+    return (
+        f"{HEAD}class M(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.w = nn.Parameter(torch.rand(3))\n\n    def m0(self, x):\n"
+        f"        return torch.exp(x)\n\n{rest}    def forward(self, x):\n"
+        f"        return self.m{count // 5 - 1}(x)\n"
+    )
+
+
+def inheriting(count: int) -> str:
+    """Modules that are each derived from the one before."""
+    one = """\
+class C{n}(C{a}):
+    def __init__(self):
+        super().__init__()
+        self.w{n} = nn.Parameter(torch.rand(3))
+
+    def forward(self, x):
+        y = super().forward(x) * self.w{a}
+        y[0] = 1
+        return y
+
+
+"""
+    first = one.replace("super().forward(x) * self.w{a}", "x * self.w0").format(n=0, a="")
+    rest = "".join(one.format(n=n, a=n - 1) for n in range(1, count // 11 + 1))
+    return f"{HEAD}{first.replace('C0(C)', 'C0(nn.Module)')}{rest}"
+
+
+def layers(count: int) -> str:
+    """A Module with many plain lists of layers."""
+    made = "".join(f"        self.l{n} = [nn.Linear(3, 3)]\n" for n in range(count // 2))
+    used = "".join(f"        x = self.l{n}[0](x)\n" for n in range(count // 2))
+    return (
+        f"{HEAD}class M(nn.Module):\n    def __init__(self):\n        super().__init__()\n{made}\n"
+        f"    def forward(self, x):\n{used}        return x\n"
+    )
+
+
+def closures(count: int) -> str:
+    """One function with many others in it, which use its leaf."""
+    one = "    def g{n}(z):\n        y = torch.exp(w) * z\n        y[0] = 1\n        return y\n\n"
+    body = "".join(one.format(n=n) for n in range(count // 5))
+    return f"{HEAD}def f(x):\n    w = nn.Parameter(x)\n{body}    return w\n"
+
+
+def comprehensions(count: int) -> str:
+    """One function with a comprehension on every line."""
+    one = "    y{n} = torch.stack([torch.exp(w[i]) * v for i, v in enumerate(x)])\n"
+    body = "".join(one.format(n=n) for n in range(count))
+    return f"{HEAD}def f(x):\n    w = nn.Parameter(x)\n{body}    return w\n"
+
+
+def yields(count: int) -> str:
+    """A generator that overwrites what backward needs, again and again."""
+    body = "".join(
+        f"    y = torch.exp(w)\n    y[0] = {n}\n    yield y\n" for n in range(count // 3)
+    )
+    return f"{HEAD}def f(x):\n    w = nn.Parameter(x)\n{body}"
+
+
+def long_loop(count: int) -> str:
+    """Loops in each other, around all lines of the function."""
+    body = "".join(
+        f"            y{n} = torch.exp(w) + y\n            y{n}[{n}] = w\n"
+        for n in range(count // 2)
+    )
+    start = "    w = nn.Parameter(x)\n    y = x\n    for i in range(3):\n        while x:\n"
+    return f"{HEAD}def f(x):\n{start}{body}    return y\n"
+
+
+def updates(count: int) -> str:
+    """Updates by hand, one after the other."""
+    one = "    with torch.no_grad():\n        w -= {n} * w.grad\n    w.grad.zero_()\n"
+    body = "".join(one.format(n=n) for n in range(count // 3))
+    start = "    w = nn.Parameter(x)\n    (w * x).sum().backward()\n"
+    return f"{HEAD}def f(x):\n{start}{body}    return w\n"
+
+
+def optimizers(count: int) -> str:
+    """A leaf, its optimizer and one step, again and again."""
+    one = (
+        "    w{n} = nn.Parameter(x)\n    o{n} = torch.optim.SGD([w{n}], lr=0.1)\n"
+        "    w{n} = w{n} * 2\n    (w{n} * x).sum().backward()\n    o{n}.step()\n"
+    )
+    return f"{HEAD}def f(x):\n" + "".join(one.format(n=n) for n in range(count // 5))
+
+
+def slices(count: int) -> str:
+    """Views of one leaf, each written to."""
+    body = "".join(f"    v{n} = w[{n}]\n    v{n} += 1\n" for n in range(count // 2))
+    return f"{HEAD}def f(x):\n    w = nn.Parameter(x)\n{body}    return w\n"
+
+
 #: By name, what makes a source of about so many lines.
 LONG: dict[str, Shape] = {
     shape.__name__.replace("_", " "): shape
     for shape in (
         literal, dictionary, functions, modules, writes, same_tensor, rebound, leaves, attributes,
         branches, conditions, expression, call_chain, loops, appended, callers, training,
+        ignoring, methods, inheriting, layers, closures, comprehensions, yields, long_loop, updates,
+        optimizers, slices,
     )
 }  # fmt: skip
 

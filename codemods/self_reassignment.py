@@ -11,7 +11,14 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.expected import is_meant_to_raise
-from gradfix.flow.names import captured, fresh_name, occurrences, reaching, uses_of
+from gradfix.flow.names import (
+    captured,
+    fresh_name,
+    occurrences,
+    reaching,
+    uses_of,
+    uses_of_name,
+)
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.replaced_leaves import Replaced, replaced_leaves
@@ -268,7 +275,7 @@ class _Web:
         seen: set[ast.AST] = set()
         while grown:
             grown = False
-            for node, definitions in self.scope.uses.items():
+            for node, definitions in uses_of_name(self.flow, self.scope, self.name):
                 if not definitions & self.derived or node in seen:
                     continue
                 seen.add(node)

@@ -96,6 +96,24 @@ def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     return [node for node, definitions in scope.uses.items() if definition in definitions]
 
 
+#: A use of a name, and the definitions that can reach it.
+_Use = tuple[ast.AST, frozenset[Definition]]
+
+
+def uses_of_name(flow: ModuleFlow, scope: Scope, name: str) -> list[_Use]:
+    """Every use of a name in a scope, and the definitions that can reach it."""
+
+    def find() -> dict[tuple[Scope, str], list[_Use]]:
+        found: dict[tuple[Scope, str], list[_Use]] = {}
+        for one in flow.scopes:
+            for node, definitions in one.uses.items():
+                for used in {definition.name for definition in definitions}:
+                    found.setdefault((one, used), []).append((node, definitions))
+        return found
+
+    return flow.worked_out("_uses_by_name", len(flow.scopes), find).get((scope, name), [])
+
+
 def spelling(flow: ModuleFlow, scope: Scope, qualified: str) -> str | None:
     """How the file itself spells ``torch.stack`` (``t.stack``, ``stack``, ...); None if it cannot.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import math
 import sys
 from pathlib import Path
@@ -122,6 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.shapes or list(shapes.LONG)
     sys.setrecursionlimit(50_000)  # for `ast.parse` of long expressions, as gradfix has it
+    gc.disable()  # as `gradfix check` does while it works
     check(shapes.functions(300))  # warms up
     if options.nested:
         nested(options.rounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left
 
 from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
@@ -70,8 +71,7 @@ def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt
     statements, first, last = set(region), region[0].lineno, region[-1].end_lineno or 0
     others = [
         write
-        for write in flow.all(Write)
-        if first <= write.node.lineno <= last  # type: ignore[attr-defined]
+        for write in _writes_between(flow, first, last)
         if write not in writes and _around(flow, write.node, statements) is not None
     ]
     written = frozenset().union(*(write.target.storages for write in others))
@@ -83,6 +83,18 @@ def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt
             if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
                 row = flow.span(write.node).row
                 raise NotFixable(f"a part may be changed in place on line {row}")
+
+
+def _writes_between(flow: ModuleFlow, first: int, last: int) -> list[Write]:
+    """The writes in some lines, in the order of the analysis."""
+    writes = flow.all(Write)
+
+    def find() -> list[tuple[int, int]]:
+        return sorted((write.node.lineno, at) for at, write in enumerate(writes))  # type: ignore[attr-defined]
+
+    rows = flow.worked_out("_writes_by_row", len(writes), find)
+    there = rows[bisect_left(rows, (first, 0)) : bisect_left(rows, (last + 1, 0))]
+    return [writes[at] for at in sorted(at for _, at in there)]
 
 
 def _region(flow: ModuleFlow, assembly: Assembly) -> list[ast.stmt]:

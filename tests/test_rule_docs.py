@@ -37,9 +37,13 @@ def test_the_check_sees_what_differs(tmp_path: Path) -> None:
 
 
 def test_another_docstring_makes_another_page() -> None:
+    class Changed(Rule):
+        @property
+        def manual(self) -> str:
+            return super().manual.replace("What it does", "What it did")
+
     rule = rules()[0]
-    changed = Rule(rule.code, rule.name, rule.manual.replace("What it does", "What it did"))
-    assert docs.page(changed) != docs.page(rule)
+    assert docs.page(Changed(rule.code, rule.name)) != docs.page(rule)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.code)

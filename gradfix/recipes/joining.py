@@ -30,10 +30,11 @@ def join_parts(flow: ModuleFlow, assembly: Assembly) -> Fix:
     Raises NotFixable, with the reason, where that would not be the same.
     """
     _must_not_be_observed(flow, assembly)
+    block: set[ast.AST] = set(assembly.block)
     for fill in assembly.fills:
         if fill.slot is None:
             raise Unsuitable("an index is not understood")
-        if (fill.loop or fill.statement) not in assembly.block:
+        if (fill.loop or fill.statement) not in block:
             raise Unsuitable("the buffer is filled in nested or conditional code")
     if all(fill.loop is None for fill in assembly.fills):
         return _Straight(flow, assembly).plan()

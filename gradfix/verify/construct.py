@@ -31,11 +31,14 @@ from gradfix.verify.names import (
     NUMBER,
     OF_DICTS,
     OF_LISTS,
+    OF_LOSSES,
     OF_MODULES,
     OF_TENSORS,
     OF_TORCH,
     OF_WORDS,
     Wanted,
+    is_loss,
+    losses,
     named,
     parameter_at,
     resolve,
@@ -101,6 +104,8 @@ def _used(w: Wanted) -> list[Any]:
         return []
     if name in CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
+    if (use.called or use.called_on_self) and (is_loss(name) or use.attributes & OF_LOSSES):
+        return losses()
     if use.keys and not use.words:
         return [MadeUp(w.settings)]
     if use.called or annotation(w.note) in ("type", "callable"):
@@ -192,7 +197,8 @@ def _lists(w: Wanted) -> list[Any]:
     elif any(word in name for word in COUNTS) and "dim" not in name:
         element = 1
     elif name.endswith(("shape", "size", "resolution")) and "hidden" not in name and size < 4:
-        return [(3, SIDE, SIDE)] if size == 3 else [(SIDE, SIDE), (3, SIDE, SIDE), [8, 8, 8]]
+        images: list[Any] = [(3, SIDE, SIDE), (3, 84, 84)]  # those of games are of this size
+        return images if size == 3 else [(SIDE, SIDE), *images, [8, 8, 8]]
     for names in w.use.elements[:1]:
         element = _element(names, w) if len(names) == 1 else tuple(8 for _ in names)
     if any(f.endswith(("Sequential", "ModuleList")) for f, _ in w.use.passed):

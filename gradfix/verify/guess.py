@@ -24,7 +24,8 @@ class Spec:
     """One input: its shape, what it holds, and the exclusive upper bound of integers.
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
-    A "mask" is one of floats, a "graph" a ring of ``high`` nodes as two rows of indices.
+    A "complex" one holds complex numbers, a "mask" is one of floats, a "graph" a ring of ``high``
+    nodes as two rows of indices.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +48,8 @@ class Spec:
             return torch.arange(2 * self.high).remainder(self.high).reshape(2, self.high)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
+        if self.kind == "complex":
+            return torch.randn(self.shape, dtype=torch.complex64)
         if self.kind == "lengths":
             return torch.full(self.shape, LENGTH)
         if self.kind in ("pair", "list"):
@@ -68,6 +71,7 @@ class Spec:
             "mask": f"{_half_true_text(self.shape)}.float()",
             "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",
             "positive": f"torch.rand({dims}) + 0.1",
+            "complex": f"torch.randn({dims}, dtype=torch.complex64)",
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",
             "list": f"[{one}, {one}]",

@@ -17,7 +17,7 @@ from torch import nn
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
-from gradfix.verify.repair import lines_reached
+from gradfix.verify.repair import MISMATCH, lines_reached
 from gradfix.verify.source import statement_at, uses_of_code
 from gradfix.verify.uses import Use
 
@@ -66,6 +66,11 @@ def repaired_constructor(
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
+    if match := MISMATCH.search(text):
+        found += _matching(kwargs, *map(int, match.groups()))
+    if "channels, but got" in text or "Kernel size can't be greater" in text:
+        images = [n for n, v in kwargs.items() if type(v) is tuple and len(v) in (2, 3)]
+        found += [{**kwargs, n: (3, 84, 84)} for n in images if kwargs[n] != (3, 84, 84)]
     if "must be greater than 0" in text or "by zero" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
     if "called with an iterable, but got int" in text:
@@ -79,6 +84,16 @@ def repaired_constructor(
     if "None" in text:
         found += _with_optional(cls, kwargs, error)
     return found
+
+
+def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
+    """With one width as large as the other, where what is added to each other differs in size."""
+    return [
+        {**kwargs, name: new}
+        for old, new in ((min(a, b), max(a, b)), (max(a, b), min(a, b)))
+        for name, value in kwargs.items()
+        if type(value) is int and value == old > 1
+    ]
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:

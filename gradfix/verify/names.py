@@ -44,6 +44,7 @@ OF_MODULES = frozenset(
     "modules children named_parameters forward eval train apply".split()
 )
 NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "types"})
+OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
@@ -137,3 +138,13 @@ def named(w: Wanted) -> list[Any]:
         if any(word in name for word in words):
             return [value, 8]
     return [NUMBER]
+
+
+def is_loss(name: str) -> bool:
+    """Whether an argument of this name is a loss, not a number about one."""
+    return name.endswith(("criterion", "loss", "loss_fn", "loss_fcn", "loss_func", "loss_function"))
+
+
+def losses() -> list[Any]:
+    """Losses that take two inputs of one shape, then that of classes."""
+    return [nn.MSELoss(), nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()]

@@ -20,7 +20,7 @@ _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 _WANTS_INT = re.compile(
     r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
 )
-_MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
@@ -42,6 +42,7 @@ _NO_BOOL = re.compile(
     r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
 )
 _BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
+_COMPLEX = re.compile(r"non-complex dtype|only supported for complex|(?:must|to) be (?:a )?complex")
 _RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
 
@@ -73,7 +74,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         for i, spec in enumerate(specs):
             if len(spec.shape) == 4:
                 found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (28, 32, 64, 224)]
-    if match := _MISMATCH.search(text):
+    if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     if match := _EXPANDED.search(text):
@@ -112,6 +113,9 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
     if _BOOL.search(text):
         found += [_kind(specs, i, "bool") for i, s in enumerate(specs) if s.kind != "bool"]
+    if _COMPLEX.search(text):
+        found += [[replace(s, kind="complex") if s.kind == "float" else s for s in specs]]
+        found += [_kind(specs, i, "complex") for i, s in enumerate(specs) if s.kind == "float"]
     if _RANGE.search(text):
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _SMALL.search(text):

@@ -86,7 +86,8 @@ def _assigned(cls: type) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=512)
-def _names_read(code: Any) -> frozenset[str]:
+def names_read(code: Any) -> frozenset[str]:
+    """The names that the source of a class or function reads; none without source."""
     tree = tree_of(code)
     nodes = ast.walk(tree) if tree is not None else ()
     return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
@@ -94,7 +95,7 @@ def _names_read(code: Any) -> frozenset[str]:
 
 def mentions(code: Any, names: set[str]) -> bool:
     """Whether the source of a class or function reads one of the names."""
-    return not names.isdisjoint(_names_read(code))
+    return not names.isdisjoint(names_read(code))
 
 
 @functools.lru_cache(maxsize=4096)

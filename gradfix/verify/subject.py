@@ -29,7 +29,9 @@ from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
-from gradfix.verify.source import names_read_in
+from gradfix.verify.skipped import fill_in, take_back
+from gradfix.verify.source import names_read, names_read_in
+from gradfix.verify.weights import leave_out, left_out
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -62,6 +64,10 @@ class Subject:
         self.places = Places(job["project"], job["root"], job["base"])
         #: The recipes that the result rests on.
         self.driven: list[Drive] = []
+        take_back(loaded.module)
+        made_up = not self._written()  # who wrote a case wants its values, and its errors
+        leave_out(made_up)
+        self.names = fill_in(loaded.module, job.get("options", {})) if made_up else {}
 
     def result(self) -> TargetResult:
         """The verdict on the class; whatever stands in the way becomes the reason."""
@@ -76,9 +82,16 @@ class Subject:
             status_of(parameters),
             _reason(parameters),
             judged[0][0].driven_by,
-            "; ".join(drive.text for drive, _ in judged),
+            "; ".join(drive.text for drive, _ in judged) + self._remarks(),
             parameters=parameters,
         )
+
+    def _remarks(self) -> str:
+        """As a comment behind the call: what was made up around it."""
+        read = names_read(self.value)
+        made = [f"{name} = {value!r}" for name, value in self.names.items() if name in read]
+        made += [f"without the weights of {name}" for name in left_out()]
+        return f"  # {', '.join(made)}" if made else ""
 
     def _judged(self) -> list[Judged]:
         """Every written case; else recipes until all Parameters have been put to the test."""

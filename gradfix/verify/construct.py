@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.drive import GIVEN
 from gradfix.verify.guess import SIDE, annotation, required
 from gradfix.verify.names import (
     CONFIGS,
@@ -340,8 +341,20 @@ def fresh(value: Any) -> Any:
     """An argument for one build: a module among the arguments is changed by use."""
     if isinstance(value, MadeUp):
         return value.again()
-    own = isinstance(value, (nn.Module, torch.Tensor, list, dict))
-    return copy.deepcopy(value) if own else value
+    if not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
+        return value
+    copied = copy.deepcopy(value)
+    GIVEN.update((id(leaf), leaf) for leaf in _leaves(copied))
+    return copied
+
+
+def _leaves(value: Any) -> Iterator[torch.Tensor]:
+    """The Parameters of the modules in an argument."""
+    if isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
 
 
 def argument_sets(

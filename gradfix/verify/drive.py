@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import copy
 import random
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
+
+
+#: Parameters of parts that were made up as arguments, by id: whoever gets them may keep them as it
+#: likes, for the module that they really belong to lists them.
+GIVEN: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
 
 
 class DriveError(Exception):
@@ -43,12 +49,13 @@ class Record(dict[str, Any]):
 
 @dataclass(slots=True)
 class Prepared:
-    """A built module and one call of it."""
+    """A built module and one call of it; ``holder`` is what it is a part of, if anything."""
 
     module: nn.Module
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     invoke: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    holder: nn.Module | None = None
 
     def run(self) -> Any:
         """Call the module; whatever it raises is the user's."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.drive import Drive, DriveError, Prepared, reseed
+from gradfix.verify.drive import GIVEN, Drive, DriveError, Prepared, reseed
 from gradfix.verify.outputs import is_real, numbers_of, outputs_of, project
 from gradfix.verify.trace import Tracer, traced
 
@@ -68,7 +68,7 @@ def examine(drive: Drive, seed: int, folders: tuple[str, ...], tracer: Tracer | 
             raise BuildError(error) from error
         module = prepared.module
         parameters = dict(module.named_parameters())
-        run = Run(module, tracer, parameters, list(hidden_leaves(module)))
+        run = Run(module, tracer, parameters, list(hidden_leaves(module, prepared.holder)))
         run.inputs = {tracer.node(t) for t in outputs_of((prepared.args, prepared.kwargs))}
         tracer.phase = "run"
         tracer.failed = None
@@ -108,9 +108,15 @@ def _backward(run: Run, prepared: Prepared, seed: int) -> None:
         run.backward_error = error
 
 
-def hidden_leaves(module: nn.Module) -> Iterator[Hidden]:
-    """Trainable leaves held by attributes that do not register them."""
+def hidden_leaves(module: nn.Module, holder: nn.Module | None = None) -> Iterator[Hidden]:
+    """Trainable leaves held by attributes that do not register them.
+
+    Those that ``holder``, which the module is a part of, registers are known, and so are those of
+    parts that were made up as arguments.
+    """
     known = {id(p) for p in module.parameters()} | {id(b) for b in module.buffers()}
+    known |= {id(p) for p in holder.parameters()} if holder is not None else set()
+    known |= set(GIVEN.keys())
     seen: set[int] = set()
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():

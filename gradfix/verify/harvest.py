@@ -152,6 +152,6 @@ def _recipe(drive: Drive, part: Part) -> Drive:
     def prepare() -> Prepared:
         holder = drive.prepare().module
         args, kwargs = copy.deepcopy((part.args, part.kwargs))
-        return Prepared(holder.get_submodule(part.path), args, kwargs)
+        return Prepared(holder.get_submodule(part.path), args, kwargs, holder=holder)
 
     return Drive(prepare, "inferred", f"{part.path} of {drive.text}")

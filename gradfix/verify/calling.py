@@ -22,7 +22,7 @@ from gradfix.verify.drive import (
     has_forward,
     reseed,
 )
-from gradfix.verify.flows import shapes_by_input
+from gradfix.verify.flows import documented_inputs, shapes_by_input
 from gradfix.verify.guess import Input, Spec, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
@@ -127,7 +127,9 @@ class Calls:
         uses = uses_of_code(getattr(type(self.module), name, None))
         inputs = inputs_for(needed, uses)
         self.tried, kept = set(), 0
-        for start in starts(self.module, inputs, shapes_by_input(self.module, name)):
+        known = shapes_by_input(self.module, name)
+        stated = documented_inputs(self.module, name, known)
+        for start in starts(self.module, inputs, known, stated):
             queue = [(0, start)]
             while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
                 depth, specs = queue.pop(0)

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 
-
 #: Parameters of parts that were made up as arguments, by id: whoever gets them may keep them as it
 #: likes, for the module that they really belong to lists them.
 GIVEN: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()

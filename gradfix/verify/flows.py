@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from gradfix.verify.arguments import Argument, arguments_of
-from gradfix.verify.guess import Spec, for_layer, with_rank
+from gradfix.verify.documented import Dims, documented, sizes
+from gradfix.verify.guess import Spec, for_layer, for_state, with_rank
 from gradfix.verify.source import tree_of
 
 _DEEP = 5
@@ -26,6 +29,25 @@ def shapes_by_input(module: nn.Module, method: str) -> dict[str, list[Spec]]:
         if specs:
             found[name] = list(dict.fromkeys(specs))
     return found
+
+
+def documented_inputs(
+    module: nn.Module, method: str, known: Mapping[str, list[Spec]]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes that the docstrings and comments of a method or its class state, by parameter."""
+    names = list(_arguments(module, method))
+    function: Any = getattr(type(module), method, None)
+    function = getattr(function, "__wrapped__", function)
+    try:
+        texts = [inspect.getsource(function), inspect.getdoc(type(module)) or ""]
+    except (OSError, TypeError):  # made by code that is not there
+        return {}
+    found: dict[str, Dims] = {}
+    for text in texts:
+        found = documented(text, [n for n in names if n not in found]) | found
+    shapes = {name: [spec.shape for spec in specs] for name, specs in known.items()}
+    numbers = {n: v for n, v in vars(module).items() if type(v) is int}
+    return sizes(found, shapes, numbers)
 
 
 def _arguments(module: nn.Module, method: str) -> dict[str, Argument]:
@@ -70,6 +92,8 @@ def _part(module: nn.Module, path: str) -> Any:
 
 def _into(part: nn.Module, position: int, depth: int) -> list[Spec]:
     own = for_layer(part)
+    if position == 1 and (state := for_state(part)):
+        return state
     if own and (position == 0 or isinstance(part, nn.MultiheadAttention)):
         return own
     if depth >= _DEEP:

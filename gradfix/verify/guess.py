@@ -206,6 +206,20 @@ def for_layer(layer: nn.Module) -> list[Spec]:
     return []
 
 
+def for_state(layer: nn.Module) -> list[Spec]:
+    """States that a recurrent layer of torch accepts beside its input; none for any other."""
+    if isinstance(layer, nn.RNNBase):
+        batch = BATCH if layer.batch_first else LENGTH
+        count = layer.num_layers * (2 if layer.bidirectional else 1)
+        kind = "pair" if isinstance(layer, nn.LSTM) else "float"
+        shapes = [(count, size, layer.hidden_size) for size in (batch, BATCH)]
+        return [Spec(shape, kind) for shape in shapes]
+    if isinstance(layer, nn.RNNCellBase):
+        kind = "pair" if isinstance(layer, nn.LSTMCell) else "float"
+        return [Spec((BATCH, layer.hidden_size), kind)]
+    return []
+
+
 def _images_of(width: int) -> list[Spec]:
     """A Linear at the front of a network that flattens may be fed a square image."""
     side = int(width**0.5)
@@ -220,11 +234,15 @@ _HEIGHT_AND_WIDTH = (frozenset({"h", "w"}), frozenset({"height", "width"}))
 
 
 def starts(
-    module: nn.Module, needed: list[Input], known: Mapping[str, list[Spec]]
+    module: nn.Module,
+    needed: list[Input],
+    known: Mapping[str, list[Spec]],
+    documented: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Iterator[list[Spec]]:
     """First guesses for all inputs of a call, most likely first.
 
-    ``known`` are inputs that the layers accept which get them, by name.
+    ``known`` are inputs that the layers accept which get them, by name; ``documented`` are shapes
+    that the code states.
     """
     shapes = shapes_for(module)
     names = {each.name.lower() for each in needed}
@@ -235,6 +253,10 @@ def starts(
         yield []
         return
     main = next((known[i.name][0] for i in needed if i.name in known), None)
+    if documented and any(i.name in documented for i in needed):
+        start = main or Spec(next(iter(documented.values())))
+        guessed = [_flowing(i, 0, start, shapes, known) for i in needed]
+        yield [_as_stated(i, s, documented) for i, s in zip(needed, guessed, strict=True)]
     if main is not None:
         for rank in range(3):
             yield [_flowing(i, rank, main, shapes, known) for i in needed]
@@ -243,6 +265,14 @@ def starts(
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
+
+
+def _as_stated(each: Input, guess: Spec, documented: Mapping[str, tuple[int, ...]]) -> Spec:
+    """A guess with the shape that the code states for this input."""
+    shape = documented.get(each.name)
+    if shape is None or guess.kind in ("int", "ints", "none", "graph"):
+        return guess
+    return replace(guess, shape=shape)
 
 
 def _flowing(

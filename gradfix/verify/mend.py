@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.compared import compared, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
@@ -71,6 +72,8 @@ def repaired_constructor(
     if "channels, but got" in text or "Kernel size can't be greater" in text:
         images = [n for n, v in kwargs.items() if type(v) is tuple and len(v) in (2, 3)]
         found += [{**kwargs, n: (3, 84, 84)} for n in images if kwargs[n] != (3, 84, 84)]
+    if "higher than" in text or "too small" in text or "at least" in text:
+        found += [larger(kwargs, (SIDE,), 4 * SIDE)]
     if "must be greater than 0" in text or "by zero" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
     if "called with an iterable, but got int" in text:
@@ -81,8 +84,15 @@ def repaired_constructor(
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
     if match := _MISSING.search(text):
         found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
-    if "None" in text:
+    if "None" in text or lacks_value(error):
         found += _with_optional(cls, kwargs, error)
+    if "CUDA" in text:
+        found += _on_cpu(cls, kwargs)
+    if "must be a mapping" in text:
+        found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
+    if not found:
+        for a, b in compared(error):
+            found += _matching(kwargs, a, b)
     return found
 
 
@@ -105,6 +115,13 @@ def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
         return new if type(value) is int and value in old else value
 
     return {name: one(value) for name, value in kwargs.items()}
+
+
+def _on_cpu(cls: type[nn.Module], kwargs: Arguments) -> Iterator[Arguments]:
+    """With another device where one with a GPU is the default."""
+    for each in inspect.signature(cls).parameters.values():
+        if isinstance(each.default, (str, torch.device)) and str(each.default).startswith("cuda"):
+            yield {**kwargs, each.name: "cpu"}
 
 
 def _with_attribute(module: nn.Module, name: str) -> nn.Module:

@@ -122,6 +122,8 @@ def named(w: Wanted) -> list[Any]:
         return [0.0 if "drop" in name else 0.5]
     if "device" in name:
         return ["cpu"]
+    if name.endswith("kwargs"):
+        return [{}]
     if kind in ("list", "tuple", "sequence", "iterable") or (
         kind != "int"
         and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))

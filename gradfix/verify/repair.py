@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from gradfix.verify.compared import compared, ranks_compared
 from gradfix.verify.guess import Spec, with_rank
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -24,6 +25,7 @@ MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor
 _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
+_CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
@@ -44,6 +46,8 @@ _NO_BOOL = re.compile(
 _BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
 _COMPLEX = re.compile(r"non-complex dtype|only supported for complex|(?:must|to) be (?:a )?complex")
 _RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
+_FLOATING = re.compile(r"Expected a floating point|expected scalar type Float|got Long|Got Long")
+_HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
 
 
@@ -67,7 +71,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         rows, columns, wanted, _ = map(int, match.groups())
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
-        found += _widened(specs, -1, wanted - columns)
+        found += _shared(specs, -1, columns, wanted) + _widened(specs, -1, wanted - columns)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
     if match := _VIEW.search(text):
         found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
@@ -77,6 +81,9 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
+    if match := _CAT.search(text):
+        wanted, got = map(int, match.groups())
+        found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _CHANNELS.search(text):
@@ -86,7 +93,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
                 found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
         if len(shape) > 1:
             found += _swap_any(specs, shape[1], int(match[2]))
-        found += _widened(specs, 1, int(match[2]) - shape[1 if len(shape) > 1 else 0])
+        columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
+        found += _shared(specs, 1, columns, wanted) + _widened(specs, 1, wanted - columns)
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
@@ -118,9 +126,30 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += [_kind(specs, i, "complex") for i, s in enumerate(specs) if s.kind == "float"]
     if _RANGE.search(text):
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
+    if _FLOATING.search(text):
+        found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
+    if match := _HIDDEN.search(text):
+        size = tuple(int(n) for n in match.groups())
+        found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
+    if "hx" in text and "3-D" in text:
+        states = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
+        found += [_set(specs, i, (1, *s.shape)) for i, s in states]
+    if not found:
+        found += _as_checked(specs, error)
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
     return [f for f in found if f != specs]
+
+
+def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
+    """As a check of the code itself wants them."""
+    found: list[list[Spec]] = []
+    for rank in ranks_compared(error):
+        mended = [_of_rank(spec, rank) for spec in specs]
+        found += [[*specs[:i], spec, *specs[i + 1 :]] for i, spec in enumerate(mended)]
+    for a, b in compared(error):
+        found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
+    return found
 
 
 def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]]:
@@ -169,6 +198,29 @@ def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
             shape[axis] += by
             found.append(_set(specs, i, tuple(shape)))
     return found
+
+
+def _shared(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
+    """Inputs of one width that are joined before a layer, with equal shares of what it wants."""
+    wide = [s for s in specs if len(s.shape) > 1 and s.kind == "float"]
+    if len(wide) < 2 or new % len(wide) or sum(s.shape[axis] for s in wide) != old:
+        return []
+    changed = list(specs)
+    for i, spec in enumerate(specs):
+        if spec in wide:
+            shape = list(spec.shape)
+            shape[axis] = new // len(wide)
+            changed[i] = replace(spec, shape=tuple(shape))
+    return [changed]
+
+
+def _alike(specs: list[Spec]) -> list[list[Spec]]:
+    """Inputs that all have the shape of one of them."""
+    floats = [s for s in specs if s.kind == "float"]
+    return [
+        [replace(s, shape=model.shape) if s.kind == "float" else s for s in specs]
+        for model in dict.fromkeys(floats)
+    ]
 
 
 def _of_rank(spec: Spec, rank: int) -> Spec:

@@ -17,7 +17,7 @@ from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.load import Stub
 from gradfix.verify.names import Wanted
 from gradfix.verify.source import tree_of_file
-from gradfix.verify.uses import uses_in
+from gradfix.verify.uses import Use, uses_in
 
 _NOTHING = object()
 #: What the names held before they were filled in, in the one file that a child looks at.
@@ -41,13 +41,17 @@ def fill_in(module: ModuleType, settings: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in sorted(bound & read):
         there = vars(module).get(name)
-        if (name in vars(module) and not isinstance(there, Stub)) or name not in uses:
-            continue
-        use = uses[name]
-        if use.called or use.called_on_self:
+        use = uses.get(name, Use())
+        if name in vars(module) and not isinstance(there, Stub):
+            # ``dataset = "Cora"``, and below it what the classes mean by the name
+            if not isinstance(there, (str, int)) or not use.attributes - set(dir(there)):
+                continue
+            there = None
+        if name not in uses or use.called or use.called_on_self:
             continue
         wanted = Wanted(name, use=use, space=vars(module), settings=settings)
-        value = settings[name] if name in settings else values_for(wanted)[0]
+        plain = name in settings and not use.attributes  # else an object is called like an option
+        value = settings[name] if plain else values_for(wanted)[0]
         # A stand-in has attributes, so only what serves as a number is told from the real thing.
         if _is_plain(value) if there is None else type(value) is int and not use.attributes:
             found[name] = value

@@ -116,3 +116,13 @@ def _statements(file: str) -> tuple[ast.stmt, ...]:
     tree = tree_of_file(file)
     nodes = ast.walk(tree) if tree is not None else ()
     return tuple(node for node in nodes if isinstance(node, ast.stmt))
+
+
+def enclosing_test(file: str, row: int) -> ast.expr | None:
+    """The condition of the innermost ``if`` whose first block holds a line; None without."""
+    best: ast.If | None = None
+    for node in _statements(file):
+        if isinstance(node, ast.If) and node.body[0].lineno <= row:
+            if row <= (node.body[-1].end_lineno or row):
+                best = node if best is None or node.lineno >= best.lineno else best
+    return None if best is None else best.test

@@ -8,6 +8,7 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -25,13 +26,13 @@ from gradfix.verify.harvest import harvested
 from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
+from gradfix.verify.machine import left_out, make_do
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
-from gradfix.verify.results import NOT_VERIFIED, ParameterResult, TargetResult, status_of
+from gradfix.verify.results import FAILING, NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.skipped import fill_in, take_back
 from gradfix.verify.source import names_read, names_read_in
-from gradfix.verify.weights import leave_out, left_out
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -66,7 +67,7 @@ class Subject:
         self.driven: list[Drive] = []
         take_back(loaded.module)
         made_up = not self._written()  # who wrote a case wants its values, and its errors
-        leave_out(made_up)
+        make_do(made_up)
         self.names = fill_in(loaded.module, job.get("options", {})) if made_up else {}
 
     def result(self) -> TargetResult:
@@ -77,6 +78,8 @@ class Subject:
             return unverified(self.job, self.target, str(error), error.case)
         self.driven = [drive for drive, _ in judged]
         parameters = merged([found for _, found in judged])
+        if left_out():
+            parameters = tuple(map(_perhaps_fixed, parameters))
         return TargetResult(
             f"{self.job['shown']}:{self.target['name']}",
             status_of(parameters),
@@ -218,6 +221,14 @@ class Subject:
             return found, None
         except NumericError as error:
             return None, str(error)
+
+
+def _perhaps_fixed(found: ParameterResult) -> ParameterResult:
+    """No fault where weights were to be loaded: what is trained already may be used in part."""
+    if found.verdict not in FAILING:
+        return found
+    message = f"{found.message}; the weights that it loads were not there: intended?"
+    return replace(found, verdict="inconclusive", message=message)
 
 
 def read_by_parts(module: nn.Module) -> set[str]:

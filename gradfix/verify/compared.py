@@ -1,0 +1,113 @@
+"""What a failed check compared: the values on both sides, from the frame that raised.
+
+``assert x.shape[1] == self.height * self.width`` says which size is wanted without a word.
+"""
+
+from __future__ import annotations
+
+import ast
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+
+from gradfix.verify.source import enclosing_test, statement_at
+
+_TORCH = str(Path(torch.__file__).parent)
+_EQUAL = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_CALLS = frozenset({"len", "int", "size", "dim", "numel", "tuple", "list"})
+
+
+def compared(error: Exception) -> list[tuple[int, int]]:
+    """Pairs of numbers, what was there and what the check wanted, of an assertion or a raise.
+
+    For ``a % b == 0`` the second is the next multiple of ``b``.
+    """
+    found: list[tuple[int, int]] = []
+    for node, frame in _checks(error):
+        left, right = node.left, node.comparators[0]
+        if isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mod):
+            number, by = _value(left.left, frame), _value(left.right, frame)
+            if type(number) is int and type(by) is int and 0 < by < 4096 and number % by:
+                found.append((number, (number // by + 1) * by))
+            continue
+        found += _pairs(_value(left, frame), _value(right, frame))
+    return list(dict.fromkeys(found))
+
+
+def ranks_compared(error: Exception) -> list[int]:
+    """The numbers of dimensions that a check asks for."""
+    found: list[int] = []
+    for node, frame in _checks(error):
+        sides = [node.left, node.comparators[0]]
+        for side, other in (sides, sides[::-1]):
+            text = ast.unparse(side)
+            if text.endswith((".dim()", ".ndim", ".ndimension()", ".shape)", ".size())")):
+                value = _value(other, frame)
+                several = value if isinstance(value, (list, tuple)) else [value]
+                found += [rank for rank in several if type(rank) is int]
+    return found
+
+
+def lacks_value(error: Exception) -> bool:
+    """Whether the check was for None."""
+    test = _test(error)
+    return test is not None and "None" in ast.unparse(test[0])
+
+
+def _pairs(one: Any, other: Any) -> Iterator[tuple[int, int]]:
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        if len(one) == len(other) <= 6:
+            for first, second in zip(one, other, strict=True):
+                yield from _pairs(first, second)
+    elif type(one) is int and type(other) is int and one != other:
+        yield one, other
+
+
+def _checks(error: Exception) -> Iterator[tuple[ast.Compare, FrameType]]:
+    found = _test(error)
+    for node in ast.walk(found[0]) if found is not None else ():
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], (*_EQUAL, ast.In, ast.NotIn)):
+            assert found is not None
+            yield node, found[1]
+
+
+def _test(error: Exception) -> tuple[ast.expr, FrameType] | None:
+    """The condition behind an error that the code raised itself, with the frame it stands in."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
+        return None
+    handed_on = frames[-1][0].f_code.co_name == "_assert"  # of torch, for code that is traced
+    if handed_on and len(frames) > 1:
+        frames.pop()
+    frame, row = frames[-1]
+    file = frame.f_code.co_filename
+    if file.startswith(_TORCH) or not file.endswith(".py"):
+        return None
+    statement = statement_at(file, row)
+    if isinstance(statement, ast.Assert):
+        return statement.test, frame
+    if handed_on and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        return (statement.value.args[0], frame) if statement.value.args else None
+    test = enclosing_test(file, row) if isinstance(statement, ast.Raise) else None
+    return None if test is None else (test, frame)
+
+
+def _value(node: ast.expr, frame: FrameType) -> Any:
+    """The value of an expression that only looks things up and counts; None for any other."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Call):
+            function = part.func
+            name = function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+            if name not in _CALLS:
+                return None
+        elif isinstance(part, (ast.NamedExpr, ast.Await, ast.Yield, ast.Lambda, ast.comprehension)):
+            return None
+    code: CodeType = compile(ast.Expression(node), "<check>", "eval")
+    try:
+        return eval(code, frame.f_globals, frame.f_locals)
+    except Exception:  # what it looks up may be a property that raises; then nothing is known
+        return None

@@ -30,6 +30,7 @@ _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone",
 _QUOTED = re.compile(r"['\"]([A-Za-z]\w*)['\"]")
 _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpack non-iterable")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
+_COUNTED = re.compile(r"values to unpack \(expected (\d)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NEAR, _FAR = 26, 8
 
@@ -45,6 +46,9 @@ def repaired_constructor(
         found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
     elif any(words in text for words in _WANTS_LIST):
         found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+    if match := _COUNTED.search(text):
+        lists = [name for name, v in kwargs.items() if isinstance(v, (list, tuple))]
+        found += [{**kwargs, name: (SIDE,) * int(match[1])} for name in lists]
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
         found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
     if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
@@ -85,7 +89,7 @@ def repaired_constructor(
     if match := _MISSING.search(text):
         found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
     if "None" in text or lacks_value(error):
-        found += _with_optional(cls, kwargs, error)
+        found += _with_optional(cls, kwargs, error, only_named=lacks_value(error))
     if "CUDA" in text:
         found += _on_cpu(cls, kwargs)
     if "must be a mapping" in text:
@@ -155,16 +159,18 @@ def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:
 
 
 def _with_optional(
-    cls: type[nn.Module], kwargs: Arguments, error: Exception
+    cls: type[nn.Module], kwargs: Arguments, error: Exception, *, only_named: bool
 ) -> Iterator[Arguments]:
-    """With one more argument, of those that are None by default."""
+    """With one more argument, of those that are None by default; perhaps only what failed there."""
     uses = uses_of_code(cls)
-    names = names_at_fault(error)
+    names = {*names_at_fault(error)}
     parameters = inspect.signature(cls).parameters.values()
     notes = {p.name: p.annotation for p in parameters if p.default is None}
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         notes |= dict.fromkeys(_asked_inside(error, kwargs), inspect.Parameter.empty)
     optional = [name for name in notes if name not in kwargs]
+    if only_named and not names.isdisjoint(optional):
+        optional = [name for name in optional if name in names]
     for name in sorted(optional, key=lambda n: n not in names)[:4]:
         use = uses.get(name, Use())
         yield {**kwargs, name: values_for(Wanted(name, notes[name], use, owner=cls))[0]}

@@ -128,7 +128,8 @@ def named(w: Wanted) -> list[Any]:
         kind != "int"
         and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
     ):
-        return [[8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
+        pair = [(SIDE, SIDE)] if "tuple[int, int]" in str(w.note).lower() else []
+        return [*pair, [8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
     is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
     if is_class and "num" not in name and kind not in ("int", "str"):
         return [nn.Identity, 8]

@@ -3,7 +3,8 @@
 ``state_size = env.observation_space.shape[0]`` is such a statement where the environment is not
 there, and so is everything under ``if __name__ == "__main__"``. A class that reads the name gets a
 number, a word or a configuration that is made up, as if it were an argument. Never made up are what
-an import would have given, functions, modules and tensors: a verdict must not rest on these.
+an import would have given, functions, modules, tensors and lists of data: no verdict may rest on
+these.
 """
 
 from __future__ import annotations
@@ -83,6 +84,4 @@ def _bound(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
     return value is None or isinstance(value, (bool, int, float, str, MadeUp))

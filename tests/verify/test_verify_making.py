@@ -151,6 +151,49 @@ class Severed(nn.Module):
         return x[..., :1] + torch.tensor(self.w.sum().item())
 '''
 
+SHARED = """
+import torch
+from torch import nn
+
+class Sharing(nn.Module):
+    def __init__(self, shared, width):
+        super().__init__()
+        if width.no_number:
+            raise ValueError(width)
+        self.parts = [*shared]
+        self.lin = nn.Linear(4, 4)
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return self.lin(x)
+
+class Whole(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        width = type("Width", (), {"no_number": False})()
+        self.one = Sharing([self.first, self.second], width)
+    def forward(self, x):
+        return self.one(x)
+
+class Given(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+        self.lin = nn.Linear(8, 8)
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.lin(x)
+
+class Makes(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.layers = [nn.Linear(width, width)]
+    def forward(self, x):
+        return self.layers[0](x)
+"""
+
 UNKNOWN = '''
 import torch
 from torch import nn
@@ -227,6 +270,16 @@ def test_what_is_not_known_is_not_verified(tmp_path: Path) -> None:
     results = results_of(path, settings=VerifySettings(timeout=15))
     assert {r.status for r in results.values()} == {"not_verified"}
     assert "wrong word" in (results["Secret"].reason or "")
+
+
+def test_who_is_given_parts_need_not_list_them(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(SHARED)
+    found = results_of(path, settings=QUICK)
+    assert found["Sharing"].status == "passed", found["Sharing"]
+    assert (found["Sharing"].call or "").startswith("one of Whole()")
+    assert found["Given"].status == "passed", found["Given"]
+    assert [p.verdict for p in found["Makes"].parameters] == ["unregistered"] * 2
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 5), (3, 4, 4)])

@@ -83,6 +83,23 @@ def examine(drive: Drive, seed: int, folders: tuple[str, ...], tracer: Tracer | 
     return run
 
 
+def uninitialized(drive: Drive, seed: int) -> bool:
+    """Whether a built module holds Parameters that nothing was written to: chance is in them.
+
+    Torch fills fresh memory with NaN for the time of the build. Raises what building raises.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        reseed(seed)
+        module = drive.prepare().module
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warns)
+    held = [*module.parameters(), *module.buffers()]
+    return any(is_real(t) and not bool(torch.isfinite(t).all()) for t in held)
+
+
 def _keep_outputs(run: Run, result: Any) -> None:
     tracer = run.tracer
     tracer.paused += 1

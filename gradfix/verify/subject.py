@@ -18,7 +18,7 @@ from gradfix.verify.blame import Places
 from gradfix.verify.build import Offer, case_for, file_of
 from gradfix.verify.cases import python_cases, site_drives, site_makers, text_case, unpack
 from gradfix.verify.drive import Drive, DriveError, describe
-from gradfix.verify.examine import BuildError, Run, examine
+from gradfix.verify.examine import BuildError, Run, examine, uninitialized
 from gradfix.verify.forward import constructor_failure, forward_failure
 from gradfix.verify.functions import function_drives
 from gradfix.verify.guess import required
@@ -205,7 +205,10 @@ class Subject:
         context = Context(self.places, chosen, read, _own_backward(run.module))
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
-        return judge.verdicts()
+        found = judge.verdicts()
+        if any(p.verdict == "nonfinite" for p in found) and uninitialized(drive, self.seed):
+            found = tuple(map(_by_chance, found))
+        return found
 
     def _numbers(self, drive: Drive, run: Run) -> tuple[Comparison | None, str | None]:
         has_gradient = any(p.grad is not None for p in run.parameters.values())
@@ -221,6 +224,14 @@ class Subject:
             return found, None
         except NumericError as error:
             return None, str(error)
+
+
+def _by_chance(found: ParameterResult) -> ParameterResult:
+    """Nothing is known of numbers that come from memory that was never written to."""
+    if found.verdict != "nonfinite":
+        return found
+    message = f"{found.message}, and the module holds values that nothing initialized; give a case"
+    return replace(found, verdict="inconclusive", message=message, exercised=False)
 
 
 def _perhaps_fixed(found: ParameterResult) -> ParameterResult:

@@ -117,6 +117,29 @@ class LostOnGpu(nn.Module):
         return x * self.w
 '''
 
+CHANCE = """
+import torch
+from torch import nn
+
+class Chance(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3))
+        self.g = nn.Parameter(torch.empty(3))
+        memory = torch.zeros(3)  # what chance may have left there
+        if not torch.isnan(self.g).any():
+            self.g.data.copy_(memory)
+    def forward(self, x):
+        return x * (self.g + self.w).sqrt()
+
+class Divides(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3))
+    def forward(self, x):
+        return x * self.w.sqrt()
+"""
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TargetResult]:
@@ -170,6 +193,14 @@ def test_what_is_trained_already_is_asked_about_and_not_blamed(
     assert fetched["parts.0.weight"].verdict == "ok"
     assert fetched["parts.1.weight"].verdict == "inconclusive"
     assert "intended?" in fetched["parts.1.weight"].message
+
+
+def test_memory_that_nothing_was_written_to_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(CHANCE)
+    found = results_of(path, settings=QUICK)
+    assert {p.verdict for p in found["Chance"].parameters} == {"inconclusive"}
+    assert {p.verdict for p in found["Divides"].parameters} == {"nonfinite"}
 
 
 def test_no_gpu_is_needed_and_a_copy_there_is_still_a_copy(found: dict[str, TargetResult]) -> None:

@@ -34,7 +34,12 @@ def compared(error: Exception) -> list[tuple[int, int]]:
             if type(number) is int and type(by) is int and 0 < by < 4096 and number % by:
                 found.append((number, (number // by + 1) * by))
             continue
-        found += _pairs(_value(left, frame), _value(right, frame))
+        if _is_rank(left) or _is_rank(right):
+            continue
+        one, other = _value(left, frame), _value(right, frame)
+        several = isinstance(node.ops[0], (ast.In, ast.NotIn)) and isinstance(other, (list, tuple))
+        for each in other[:3] if several else [other]:
+            found += _pairs(one, each)
     return list(dict.fromkeys(found))
 
 
@@ -44,12 +49,16 @@ def ranks_compared(error: Exception) -> list[int]:
     for node, frame in _checks(error):
         sides = [node.left, node.comparators[0]]
         for side, other in (sides, sides[::-1]):
-            text = ast.unparse(side)
-            if text.endswith((".dim()", ".ndim", ".ndimension()", ".shape)", ".size())")):
+            if _is_rank(side):
                 value = _value(other, frame)
                 several = value if isinstance(value, (list, tuple)) else [value]
                 found += [rank for rank in several if type(rank) is int]
     return found
+
+
+def _is_rank(side: ast.expr) -> bool:
+    endings = (".dim()", ".ndim", ".ndimension()", ".shape)", ".size())")
+    return ast.unparse(side).endswith(endings)
 
 
 def lacks_value(error: Exception) -> bool:

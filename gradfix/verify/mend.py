@@ -102,12 +102,14 @@ def repaired_constructor(
 
 def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
     """With one width as large as the other, where what is added to each other differs in size."""
-    return [
-        {**kwargs, name: new}
-        for old, new in ((min(a, b), max(a, b)), (max(a, b), min(a, b)))
-        for name, value in kwargs.items()
-        if type(value) is int and value == old > 1
-    ]
+    found: list[Arguments] = []
+    for old, new in ((min(a, b), max(a, b)), (max(a, b), min(a, b))):
+        for name, value in kwargs.items():
+            if type(value) is int and value == old > 1:
+                found.append({**kwargs, name: new})
+            elif isinstance(value, (list, tuple)) and old in value and old > 1:
+                found.append({**kwargs, name: type(value)(new if v == old else v for v in value)})
+    return found
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:

@@ -77,7 +77,10 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
         for i, spec in enumerate(specs):
             if len(spec.shape) == 4:
-                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (28, 32, 64, 224)]
+                product = math.prod(abs(int(n)) for n in match[1].split(","))
+                side = round(spec.shape[-1] * (product / int(match[2])) ** 0.5)
+                sides = (*([side] if 1 < side < 320 else []), 28, 32, 64, 224)
+                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in sides]
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)

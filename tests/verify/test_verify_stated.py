@@ -152,6 +152,7 @@ def test_one_name_of_a_dimension_is_one_size() -> None:
 def _even(x: torch.Tensor, width: int) -> None:
     if x.dim() not in (3, 4):
         raise ValueError("no")
+    assert x.shape[0] in (2, 4)
     assert x.shape[1] == 2 * width
     assert x.shape[2] % 4 == 0
     assert width is None
@@ -164,6 +165,7 @@ def _even(x: torch.Tensor, width: int) -> None:
         ((2, 5, 8), [(5, 6)], [], False),
         ((2, 6, 9), [(9, 12)], [], False),
         ((2, 6, 8), [], [], True),
+        ((3, 6, 8), [(3, 2), (3, 4)], [], False),
     ],
 )
 def test_what_a_failed_check_compared(
@@ -216,6 +218,31 @@ def test_states_of_recurrent_layers() -> None:
 )
 def test_an_error_names_the_size(specs: list[Spec], text: str, wanted: list[Spec]) -> None:
     assert wanted in repairs(specs, RuntimeError(text))
+
+
+def test_an_image_is_made_as_large_as_a_view_asks_for() -> None:
+    error = RuntimeError("shape '[2, 8, 1, 49]' is invalid for input of size 4096")
+    assert [Spec((2, 8, 7, 7))] in repairs([Spec((2, 8, 16, 16))], error)
+
+
+class Sides(nn.Module):
+    def __init__(self, size: tuple[int, int], depth: int) -> None:
+        super().__init__()
+        assert size[0] in [28, 56], "one of these"
+        assert depth % 3 == 0
+
+
+def test_a_check_of_the_constructor_says_which_value_is_wanted() -> None:
+    with pytest.raises(AssertionError) as caught:
+        Sides((16, 16), 8)
+    assert {"size": (28, 28), "depth": 8} in repaired_constructor(
+        Sides, {"size": (16, 16), "depth": 8}, caught.value
+    )
+    with pytest.raises(AssertionError) as caught:
+        Sides((28, 28), 8)
+    assert {"size": (28, 28), "depth": 9} in repaired_constructor(
+        Sides, {"size": (28, 28), "depth": 8}, caught.value
+    )
 
 
 class Device(nn.Module):

@@ -64,6 +64,8 @@ class Calls:
         #: A module that takes long to build serves for many attempts.
         self.slow = self._takes_long()
         self.miss = "it has no forward, no tensor-valued property and no method to call"
+        if has_forward(type(module)):
+            self.miss = f"{made.text} took so long to build that no call was tried"
         self.needed: list[inspect.Parameter] | None = None
 
     @property

@@ -17,8 +17,8 @@ from typing import Any
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.load import Stub
 from gradfix.verify.names import Wanted
-from gradfix.verify.source import tree_of_file
-from gradfix.verify.uses import Use, uses_in
+from gradfix.verify.source import globals_read, tree_of_file
+from gradfix.verify.uses import uses_in
 
 _NOTHING = object()
 #: What the names held before they were filled in, in the one file that a child looks at.
@@ -36,19 +36,20 @@ def fill_in(module: ModuleType, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     definitions = ast.Module([n for n in tree.body if isinstance(n, _DEFINITIONS)], [])
     bound = set(_bound(tree.body))
-    names = [n for n in ast.walk(definitions) if isinstance(n, ast.Name)]
-    read = {n.id for n in names if isinstance(n.ctx, ast.Load)}
+    read = globals_read(ast.unparse(definitions))
     uses = uses_in(definitions)
     found: dict[str, Any] = {}
-    for name in sorted(bound & read):
+    for name in sorted(bound & read & set(uses)):
         there = vars(module).get(name)
-        use = uses.get(name, Use())
+        use = uses[name]
         if name in vars(module) and not isinstance(there, Stub):
             # ``dataset = "Cora"``, and below it what the classes mean by the name
             if not isinstance(there, (str, int)) or not use.attributes - set(dir(there)):
                 continue
             there = None
-        if name not in uses or use.called or use.called_on_self:
+        # What chooses a way through the code is not made up either: it may choose the wrong one.
+        decides = name not in settings and (use.tested or use.words or use.numbers)
+        if use.called or use.called_on_self or decides:
             continue
         wanted = Wanted(name, use=use, space=vars(module), settings=settings)
         plain = name in settings and not use.attributes  # else an object is called like an option

@@ -6,6 +6,7 @@ import ast
 import functools
 import inspect
 import linecache
+import symtable
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -86,16 +87,33 @@ def _assigned(cls: type) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=512)
-def names_read(code: Any) -> frozenset[str]:
+def _names_read(code: Any) -> frozenset[str]:
     """The names that the source of a class or function reads; none without source."""
     tree = tree_of(code)
     nodes = ast.walk(tree) if tree is not None else ()
     return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
 
 
+def globals_of(code: Any) -> frozenset[str]:
+    """The same for a class or function; none without source."""
+    tree = tree_of(code)
+    return frozenset() if tree is None else globals_read(ast.unparse(tree))
+
+
+def globals_read(source: str) -> frozenset[str]:
+    """The names that the functions and classes of a piece of source look up in their module."""
+    found: set[str] = set()
+    todo = symtable.symtable(source, "<source>", "exec").get_children()
+    while todo:
+        table = todo.pop()
+        found |= {s.get_name() for s in table.get_symbols() if s.is_global() and s.is_referenced()}
+        todo += table.get_children()
+    return frozenset(found)
+
+
 def mentions(code: Any, names: set[str]) -> bool:
     """Whether the source of a class or function reads one of the names."""
-    return not names.isdisjoint(names_read(code))
+    return not names.isdisjoint(_names_read(code))
 
 
 @functools.lru_cache(maxsize=4096)

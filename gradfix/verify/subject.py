@@ -32,7 +32,7 @@ from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import FAILING, NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.skipped import fill_in, take_back
-from gradfix.verify.source import names_read, names_read_in
+from gradfix.verify.source import globals_of, names_read_in
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -91,7 +91,7 @@ class Subject:
 
     def _remarks(self) -> str:
         """As a comment behind the call: what was made up around it."""
-        read = names_read(self.value)
+        read = globals_of(self.value)
         made = [f"{name} = {value!r}" for name, value in self.names.items() if name in read]
         made += [f"without the weights of {name}" for name in left_out()]
         return f"  # {', '.join(made)}" if made else ""

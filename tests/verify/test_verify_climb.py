@@ -9,8 +9,11 @@ import pytest
 import torch
 from verify_helpers import results_of
 
+from gradfix.verify.build import Offer
+from gradfix.verify.calling import Calls
 from gradfix.verify.climb import OutOfTime, climb, reached
 from gradfix.verify.construct import MadeUp, argument_sets
+from gradfix.verify.drive import Maker
 from gradfix.verify.guess import Spec
 from gradfix.verify.mend import repaired_constructor
 from gradfix.verify.settings import VerifySettings
@@ -141,3 +144,9 @@ def test_words_an_error_names_are_tried() -> None:
     error = ValueError("must be one of ['uniform', 'normal']")
     repaired = repaired_constructor(Chooses, {"reduction": "relu"}, error)
     assert {"reduction": "normal"} in repaired and {"reduction": "uniform"} in repaired
+
+
+def test_no_time_for_a_call_is_said_as_such() -> None:
+    made = Maker("Slow()", lambda: torch.nn.Linear(2, 2))
+    calls = Calls(made, made.build(), Offer(), 0, deadline=0.0)
+    assert list(calls.drives()) == [] and "no call was tried" in calls.miss

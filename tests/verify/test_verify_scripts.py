@@ -54,6 +54,14 @@ class Looks(nn.Module):
     def forward(self, x):
         return self.lin(x) * len(table)
 
+class Chooses(nn.Module):
+    """Nor is what chooses a way through the code."""
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+    def forward(self, x):
+        return (x.detach() if frozen else x) * (self.lin(x) if not frozen else self.lin(x).detach())
+
 class Misspelt(nn.Module):
     def __init__(self):
         super().__init__()
@@ -62,7 +70,9 @@ class Misspelt(nn.Module):
         return self.lin(x)
 
 if __name__ == "__main__":
+    x = no_such_games.play(Policy())
     num_actions = env.action_space.n
+    frozen = bool(no_such_games.FROZEN)
 '''
 LACKING = '''
 import torch
@@ -163,7 +173,7 @@ def test_an_object_is_made_up_even_if_a_word_had_its_name(found: dict[str, Targe
     assert "num_features=8" in (found["OfData"].call or "")
 
 
-@pytest.mark.parametrize("name", ["Transforms", "Looks", "Misspelt"])
+@pytest.mark.parametrize("name", ["Transforms", "Looks", "Chooses", "Misspelt"])
 def test_functions_data_and_unknown_names_are_not(
     found: dict[str, TargetResult], name: str
 ) -> None:

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from gradfix.verify.climb import OutOfTime
 from gradfix.verify.construct import argument_sets, fresh
 from gradfix.verify.drive import DriveError, Maker, describe, reseed
+from gradfix.verify.load import ABOVE
 from gradfix.verify.mend import climb_constructor, names_at_fault, neighbours, repaired_constructor
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
@@ -48,6 +49,8 @@ class Builder:
         self.tried: set[str] = set()
         self.furthest: tuple[tuple[int, ...], dict[str, Any], Exception] | None = None
         self.left = _CLIMBS
+        #: How many seconds the module took that was built last.
+        self.took = 0.0
         self.unhappy: tuple[dict[str, Any], Exception] | None = None
         try:
             self.todo += [self.maker(k) for k in argument_sets(cls, offer.settings)]
@@ -78,9 +81,11 @@ class Builder:
 
     def _build(self, made: Maker) -> tuple[Maker, nn.Module | None] | None:
         error: Exception
+        before = time.monotonic()
         try:
             reseed(self.seed)
             module = made.build()
+            self.took = time.monotonic() - before
         except Exception as caught:  # the user's constructor may raise anything; it is the reason
             error = caught
         else:
@@ -201,7 +206,7 @@ def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> st
     tail = "," if inputs and ", torch" not in inputs else ""
     return (
         f"def case_{cls.__name__}():\n"
-        f"    from {cls.__module__} import {cls.__name__}\n\n"
+        f"    from {cls.__module__.removeprefix(f'{ABOVE}.')} import {cls.__name__}\n\n"
         f"    return {init}, ({inputs}{tail})"
     )
 

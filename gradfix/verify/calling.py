@@ -36,7 +36,7 @@ _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
 _CLIMBS = 200
-_SLOW = 0.05
+_SLOW, _VERY_SLOW = 0.05, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,16 @@ class Call:
 
 
 class Calls:
-    """Ways to call one built module."""
+    """Ways to call one built module; ``took`` is how many seconds it took to build, if known."""
 
     def __init__(
-        self, made: Maker, module: nn.Module, offer: Offer, seed: int, deadline: float
+        self,
+        made: Maker,
+        module: nn.Module,
+        offer: Offer,
+        seed: int,
+        deadline: float,
+        took: float = 0.0,
     ) -> None:
         self.made, self.module, self.offer = made, module, offer
         self.seed, self.deadline = seed, deadline
@@ -62,7 +68,7 @@ class Calls:
         self.furthest: tuple[Call, Reached] | None = None
         self.tried: set[tuple[Spec, ...]] = set()
         #: A module that takes long to build serves for many attempts.
-        self.slow = self._takes_long()
+        self.slow = took > _VERY_SLOW or self._takes_long()
         self.miss = "it has no forward, no tensor-valued property and no method to call"
         if has_forward(type(module)):
             self.miss = f"{made.text} took so long to build that no call was tried"

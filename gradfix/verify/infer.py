@@ -29,7 +29,7 @@ def inferred(
             yield Drive(functools.partial(_build, made), "inferred", made.text)
             return
         until = time.monotonic() + 0.6 * (deadline - time.monotonic())
-        calls = Calls(made, module, offer, seed, until)
+        calls = Calls(made, module, offer, seed, until, builder.took)
         yield from calls.drives()
         if calls.ran:
             return

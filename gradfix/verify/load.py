@@ -22,6 +22,8 @@ from gradfix.verify.define import define
 from gradfix.verify.drive import describe
 
 _MAX_STUBS = 25
+#: What a project is called whose own folder is the package that its files import from.
+ABOVE = "project_above"
 
 
 class StubUsed(RuntimeError):
@@ -153,10 +155,15 @@ def load(
     finder = _StubFinder(project)
     sys.meta_path.append(finder)
     first: str | None = None
-    for how in () if definitions else ("import", "without packages"):
-        if how != "import" and not _without_packages(path, dotted, entry):
-            break
-        module, why = _with_stubs(path, dotted, entry, finder)
+    called = dotted
+    for how in () if definitions else ("import", "without packages", "as a package"):
+        if how == "without packages" and not _without_packages(path, dotted, entry):
+            continue
+        if how == "as a package":
+            if not any(words in (first or "") for words in _ABOVE_TOP):
+                break
+            called = _as_package(dotted, entry)
+        module, why = _with_stubs(path, called, entry, finder)
         first = first or why
         if module is not None:
             Stub.importing = False
@@ -182,7 +189,7 @@ def _with_stubs(
         except ImportError as error:
             first = first or describe(error)
             missing = _missing(error)
-            if not missing or missing in finder.packages or _is_local(missing, entry):
+            if missing in ("", ABOVE, *finder.packages) or _is_local(missing, entry):
                 break
             if not finder.finds_in_project(missing):
                 finder.packages.add(missing)
@@ -232,6 +239,22 @@ def _without_packages(path: Path, dotted: str, entry: Path) -> bool:
         spec.submodule_search_locations = [str(folder)]
         sys.modules[name] = importlib.util.module_from_spec(spec)
     return bool(parents)
+
+
+_ABOVE_TOP = ("beyond top-level package", "with no known parent package")
+
+
+def _as_package(dotted: str, entry: Path) -> str:
+    """Let the folder that all is imported from be a package itself; the file's name in it.
+
+    ``from ..utils import f`` in ``models/net.py`` means a package around ``models``.
+    """
+    for name in [n for n in sys.modules if n.partition(".")[0] == dotted.partition(".")[0]]:
+        del sys.modules[name]
+    spec = importlib.machinery.ModuleSpec(ABOVE, None, is_package=True)
+    spec.submodule_search_locations = [str(entry)]
+    sys.modules[ABOVE] = importlib.util.module_from_spec(spec)
+    return f"{ABOVE}.{dotted}"
 
 
 def _is_local(name: str, entry: Path) -> bool:

@@ -18,6 +18,7 @@ DEEP = 3
 
 NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("pad_idx", "padding_idx", "pad_index", "padding_index", "pad_id", "pad_token"), 0),
+    (("null_idx", "start_idx", "end_idx", "bos_idx", "eos_idx", "unk_idx", "mask_idx"), 1),
     (("vocab", "num_embeddings", "n_token", "ntoken", "num_tokens", "n_items", "n_users"), 16),
     (("head", "nhead"), 2),
     (("kernel", "ksize", "window", "patch"), 3),

@@ -150,3 +150,11 @@ def test_no_time_for_a_call_is_said_as_such() -> None:
     made = Maker("Slow()", lambda: torch.nn.Linear(2, 2))
     calls = Calls(made, made.build(), Offer(), 0, deadline=0.0)
     assert list(calls.drives()) == [] and "no call was tried" in calls.miss
+
+
+def test_what_takes_long_is_not_built_once_more_to_see_that() -> None:
+    built = []
+    made = Maker("Slow()", lambda: built.append(1) or torch.nn.Linear(2, 2))  # type: ignore[func-returns-value]
+    module = made.build()
+    assert Calls(made, module, Offer(), 0, 0.0, took=9.0).slow and len(built) == 1
+    assert not Calls(made, module, Offer(), 0, 0.0, took=0.2).slow and len(built) == 2

@@ -198,3 +198,19 @@ def test_options_of_a_script_that_cannot_be_imported(tmp_path: Path) -> None:
         + net("Net", "self.w.reshape(shape)")
     )
     assert results_of(path, settings=QUICK)["Net"].status == "passed"
+
+
+def test_the_folder_of_a_project_may_be_the_package(tmp_path: Path) -> None:
+    project = tmp_path / "a-project"
+    for name, text in {
+        "setup.py": "",
+        "utils/__init__.py": "def twice(x):\n    return 2 * x\n",
+        "models/__init__.py": "",
+        "models/net.py": HEAD + "from ..utils import twice\n" + net("Net", "twice(self.w)"),
+        "models/lost.py": HEAD + "from ..no_such import twice\n" + net("Lost", "twice(self.w)"),
+    }.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    assert results_of(project / "models/net.py", settings=QUICK)["Net"].status == "passed"
+    lost = results_of(project / "models/lost.py", settings=QUICK)["Lost"]
+    assert lost.status == "not_verified" and "twice" in str(lost.reason)

@@ -39,7 +39,16 @@ def repaired_constructor(
     cls: type[nn.Module], kwargs: Arguments, error: Exception
 ) -> list[Arguments]:
     """Other arguments that the constructor's error text asks for."""
-    text = str(error)
+    found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
+    found += _with_others(cls, kwargs, error)
+    if not found:
+        for a, b in compared(error):
+            found += _matching(kwargs, a, b)
+    return found
+
+
+def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
+    """With lists, modules, configurations or other words in place of what was there."""
     found: list[Arguments] = []
     numbers = [name for name, value in kwargs.items() if type(value) is int]
     if "cannot unpack" in text or "(expected 2, got" in text:
@@ -71,6 +80,17 @@ def repaired_constructor(
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
+    if "called with an iterable, but got int" in text:
+        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
+    if "must be a mapping" in text:
+        found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
+    return found
+
+
+def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
+    """With other numbers."""
+    found: list[Arguments] = []
+    numbers = [name for name, value in kwargs.items() if type(value) is int]
     if match := MISMATCH.search(text):
         found += _matching(kwargs, *map(int, match.groups()))
     if "channels, but got" in text or "Kernel size can't be greater" in text:
@@ -80,23 +100,22 @@ def repaired_constructor(
         found += [larger(kwargs, (SIDE,), 4 * SIDE)]
     if "must be greater than 0" in text or "by zero" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
-    if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
     if "divisible" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
+    return found
+
+
+def _with_others(cls: type[nn.Module], kwargs: Arguments, error: Exception) -> list[Arguments]:
+    """With arguments that were not given so far."""
+    text, found = str(error), list[Arguments]()
     if match := _MISSING.search(text):
         found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
     if "None" in text or lacks_value(error):
         found += _with_optional(cls, kwargs, error, only_named=lacks_value(error))
     if "CUDA" in text:
         found += _on_cpu(cls, kwargs)
-    if "must be a mapping" in text:
-        found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
-    if not found:
-        for a, b in compared(error):
-            found += _matching(kwargs, a, b)
     return found
 
 

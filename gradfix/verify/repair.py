@@ -66,6 +66,17 @@ def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
 def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
     text = str(error)
+    found = _of_other_sizes(specs, text) + _normalized(specs, text) + _other_rank(specs, text)
+    found += _of_other_kinds(specs, text) + _states(specs, text)
+    if not found:
+        found += _as_checked(specs, error)
+    if _SMALL.search(text):
+        found += [[_larger(s) for s in specs]]
+    return [f for f in found if f != specs]
+
+
+def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """The same inputs with axes as long as layers, views and other inputs want them."""
     found: list[list[Spec]] = []
     if match := _MATMUL.search(text):
         rows, columns, wanted, _ = map(int, match.groups())
@@ -102,6 +113,12 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
+    return found
+
+
+def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With the last axes that recurrent, normalizing and attending layers want."""
+    found: list[list[Spec]] = []
     if match := _LAST.search(text):
         found += _swap_last(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
@@ -111,7 +128,12 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _swap_any(specs, int(match[2]), int(match[1]))
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
-    found += _other_rank(specs, text)
+    return found
+
+
+def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With integers, masks, complex numbers or plain numbers in them."""
+    found: list[list[Spec]] = []
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
         found += [
@@ -131,17 +153,19 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _FLOATING.search(text):
         found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
+    return found
+
+
+def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With states as recurrent layers want them."""
+    found: list[list[Spec]] = []
     if match := _HIDDEN.search(text):
         size = tuple(int(n) for n in match.groups())
         found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
     if "hx" in text and "3-D" in text:
         states = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
         found += [_set(specs, i, (1, *s.shape)) for i, s in states]
-    if not found:
-        found += _as_checked(specs, error)
-    if _SMALL.search(text):
-        found += [[_larger(s) for s in specs]]
-    return [f for f in found if f != specs]
+    return found
 
 
 def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:

@@ -272,6 +272,30 @@ def discarded(call: Call, places: Places, text: str) -> Blame | None:
     return places.blame(call.site, "discarded", text, code)
 
 
+def may_be_used(site: Site | None) -> bool:
+    """Whether a result has a name that other lines read: those of a way that was not taken."""
+    for frame in (site, *site.outer) if site else ():
+        try:
+            nodes = [*ast.walk(_tree(frame.filename))]
+        except (OSError, SyntaxError, ValueError):
+            return False
+        around = [n for n in nodes if isinstance(n, ast.stmt) and _covers(n, frame.row)]
+        functions = [n for n in around if isinstance(n, ast.FunctionDef)]
+        statement = max(around, key=lambda n: n.lineno, default=None)
+        if isinstance(statement, ast.Return):
+            continue  # its name is where the function is called
+        if not isinstance(statement, ast.Assign) or not functions:
+            return False
+        names = {n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        own = {id(node) for node in ast.walk(statement)}
+        return any(
+            isinstance(n, ast.Name) and n.id in names and id(n) not in own
+            for n in ast.walk(functions[-1])
+            if isinstance(getattr(n, "ctx", None), ast.Load)
+        )
+    return False
+
+
 def _dropped(call: Call) -> bool:
     """Whether the line is nothing but the call: the out-of-place method of a tensor."""
     try:

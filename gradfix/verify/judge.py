@@ -147,6 +147,9 @@ argument chooses: intended? give a case"
         last = max(calls, key=lambda call: call.index)
         text = "this result never reaches what is returned"
         blame = lines.discarded(last, self.context.places, text)
+        if not self.context.chosen_by_user and lines.may_be_used(last.site):
+            message = "what is computed from it is not used with these inputs; give a case"
+            return self._result(name, parameter, "inconclusive", message, exercised=False)
         return self._result(
             name,
             parameter,

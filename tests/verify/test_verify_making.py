@@ -194,6 +194,31 @@ class Makes(nn.Module):
         return self.layers[0](x)
 """
 
+INPUTS_DECIDE = """
+import torch
+from torch import nn
+
+class Clusters(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.tail = nn.Linear(4, 4), nn.Linear(4, 4)
+    def forward(self, x, target):
+        found = self.head(x).log_softmax(1)
+        rows = (target > 1000).nonzero().squeeze(1)
+        total = self.tail(x)
+        if rows.numel():
+            total = total + found.index_select(0, rows).sum()
+        return total
+
+class Forgets(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.tail = nn.Linear(4, 4), nn.Linear(4, 4)
+    def forward(self, x):
+        found = self.head(x).log_softmax(1)
+        return self.tail(x)
+"""
+
 UNKNOWN = '''
 import torch
 from torch import nn
@@ -280,6 +305,16 @@ def test_who_is_given_parts_need_not_list_them(tmp_path: Path) -> None:
     assert (found["Sharing"].call or "").startswith("one of Whole()")
     assert found["Given"].status == "passed", found["Given"]
     assert [p.verdict for p in found["Makes"].parameters] == ["unregistered"] * 2
+
+
+def test_what_made_up_inputs_do_not_use_is_not_discarded(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(INPUTS_DECIDE)
+    found = results_of(path, settings=QUICK)
+    verdicts = {p.name: p.verdict for p in found["Clusters"].parameters}
+    assert verdicts["head.weight"] == "inconclusive" and verdicts["tail.weight"] == "ok"
+    verdicts = {p.name: p.verdict for p in found["Forgets"].parameters}
+    assert verdicts["head.weight"] == "discarded"
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 5), (3, 4, 4)])

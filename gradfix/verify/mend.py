@@ -104,6 +104,7 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
+        found += [larger(kwargs, (3, 8, 16), 64)]  # also of what comes out
     return found
 
 

@@ -375,3 +375,5 @@ def test_widths_grow_together_also_in_lists() -> None:
     error = ValueError("num_channels must be divisible by num_groups")
     repaired = repaired_constructor(Even, {"width": 8, "groups": [8, 16]}, error)
     assert {"width": 64, "groups": [64, 64]} in repaired
+    repaired = repaired_constructor(Even, {"width": 8, "groups": [8, 3]}, error)
+    assert {"width": 64, "groups": [64, 64]} in repaired

@@ -160,7 +160,7 @@ def load(
         if how == "without packages" and not _without_packages(path, dotted, entry):
             continue
         if how == "as a package":
-            if not any(words in (first or "") for words in _ABOVE_TOP):
+            if not any(words in (first or "") for words in _ABOVE_TOP) or _is_ours(dotted):
                 break
             called = _as_package(dotted, entry)
         module, why = _with_stubs(path, called, entry, finder)
@@ -222,6 +222,11 @@ def _missing(error: ImportError) -> str:
     return (name or "").partition(".")[0]
 
 
+def _is_ours(dotted: str) -> bool:
+    """Whether this process cannot do without the package that a file is in."""
+    return dotted.partition(".")[0] in ("torch", "gradfix")
+
+
 def _without_packages(path: Path, dotted: str, entry: Path) -> bool:
     """Let the packages around the file be empty; whether there are any.
 
@@ -229,7 +234,7 @@ def _without_packages(path: Path, dotted: str, entry: Path) -> bool:
     ``__init__`` defines is then missing, and whoever imports it fails: nothing is made up.
     """
     parents = dotted.split(".")[:-1]
-    if path.name == "__init__.py" or parents[:1] in (["torch"], ["gradfix"]):
+    if path.name == "__init__.py" or _is_ours(dotted):
         return False
     for name in [n for n in sys.modules if parents and n.partition(".")[0] == parents[0]]:
         del sys.modules[name]

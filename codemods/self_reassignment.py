@@ -21,7 +21,7 @@ from gradfix.flow.names import (
 )
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
-from gradfix.flow.replaced_leaves import Replaced, replaced_leaves
+from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
@@ -115,7 +115,9 @@ class SelfReassignment(Codemod):
                 continue
             if not all(made.is_leaf and made.parameter for made in bound):
                 continue
-            if value.is_tracked and not is_meant_to_raise(flow, store.node):
+            if not value.is_tracked or is_meant_to_raise(flow, store.node):
+                continue
+            if not is_another_case(flow, store, bound):
                 yield self._attribute(flow, store, bound[0])
 
     def _replaced(self, flow: ModuleFlow, found: Replaced) -> Finding:

@@ -220,7 +220,8 @@ def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
         if isinstance(around, ast.Try) and at in around.body and around.handlers:
             return True
         if isinstance(around, (ast.If, ast.IfExp)) and at is not around.test:
-            for part in walk(around):
+            other = around.orelse if at in _listed(around.body) else around.body
+            for part in (n for top in (around.test, *_listed(other)) for n in walk(top)):
                 if isinstance(part, ast.Attribute) and part.attr in ("item", "__version__"):
                     return True
                 if isinstance(part, ast.Constant) and part.value == "item":
@@ -229,6 +230,10 @@ def _is_guarded(flow: ModuleFlow, node: ast.AST) -> bool:
             return False
         at = around
     return False
+
+
+def _listed(part: ast.expr | list[ast.stmt]) -> list[ast.expr] | list[ast.stmt]:
+    return part if isinstance(part, list) else [part]
 
 
 def never_variables(flow: ModuleFlow) -> Iterator[tuple[ast.Compare, ast.expr, ast.expr]]:

@@ -156,18 +156,34 @@ def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | Non
     None where there is nothing to lose, or grad mode is off: nobody expects a history there.
     """
     found: dict[ast.AST, Value] = {}
+    goes_to: dict[Value, Value] = {}
     away = False
     walk = Walk([term], _REACH)
     for at in walk:
         sources = _sources(at)
-        away = away or (at.kind in _NUMBERS and bool(sources))
-        if at.node is not None and any(is_recorded(flow, one) for one in sources):
+        for source in sources:
+            goes_to.setdefault(source, at)
+        recorded = at.op != "join" and any(is_recorded(flow, one) for one in sources)
+        if at.node is not None and recorded:
             if at.cut == "no_grad" or mode_at(flow, at.node) is not GradMode.ON:
                 return None
             found.setdefault(at.node, at)
+            away = away or _leaves_torch(at, goes_to)
         else:
             walk.further(sources)
     return (tuple(found.values()), away) if found else None
+
+
+def _leaves_torch(cut: Value, goes_to: dict[Value, Value]) -> bool:
+    """Whether there is a number or an array on the way from a cut to its term."""
+    at: Value | None = cut
+    seen: set[Value] = set()
+    while at is not None and at not in seen:
+        if at.kind in _NUMBERS:
+            return True
+        seen.add(at)
+        at = goes_to.get(at)
+    return False
 
 
 def _sources(value: Value) -> tuple[Value, ...]:

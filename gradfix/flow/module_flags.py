@@ -115,13 +115,25 @@ def _yielded(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
     found: dict[ast.AST, ast.AST] = {}
     for call in flow.all(Call):
         at = _YIELDS.get(call.name[1:]) if call.name.startswith(".") else None
-        loop = flow.parents.get(call.node)
-        if at is None or not isinstance(loop, ast.For) or loop.iter is not call.node:
+        if at is None:
             continue
-        target: ast.expr = loop.target
-        if at == 1:
-            if not isinstance(target, ast.Tuple) or len(target.elts) != 2:
-                continue
-            target = target.elts[1]
-        found[target] = call.node
+        iterated, around = call.node, flow.parents.get(call.node)
+        counted = isinstance(around, ast.Call) and (
+            flow.value(around.func).name == "builtins.enumerate" and call.node in around.args[:1]
+        )
+        if counted and around is not None:
+            iterated, around = around, flow.parents.get(around)
+        if not isinstance(around, ast.For) or around.iter is not iterated:
+            continue
+        target: ast.expr | None = around.target
+        for _ in range(at + int(counted)):
+            target = _second(target)
+        if target is not None:
+            found[target] = call.node
     return found
+
+
+def _second(target: ast.expr | None) -> ast.expr | None:
+    """The second of a pair of targets."""
+    pair = isinstance(target, ast.Tuple) and len(target.elts) == 2
+    return target.elts[1] if pair and isinstance(target, ast.Tuple) else None

@@ -55,7 +55,9 @@ def _is_recorded(flow: ModuleFlow, value: Value) -> bool:
         return False
     if value.needs_grad is not Certainty.MAYBE:
         return value.needs_grad is Certainty.YES and _has_weights(value)
-    if value.op == "join" or value.cut:
+    if value.op == "join":
+        return all(is_recorded(flow, one) for one in value.inputs)
+    if value.cut:
         return False
     if isinstance(value.node, ast.arg):
         given = received(flow, value)

@@ -38,6 +38,11 @@ RESERVED_KEYS = frozenset(
 )
 _REGISTERING = frozenset({"add_module", "register_module", "register_parameter", "_modules",
                           "_parameters", "__setattr__", "__dict__"})  # fmt: skip
+#: Functions of Python that look at what they are given, and keep nothing.
+_LOOKS = frozenset(
+    f"builtins.{name}" for name in "len print isinstance type id repr str bool".split()
+)
+_FILLS = frozenset({".append", ".insert", ".extend"})
 _OVERRIDES = frozenset({"parameters", "named_parameters", "state_dict", "_apply", "__getattr__",
                         "named_modules", "modules", "__setattr__"})  # fmt: skip
 
@@ -152,8 +157,10 @@ def is_registered(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.expr) -
     for call in flow.all(Call):
         given = (*call.arguments, *(v for _, v in call.keywords))
         parts = [part for v in given for part in (v, *(v.items or ()))]
-        if call.name in (".append", ".insert", ".extend") or call.name.startswith(
-            ("torch.nn.init.", "torch.nn.utils.")
+        if (
+            call.name in _LOOKS
+            or call.name in _FILLS
+            or call.name.startswith(("torch.nn.init.", "torch.nn.utils."))
         ):
             continue
         if any(part is value for part in parts):

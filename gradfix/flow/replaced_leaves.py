@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.containers import stored
+from gradfix.flow.grad_switches import is_conditional
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import VIEWS
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Value
 
 _SAME_MEMORY = VIEWS | {"detach", "data"}
 
@@ -107,3 +109,16 @@ def _step(flow: ModuleFlow, store: AttributeStore, name: str) -> ast.AST | None:
     inside = set(walk(store.scope.node)) if uses and zeroed else set()
     before = [use for use in uses if use in inside and flow.span(use) < flow.span(store.node)]
     return before[0] if before else None
+
+
+def is_another_case(flow: ModuleFlow, store: AttributeStore, bound: list[Value]) -> bool:
+    """Whether an attribute may be a Parameter in some Modules, and be given a tensor in others.
+
+    ``bound`` is what constructors bind to it. Where they do so in a branch, and another branch
+    stores a tensor, the same choice may stand behind both.
+    """
+    made = [value.node for value in bound if value.node is not None]
+    return is_conditional(flow, store.node, store.scope.node) and all(
+        is_conditional(flow, node, flow.enclosing(node, ast.FunctionDef) or flow.tree)
+        for node in made
+    )

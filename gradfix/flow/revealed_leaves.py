@@ -2,17 +2,21 @@
 
 What ``model.parameters()`` yields is not known where another file makes the model, nor what
 ``layer.bias`` is. But what is updated with its own ``.grad`` behind a backward requires grad, and
-an attribute that is bound to an ``nn.Parameter`` of its own values was one before.
+an attribute that is bound to an ``nn.Parameter`` of its own values was one before. A loop over the
+Parameters of a layer, or of a model that has just been trained, goes through leaves.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
+from gradfix.flow.arguments import calls_of, passed_for
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.queries import VIEWS
+from gradfix.flow.queries import VIEWS, calls_in
+from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Role, Value
@@ -28,6 +32,7 @@ def revealed_writes(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-operations-with-autograd)
     """
     yield from _updated_with_own_gradient(flow)
+    yield from _written_one_by_one(flow)
     yield from _registered_again(flow)
     yield from _given_as_out(flow)
 
@@ -90,31 +95,34 @@ def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _written(statement: ast.stmt, name: str) -> tuple[ast.AST, ast.expr, str, str] | None:
     """Where a statement writes ``name`` in place, given ``name.grad``."""
-    base: ast.expr
-    found: tuple[ast.AST, ast.expr, str, str]
-    if isinstance(statement, ast.AugAssign):
-        base, given = statement.target, [statement.value]
-        found = (statement, base, "augment", "")
-    elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        call = statement.value
-        if not isinstance(call.func, ast.Attribute):
-            return None
-        op = op_facts(call.func.attr, "method")
-        if op is None or not op.inplace or not op.writes:
-            return None
-        base, given = call.func.value, [*call.args, *(k.value for k in call.keywords)]
-        found = (call, base, "method", call.func.attr)
-    else:
+    found = _write_in(statement)
+    if found is None or not (isinstance(found[1], ast.Name) and found[1].id == name):
         return None
-    own = any(
+    return found if _takes_gradient(statement, name) else None
+
+
+def _write_in(statement: ast.stmt) -> tuple[ast.AST, ast.expr, str, str] | None:
+    """The in-place write that a statement is: where, to what, how, and by which operation."""
+    if isinstance(statement, ast.AugAssign):
+        return statement, statement.target, "augment", ""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        call = statement.value
+        if isinstance(call.func, ast.Attribute):
+            op = op_facts(call.func.attr, "method")
+            if op is not None and op.inplace and op.writes:
+                return call, call.func.value, "method", call.func.attr
+    return None
+
+
+def _takes_gradient(statement: ast.stmt, name: str) -> bool:
+    """Whether ``name.grad`` is read in a statement."""
+    return any(
         isinstance(node, ast.Attribute)
         and node.attr == "grad"
         and isinstance(node.value, ast.Name)
         and node.value.id == name
-        for part in given
-        for node in walk(part)
+        for node in walk(statement)
     )
-    return found if own and isinstance(base, ast.Name) and base.id == name else None
 
 
 def _write(
@@ -122,6 +130,77 @@ def _write(
 ) -> Write:
     """A write that the interpreter did not see as one."""
     return Write(node, statement, scope, GradMode.ON, leaf, base, how, op, None, None, ())
+
+
+# -- one Parameter after the other --------------------------------------------------------------
+
+
+def _written_one_by_one(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
+    """``for p in layer.parameters(): p.clamp_(-1, 1)``."""
+    if "parameters()" not in flow.text or flow.freezes_parameters:
+        return
+    for call in list(flow.all(Call)):
+        loop = flow.parents.get(call.node)
+        if not isinstance(loop, ast.For) or loop.iter is not call.node:
+            continue
+        name = _parameter_of(loop)
+        if name is None:
+            continue
+        for statement in _statements_in(loop.body):
+            found = _write_in(statement)
+            if found is None and isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+                target = statement.targets[0]
+                found = (statement, target, "setitem", "") if _is_part(target, True) else None
+            if found is None or _takes_gradient(statement, name):
+                continue
+            node, base, how, op = found
+            root = base.value if _is_part(base, how != "method") else base
+            if not isinstance(root, ast.Name) or root.id != name:
+                continue
+            if flow.modes.get(statement) is GradMode.ON and _are_leaves(flow, call, loop):
+                leaf = Value(Kind.TENSOR, Role.LEAF, loop.iter, "Parameter", parameter=True)
+                yield _write(node, statement, call.scope, leaf, base, how, op), leaf
+
+
+def _is_part(node: ast.expr, written: bool) -> TypeGuard[ast.Subscript]:
+    """Whether this is a part of a tensor that shares its memory; a mask does so when written."""
+    if not isinstance(node, ast.Subscript):
+        return False
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return written or all(isinstance(part, (ast.Slice, ast.Constant)) for part in parts)
+
+
+def _are_leaves(flow: ModuleFlow, call: Call, loop: ast.For) -> bool:
+    """Whether what a loop over Parameters runs through certainly requires grad where it runs."""
+    scope = call.scope
+    if call.receiver is None or not isinstance(call.node, ast.Call):
+        return False
+    if _has_been_trained(flow, call, loop):
+        return True
+    weighted = is_weighted(flow, call.receiver)
+    if not scope.is_function or scope.name == "__init__":
+        return weighted
+    flow.complete()
+    if weighted:
+        return any(one.mode is GradMode.ON for one in calls_of(flow, scope))
+    assert isinstance(call.node.func, ast.Attribute)
+    given = passed_for(flow, scope, call.node.func.value)
+    return any(one.mode is GradMode.ON and is_weighted(flow, value) for one, value in given)
+
+
+def _has_been_trained(flow: ModuleFlow, call: Call, loop: ast.For) -> bool:
+    """Whether the function calls the model with grad mode on, and backward before the loop."""
+    backwards = [b for b in flow.all(Backward) if b.scope is call.scope]
+    if not any(flow.span(backward.node) < flow.span(loop) for backward in backwards):
+        return False
+    assert isinstance(call.node, ast.Call) and isinstance(call.node.func, ast.Attribute)
+    model = ast.unparse(call.node.func.value)
+    return any(
+        isinstance(one.node, ast.Call)
+        and one.mode is GradMode.ON
+        and ast.unparse(one.node.func) == model
+        for one in calls_in(flow, call.scope)
+    )
 
 
 # -- registered again ---------------------------------------------------------------------------

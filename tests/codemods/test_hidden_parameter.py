@@ -11,6 +11,40 @@ from gradfix.flow.registered import RESERVED_KEYS
 CODE = "GF105"
 
 CHANGE = cases("""
+=== named layers, and their number is asked for | values
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        one = nn.Linear(2, 2)
+        two = nn.Linear(2, 2)
+        self.branches = [one, two]
+        self.count = len(self.branches)
+
+    def forward(self, x):
+        return sum(branch(x) for branch in self.branches) / self.count
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+out = len(list(net.parameters()))
+grad = net.branches[0].weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        one = nn.Linear(2, 2)
+        two = nn.Linear(2, 2)
+        self.branches = nn.ModuleList([one, two])
+        self.count = len(self.branches)
+
+    def forward(self, x):
+        return sum(branch(x) for branch in self.branches) / self.count
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+out = len(list(net.parameters()))
+grad = net.branches[0].weight.grad
 === layers in a list | none
 class Net(nn.Module):
     def __init__(self):

@@ -10,6 +10,18 @@ CODE = "GF311"
 
 #: What shows ``frozen``: whether the Module is frozen at the end; it is not before, and is after.
 CHANGE = cases("""
+=== the first parts of a model, counted
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for i, part in enumerate(net.children()):
+    if i < 1:
+        part.requires_grad = False
+frozen = not net[0].weight.requires_grad
+--->
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for i, part in enumerate(net.children()):
+    if i < 1:
+        part.requires_grad_(False)
+frozen = not net[0].weight.requires_grad
 === a layer
 layer = nn.Linear(2, 2)
 layer.requires_grad = False

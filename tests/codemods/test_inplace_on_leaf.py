@@ -8,6 +8,83 @@ from snippets import Case, cases
 CODE = "GF203"
 
 CHANGE = cases("""
+=== a part of every bias of a layer | raises
+rnn = nn.LSTM(2, 3)
+for name, p in rnn.named_parameters():
+    if "bias" in name:
+        n = p.size(0)
+        p[n // 4 : n // 2].fill_(1.0)
+rnn(torch.ones(1, 2))[0].sum().backward()
+grad = rnn.bias_ih_l0.grad
+--->
+rnn = nn.LSTM(2, 3)
+for name, p in rnn.named_parameters():
+    if "bias" in name:
+        n = p.size(0)
+        with torch.no_grad():
+            p[n // 4 : n // 2].fill_(1.0)
+rnn(torch.ones(1, 2))[0].sum().backward()
+grad = rnn.bias_ih_l0.grad
+=== a method clips all weights | raises
+class Critic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def clip(self, c):
+        for p in self.parameters():
+            p.clamp_(-c, c)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+critic = Critic()
+critic.clip(0.01)
+critic(torch.ones(2)).sum().backward()
+grad = critic.layer.weight.grad
+--->
+class Critic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def clip(self, c):
+        for p in self.parameters():
+            with torch.no_grad():
+                p.clamp_(-c, c)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+critic = Critic()
+critic.clip(0.01)
+critic(torch.ones(2)).sum().backward()
+grad = critic.layer.weight.grad
+=== the weights of what another file makes are clipped behind the step | raises
+def train(net, opt, x):
+    net(x).sum().backward()
+    opt.step()
+    for p in net.parameters():
+        p.clamp_(-0.01, 0.01)
+
+
+net = nn.Linear(2, 1)
+train(net, torch.optim.SGD(net.parameters(), lr=0.1), torch.ones(2))
+grad = net.weight.grad
+--->
+def train(net, opt, x):
+    net(x).sum().backward()
+    opt.step()
+    for p in net.parameters():
+        with torch.no_grad():
+            p.clamp_(-0.01, 0.01)
+
+
+net = nn.Linear(2, 1)
+train(net, torch.optim.SGD(net.parameters(), lr=0.1), torch.ones(2))
+grad = net.weight.grad
 === a buffer collects values | raises
 x = torch.ones(3, requires_grad=True)
 total = torch.zeros(3, requires_grad=True)  # the sum

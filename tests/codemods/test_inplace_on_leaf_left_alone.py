@@ -8,6 +8,42 @@ from snippets import Case, cases
 CODE = "GF203"
 
 LEAVE = cases("""
+=== all weights are filled by whoever switches grad mode off
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def reset(self):
+        for p in self.parameters():
+            p.uniform_(-0.1, 0.1)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+net = Net()
+with torch.no_grad():
+    net.reset()
+net(torch.ones(2)).sum().backward()
+grad = net.layer.weight.grad
+=== another network is moved, which nobody trains here
+def train(net, target, opt, x):
+    net(x).sum().backward()
+    opt.step()
+    for p in target.parameters():
+        p.mul_(0.9)
+
+
+net, target = nn.Linear(2, 1), nn.Linear(2, 1).requires_grad_(False)
+train(net, target, torch.optim.SGD(net.parameters(), lr=0.1), torch.ones(2))
+grad = net.weight.grad
+=== a masked part of every weight is a copy
+layer = nn.Linear(2, 1)
+for p in layer.parameters():
+    p[p > 0].fill_(0.0)
+layer(torch.ones(2)).sum().backward()
+grad = layer.weight.grad
 === an update under no_grad
 w = torch.ones(2, requires_grad=True)
 (w * w).sum().backward()

@@ -8,6 +8,22 @@ from snippets import Case, cases, run
 CODE = "GF401"
 
 CHANGE = cases("""
+=== two losses in one message under a condition | raises
+lin = nn.Linear(2, 1)
+one, two = lin(torch.ones(2)).sum(), lin(torch.ones(2)).mean()
+(one + two).backward()
+for i in range(2):
+    if i % 2 == 0:
+        out = "{} {}".format(one.data[0], two.data[0])
+grad = lin.weight.grad
+--->
+lin = nn.Linear(2, 1)
+one, two = lin(torch.ones(2)).sum(), lin(torch.ones(2)).mean()
+(one + two).backward()
+for i in range(2):
+    if i % 2 == 0:
+        out = "{} {}".format(one.item(), two.item())
+grad = lin.weight.grad
 === a fresh tensor | works
 import torch
 from torch.autograd import Variable

@@ -72,6 +72,13 @@ grad = net.weight.grad
 """)
 
 REPORT = cases("""
+=== GF306 a metric of labels that were written as numbers
+model = nn.Linear(2, 3)
+x, y = torch.ones(3, 2), torch.tensor([0, 1, 2])
+scores = model(x)
+hits = (scores.argmax(1) == y).float().mean()
+loss = nn.functional.cross_entropy(scores, y) + (1 - hits)
+loss.backward()
 === GF304 a penalty on .data
 model = nn.Linear(2, 1)
 fit = nn.functional.mse_loss(model(torch.ones(3, 2)), torch.zeros(3, 1))

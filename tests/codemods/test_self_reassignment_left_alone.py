@@ -8,6 +8,25 @@ from snippets import Case, cases
 CODE = "GF101"
 
 LEAVE = cases("""
+=== a Parameter in one kind of Module, a computed weight in the other
+class Mix(nn.Module):
+    def __init__(self, n, factored):
+        super().__init__()
+        self.factored = factored
+        if factored:
+            self.low, self.up = nn.Parameter(torch.eye(n)), nn.Parameter(torch.eye(n))
+        else:
+            self.w = nn.Parameter(torch.eye(n))
+
+    def forward(self, x):
+        if self.factored:
+            self.w = self.low @ self.up
+        return x @ self.w
+
+
+layer = Mix(2, True)
+layer(torch.ones(1, 2)).sum().backward()
+grad = layer.low.grad
 === nothing uses it as the leaf
 w = Parameter(torch.ones(3))
 w = w * 2

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.kept_states import kept_states
+from gradfix.flow.kept_states import kept_models, kept_states
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
@@ -24,7 +24,9 @@ class StaleSnapshot(Codemod):
     Finds ``old = w.detach()`` (also ``.data``, ``.numpy()``, a list over ``net.parameters()``,
     ``net.state_dict()``) where the weights are then updated in place and ``old`` is used as if it
     still had the former values: it is compared with the weights, loaded back into the same module,
-    taken a second time, or collected in a list turn by turn.
+    taken a second time, or collected in a list turn by turn. Finds ``best_model = model`` where a
+    loop keeps the best one and goes on training it, too, and states that an object keeps for a
+    Module that is passed to it.
 
     Why is this bad?
     ----------------
@@ -78,19 +80,23 @@ class StaleSnapshot(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every snapshot that an update changes."""
-        for scope, found in (*stale_snapshots(flow), *kept_states(flow)):
+        for scope, found in (*stale_snapshots(flow), *kept_states(flow), *kept_models(flow)):
             fix, why_not = None, None
             try:
                 fix = self._copy(flow, scope, found)
             except NotFixable as reason:
                 why_not = str(reason)
-            taken = found.memory.taken
+            taken, update = found.memory.taken, found.update
             yield self.finding(
                 flow.span(taken),
                 f"`{found.name}` is no copy: it changes with the weights",
                 because=(
                     flow.note(taken, "this shares the memory of the weights"),
-                    flow.note(found.update.node, "which are updated in place here"),
+                    *(
+                        (flow.note(update.node, "which are updated in place here"),)
+                        if update is not None
+                        else ()
+                    ),
                     flow.note(found.reads[0], "so this finds the present values, not the former"),
                 ),
                 help="keep a copy",
@@ -107,6 +113,11 @@ class StaleSnapshot(Codemod):
         text = flow.source_of(node)
         if memory.how == "numpy":
             text = f"{text}.copy()"
+        elif memory.how == "model":
+            deepcopy = spelling(flow, scope, "copy.deepcopy")
+            if deepcopy is None:
+                raise NotFixable("the file has no name for copy.deepcopy")
+            text = f"{deepcopy}({text})"
         elif memory.how in ("leaf", "tensor"):
             detach = ".detach()" if memory.how == "leaf" else ""
             text = f"{bracketed(text, node)}{detach}.clone()"

@@ -43,11 +43,14 @@ _WEIGHTS = ("parameters(", "state_dict(", ".weight", ".bias")
 
 @dataclass(eq=False, slots=True)
 class Snapshot:
-    """Kept weights that change: ``reads`` are the uses that expect them not to."""
+    """Kept weights that change: ``reads`` are the uses that expect them not to.
+
+    ``update`` is None where the update is made by whoever hands the Module in.
+    """
 
     memory: Memory
     name: str
-    update: Update
+    update: Update | None
     reads: list[ast.AST] = field(default_factory=list)
 
 

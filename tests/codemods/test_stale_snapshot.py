@@ -8,6 +8,146 @@ from snippets import Case, cases
 CODE = "GF204"
 
 CHANGE = cases("""
+=== an object keeps the best state of what it is given | values unsafe
+class Stopper:
+    def __init__(self):
+        self.best, self.state = None, None
+
+    def __call__(self, loss, model):
+        if self.best is None or loss < self.best:
+            self.best = loss
+            self.state = model.state_dict()
+
+    def restore(self, model):
+        model.load_state_dict(self.state)
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+stop = Stopper()
+stop(1.0, net)
+net(torch.ones(2)).sum().backward()
+torch.optim.SGD(net.parameters(), lr=0.1).step()
+stop(2.0, net)
+stop.restore(net)
+out = net.weight.detach().clone()
+grad = net.weight.grad
+--->
+class Stopper:
+    def __init__(self):
+        self.best, self.state = None, None
+
+    def __call__(self, loss, model):
+        if self.best is None or loss < self.best:
+            self.best = loss
+            self.state = {k: v.clone() for k, v in model.state_dict().items()}
+
+    def restore(self, model):
+        model.load_state_dict(self.state)
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+stop = Stopper()
+stop(1.0, net)
+net(torch.ones(2)).sum().backward()
+torch.optim.SGD(net.parameters(), lr=0.1).step()
+stop(2.0, net)
+stop.restore(net)
+out = net.weight.detach().clone()
+grad = net.weight.grad
+=== the best state in an attribute, loaded behind the loop | values unsafe
+class Trainer:
+    def __init__(self, net):
+        self.net, self.kept = net, None
+        self.opt = torch.optim.SGD(net.parameters(), lr=2.0)
+
+    def fit(self, x):
+        best = float("inf")
+        for _ in range(3):
+            self.opt.zero_grad()
+            loss = self.net(x).pow(2).sum()
+            loss.backward()
+            if loss.item() < best:
+                best = loss.item()
+                self.kept = self.net.state_dict()
+            self.opt.step()
+        self.net.load_state_dict(self.kept)
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+Trainer(net).fit(torch.ones(2))
+out = net.weight.detach().clone()
+grad = net.weight.grad
+--->
+class Trainer:
+    def __init__(self, net):
+        self.net, self.kept = net, None
+        self.opt = torch.optim.SGD(net.parameters(), lr=2.0)
+
+    def fit(self, x):
+        best = float("inf")
+        for _ in range(3):
+            self.opt.zero_grad()
+            loss = self.net(x).pow(2).sum()
+            loss.backward()
+            if loss.item() < best:
+                best = loss.item()
+                self.kept = {k: v.clone() for k, v in self.net.state_dict().items()}
+            self.opt.step()
+        self.net.load_state_dict(self.kept)
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+Trainer(net).fit(torch.ones(2))
+out = net.weight.detach().clone()
+grad = net.weight.grad
+=== the best model is the one that is trained on | values unsafe
+import copy
+
+
+def fit(net, x):
+    opt = torch.optim.SGD(net.parameters(), lr=2.0)
+    best, best_net = float("inf"), None
+    for _ in range(3):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        if loss.item() < best:
+            best = loss.item()
+            best_net = net
+        opt.step()
+    return best_net
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+out = fit(net, torch.ones(2)).weight.detach().clone()
+grad = net.weight.grad
+--->
+import copy
+
+
+def fit(net, x):
+    opt = torch.optim.SGD(net.parameters(), lr=2.0)
+    best, best_net = float("inf"), None
+    for _ in range(3):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        if loss.item() < best:
+            best = loss.item()
+            best_net = copy.deepcopy(net)
+        opt.step()
+    return best_net
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+out = fit(net, torch.ones(2)).weight.detach().clone()
+grad = net.weight.grad
 === an array compared with a later one | values unsafe
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)
@@ -393,6 +533,62 @@ grad = net.weight.grad
 """)
 
 LEAVE = cases("""
+=== the best of several models, each made anew
+def choose(x, widths):
+    best, chosen = float("inf"), None
+    for width in widths:
+        net = nn.Sequential(nn.Linear(2, width), nn.Linear(width, 1))
+        opt = torch.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(2):
+            opt.zero_grad()
+            loss = net(x).pow(2).sum()
+            loss.backward()
+            opt.step()
+        if loss.item() < best:
+            best = loss.item()
+            chosen = net
+    return chosen
+
+
+net = choose(torch.ones(2), [1, 2])
+grad = net[0].weight.grad
+=== an object hands the state of one model to another
+class Sync:
+    def __init__(self):
+        self.state = None
+
+    def take(self, online):
+        self.state = online.state_dict()
+
+    def give(self, target):
+        target.load_state_dict(self.state)
+
+
+one, other = nn.Linear(2, 1), nn.Linear(2, 1)
+sync = Sync()
+sync.take(one)
+sync.give(other)
+other(torch.ones(2)).sum().backward()
+grad = other.weight.grad
+=== the best model is saved at once, and the model goes on under another name
+def fit(net, x):
+    opt = torch.optim.SGD(net.parameters(), lr=0.1)
+    best, last = float("inf"), None
+    for _ in range(2):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        opt.step()
+        if loss.item() < best:
+            best = loss.item()
+            last = net
+            kept = {k: v.clone() for k, v in last.state_dict().items()}
+    return kept
+
+
+net = nn.Linear(2, 1)
+kept = fit(net, torch.ones(2))
+grad = net.weight.grad
 === already a copy
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)

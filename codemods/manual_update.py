@@ -12,7 +12,7 @@ from gradfix.flow.aliases import holds
 from gradfix.flow.names import captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
-from gradfix.flow.renewed import renewed_elements
+from gradfix.flow.renewed import renewed_attributes, renewed_elements
 from gradfix.flow.state import (
     AttributeStore,
     Call,
@@ -34,7 +34,8 @@ class ManualUpdate(Codemod):
     What it does
     ------------
     Finds ``w = w - lr * w.grad`` with grad mode on, where ``w`` goes on being used as the leaf, and
-    the same for every element of a list or dict (``ws = [w - lr * w.grad for w in ws]``).
+    the same for every element of a list or dict (``ws = [w - lr * w.grad for w in ws]``) and for
+    an attribute of an object that is trained in several turns.
 
     Why is this bad?
     ----------------
@@ -85,6 +86,7 @@ class ManualUpdate(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every update that rebinds the leaf it updates."""
         meant = {use.base: use for _, use in leaf_uses(flow)}
+        done: set[Definition] = set()
         for scope in flow.scopes:
             for definition in list(scope.definitions):
                 if _is_projection(flow, scope, definition):
@@ -99,10 +101,14 @@ class ManualUpdate(Codemod):
                     and not flow.value(node).is_leaf  # made a leaf again meanwhile
                 ]
                 if later:
+                    done.add(definition)
                     yield self._report(
                         flow, scope, definition, meant[min(later, key=flow.span)].node
                     )
 
+        for scope, definition, read in renewed_attributes(flow):
+            if definition not in done:
+                yield self._report(flow, scope, definition, read, attribute=True)
         for renewed, name, read in renewed_elements(flow):
             yield self.finding(
                 flow.span(renewed),
@@ -116,13 +122,19 @@ class ManualUpdate(Codemod):
             )
 
     def _report(
-        self, flow: ModuleFlow, scope: Scope, definition: Definition, later: ast.AST
+        self,
+        flow: ModuleFlow,
+        scope: Scope,
+        definition: Definition,
+        later: ast.AST,
+        *,
+        attribute: bool = False,
     ) -> Finding:
         statement = definition.statement
         assert isinstance(statement, ast.Assign)
         fix, why_not = None, None
         try:
-            fix = self._in_place(flow, scope, definition, statement)
+            fix = self._in_place(flow, scope, definition, statement, attribute)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -163,7 +175,12 @@ class ManualUpdate(Codemod):
         )
 
     def _in_place(
-        self, flow: ModuleFlow, scope: Scope, definition: Definition, statement: ast.Assign
+        self,
+        flow: ModuleFlow,
+        scope: Scope,
+        definition: Definition,
+        statement: ast.Assign,
+        attribute: bool,
     ) -> Fix:
         name = definition.name
         no_grad = no_grad_in(flow, scope)
@@ -181,7 +198,7 @@ class ManualUpdate(Codemod):
         content = f"with {no_grad}():\n    {name} {sign} {text}"
         if not _is_zeroed(flow, scope, name):
             content += f"\n{name}.grad = None"
-        kept = _kept_elsewhere(flow, scope, name)
+        kept = attribute or _kept_elsewhere(flow, scope, name)
         safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
         return self.fix(
             safety,

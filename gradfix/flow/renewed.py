@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gradfix.flow import classes
 from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
@@ -202,6 +203,56 @@ def _stored(flow: ModuleFlow, scope: Scope) -> Iterator[tuple[ast.stmt, str, ast
                 if not _makes_leaves(flow, loop):
                     yield statement, flow.source_of(target.value), read.node
                 break
+
+
+def renewed_attributes(flow: ModuleFlow) -> Iterator[tuple[Scope, Definition, ast.AST]]:
+    """``self.w = self.w - lr * self.w.grad`` of a leaf that the constructor makes, run repeatedly.
+
+    With the update, and a read of ``.grad`` that finds None the next time.
+    """
+    for read in flow.all(GradRead):
+        scope, statement = read.scope, read.statement
+        node = scope.class_node
+        if node is None or scope.name == "__init__" or read.store or read.mode is not GradMode.ON:
+            continue
+        if not isinstance(statement, ast.Assign) or not isinstance(read.base, ast.Attribute):
+            continue
+        text = flow.source_of(read.base)
+        if not isinstance(statement.value, ast.BinOp) or text != f"self.{read.base.attr}":
+            continue
+        definition = next((d for d in scope.definitions if d.node is statement.targets[0]), None)
+        if definition is None or definition.name != text or len(statement.targets) != 1:
+            continue
+        facts, own = flow.class_facts(node), flow.self_of(scope)
+        if facts is None or classes.is_module(flow, own):
+            continue  # which raises where a Parameter is bound to a tensor
+        made = classes.constructed(flow, own, read.base.attr)
+        if made and all(value.is_leaf for value in made) and not _makes_leaves(flow, node):
+            if _is_repeated(flow, scope, read, text):
+                yield scope, definition, read.node
+
+
+def _is_repeated(flow: ModuleFlow, scope: Scope, read: GradRead, text: str) -> bool:
+    """Whether the update certainly runs again, or the same turn reads the gradient once more."""
+    assert read.statement is not None
+    if loops_around(flow, read.statement):
+        return True
+    if any(
+        other.scope is scope
+        and not other.store
+        and flow.source_of(other.base) == text
+        and flow.span(other.node) > flow.span(read.statement)
+        and not within(flow, other.node, read.statement)
+        for other in flow.all(GradRead)
+    ):
+        return True
+    flow.complete()
+    calls = [call for call in flow.all(Call) if call.callee is scope.node]
+    return any(
+        flow.enclosing(call.node, kind) is not None
+        for call in calls
+        for kind in (ast.For, ast.While, ast.ListComp)
+    )
 
 
 def _makes_leaves(flow: ModuleFlow, loop: ast.AST) -> bool:

@@ -8,6 +8,44 @@ from snippets import Case, cases
 CODE = "GF104"
 
 CHANGE = cases("""
+=== attributes of an object, one update per call | raises unsafe
+class Line:
+    def __init__(self):
+        self.w = torch.zeros(2, requires_grad=True)
+
+    def step(self, x, y):
+        loss = ((x @ self.w - y) ** 2).mean()
+        loss.backward()
+        self.w = self.w - 0.1 * self.w.grad
+        return loss.item()
+
+
+line = Line()
+x, y = torch.ones(3, 2), torch.ones(3)
+for _ in range(3):
+    line.step(x, y)
+(x @ line.w).sum().backward()
+grad = line.w.grad
+--->
+class Line:
+    def __init__(self):
+        self.w = torch.zeros(2, requires_grad=True)
+
+    def step(self, x, y):
+        loss = ((x @ self.w - y) ** 2).mean()
+        loss.backward()
+        with torch.no_grad():
+            self.w -= 0.1 * self.w.grad
+        self.w.grad = None
+        return loss.item()
+
+
+line = Line()
+x, y = torch.ones(3, 2), torch.ones(3)
+for _ in range(3):
+    line.step(x, y)
+(x @ line.w).sum().backward()
+grad = line.w.grad
 === gradient descent | raises
 w = torch.ones(2, requires_grad=True)
 for _ in range(3):

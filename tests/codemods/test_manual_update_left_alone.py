@@ -8,6 +8,40 @@ from snippets import Case, cases
 CODE = "GF104"
 
 LEAVE = cases("""
+=== an attribute that is made a leaf again
+class Line:
+    def __init__(self):
+        self.w = torch.zeros(2, requires_grad=True)
+
+    def step(self, x, y):
+        loss = ((x @ self.w - y) ** 2).mean()
+        loss.backward()
+        self.w = self.w - 0.1 * self.w.grad
+        self.w = self.w.detach().requires_grad_()
+
+
+line = Line()
+x, y = torch.ones(3, 2), torch.ones(3)
+for _ in range(3):
+    line.step(x, y)
+(x @ line.w).sum().backward()
+grad = line.w.grad
+=== an attribute that is updated once, at the end
+class Line:
+    def __init__(self):
+        self.w = torch.zeros(2, requires_grad=True)
+
+    def fit(self, x, y):
+        ((x @ self.w - y) ** 2).mean().backward()
+        self.w = self.w - 0.1 * self.w.grad
+
+
+line = Line()
+line.fit(torch.ones(3, 2), torch.ones(3))
+out = line.w.detach()
+other = torch.ones(2, requires_grad=True)
+(other * out).sum().backward()
+grad = other.grad
 === in place under no_grad
 w = torch.ones(2, requires_grad=True)
 for _ in range(3):

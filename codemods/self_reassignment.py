@@ -213,15 +213,15 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return False
-    if (
-        value.needs_grad is not Certainty.YES
-        or not value.role & Role.TRACKED
-        or value.role & Role.LEAF
-    ):
-        return False
-    if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call):
-        return False  # transform-after-wrap
     reads = _reads(scope, statement.value, definition.name)
+    # The caller of a function holds what it passes: it cannot be wrapped last.
+    passed = any(d.how == "argument" for read in reads for d in reaching(scope, read))
+    if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED:
+        return False
+    if value.role & Role.LEAF and not (passed and value.op in CASTS):
+        return False
+    if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call) and not passed:
+        return False  # transform-after-wrap
     if any(
         isinstance(flow.parents.get(read), ast.Attribute) and _is_grad(flow, read) for read in reads
     ):

@@ -22,8 +22,11 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
 from gradfix.flow.state import AttributeStore, Backward, Call, OptimizerMade, Write
 from gradfix.flow.values import Certainty, Kind, Leaf, Value, element_of
+from gradfix.flow.walk import Walk
 
 _NUMBERS = frozenset({Kind.NUMBER, Kind.FOREIGN, Kind.SEQUENCE})
+#: How many values back an input is looked for.
+_REACH = 20
 #: Operations on the way from a tensor to an array.
 _MOVES = frozenset({"cpu", "detach", "data", "contiguous", "float", "double", "to"})
 #: A lambda, or a function inside another one.
@@ -161,8 +164,24 @@ def _is_computed_with(flow: ModuleFlow, node: ast.AST) -> bool:
             return True
         if isinstance(value.node, ast.Subscript) and any(s.is_tensor for s in value.inputs[1:]):
             return True  # looked up by it, in whatever it is
+        if isinstance(value.node, ast.BinOp) and any(_is_input(flow, one) for one in value.inputs):
+            return True
         computed = computed or (value.kind is Kind.FOREIGN and value.op != "numpy")
     return computed and any(True for _ in remade(flow, node))
+
+
+def _is_input(flow: ModuleFlow, value: Value) -> bool:
+    """Whether this is computed from what ``forward`` of a Module is given: a tensor, as a rule."""
+    found = Walk([value], _REACH)
+    for at in found:
+        if isinstance(at.node, ast.arg):
+            scope = flow.enclosing(at.node, ast.FunctionDef)
+            around = None if scope is None else flow.parents.get(scope)
+            if scope is None or scope.name != "forward" or not isinstance(around, ast.ClassDef):
+                return False
+            return classes.is_module(flow, Value(Kind.INSTANCE, definition=around))
+        found.further(at.inputs if at.kind in (Kind.UNKNOWN, Kind.TENSOR) else ())
+    return False
 
 
 def _is_first_cut(value: Value) -> bool:

@@ -8,6 +8,46 @@ from snippets import Case, cases
 CODE = "GF101"
 
 CHANGE = cases("""
+=== a saliency map of what is passed in, moved under its own name | none plain
+def saliency(net, x, dtype):
+    x.requires_grad_()
+    x = x.to(dtype)
+    net(x).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1).double()
+grad = saliency(net, torch.ones(3, 2), torch.float64)
+--->
+def saliency(net, x, dtype):
+    x.requires_grad_()
+    x_to = x.to(dtype)
+    net(x_to).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1).double()
+grad = saliency(net, torch.ones(3, 2), torch.float64)
+=== what is passed in is given another shape | none
+def sensitivity(net, x):
+    x.requires_grad = True
+    x = x.view(1, -1)
+    net(x).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1)
+grad = sensitivity(net, torch.ones(2))
+--->
+def sensitivity(net, x):
+    x.requires_grad = True
+    x_view = x.view(1, -1)
+    net(x_view).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1)
+grad = sensitivity(net, torch.ones(2))
 === plain | none
 etal = Parameter(torch.rand(10))
 etal = etal * 2

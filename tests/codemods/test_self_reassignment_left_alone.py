@@ -8,6 +8,27 @@ from snippets import Case, cases
 CODE = "GF101"
 
 LEAVE = cases("""
+=== what is passed in is moved, and keeps its gradient
+def saliency(net, x, dtype):
+    x.requires_grad_()
+    x = x.to(dtype)
+    x.retain_grad()
+    net(x).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1).double()
+grad = saliency(net, torch.ones(3, 2), torch.float64)
+=== what is passed in is moved, and made a leaf again
+def saliency(net, x, dtype):
+    x.requires_grad_()
+    x = x.to(dtype).detach().requires_grad_()
+    net(x).sum().backward()
+    return x.grad
+
+
+net = nn.Linear(2, 1).double()
+grad = saliency(net, torch.ones(3, 2), torch.float64)
 === a Parameter in one kind of Module, a computed weight in the other
 class Mix(nn.Module):
     def __init__(self, n, factored):

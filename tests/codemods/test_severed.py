@@ -40,6 +40,29 @@ grad = layer.weight.grad
 """)
 
 REPORT = cases("""
+=== GF305 an input is scaled by what math makes of a Parameter
+import math
+import torch
+from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x):
+        return x * math.exp(self.log_scale)
+reason: torch operations
+=== GF306 a threshold that is learned
+class Shrink(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.raw = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x):
+        keep = (x.abs() > torch.sigmoid(self.raw)).float()
+        return x * keep
+reason: modelling
 === GF304 an element is detached and written back
 raw = Parameter(torch.tensor([0.5, 0.8]))
 p = torch.stack([raw[0], raw[1], raw[0]]) * 2
@@ -204,6 +227,18 @@ reason: modelling
 """)
 
 LEAVE = cases("""
+=== a number for a log beside the input
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.seen = 0.0
+
+    def forward(self, x):
+        self.seen = self.scale.item()
+        return x * self.scale
+
+Scaled()(torch.ones(3)).sum().backward()
 === straight-through
 class Quantiser(nn.Module):
     def __init__(self):

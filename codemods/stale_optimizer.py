@@ -13,6 +13,7 @@ from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import (
     builds_optimizer,
+    is_meant_as_leaf,
     is_used_after,
     models_of,
     new_weights,
@@ -23,7 +24,7 @@ from gradfix.flow.optimizers import (
 )
 from gradfix.flow.source_text import replaced
 from gradfix.flow.state import Definition, OptimizerMade, Scope
-from gradfix.flow.values import Kind
+from gradfix.flow.values import Kind, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 
@@ -274,6 +275,8 @@ def _written_out(scope: Scope, node: ast.expr) -> ast.expr:
     return node
 
 
+#: What ``requires_grad_()`` makes of a tensor that somebody passes in.
+_MADE_LEAF = (Role.LEAF, Role.LEAF | Role.TRACKED)
 _Fault = tuple[ast.expr, str, bool, str]
 
 
@@ -304,10 +307,11 @@ def _element_faults(flow: ModuleFlow, node: ast.expr, inline: bool) -> Iterator[
         inner = flow.value(node.value)
         if inner.is_leaf:
             yield node, flow.source_of(node.value), True, "its rows are not leaves"
-    elif inline and value.op == "data" and isinstance(node, ast.Attribute):
+    elif inline and isinstance(node, ast.Attribute) and node.attr == "data":
         owner = flow.value(node.value)
-        if owner.is_tensor and (owner.is_leaf or owner.parameter):
-            yield node, flow.source_of(node.value), True, "`.data` never has a gradient"
+        sure = owner.is_tensor and (owner.is_leaf or owner.parameter)
+        if sure or owner.role in _MADE_LEAF or is_meant_as_leaf(flow, node.value):
+            yield node, flow.source_of(node.value), sure, "`.data` never has a gradient"
     elif value.is_tracked and value.op == "select" and isinstance(node, ast.Subscript):
         if flow.value(node.value).is_leaf:
             raise NotFixable("a part of a leaf cannot be optimised alone")

@@ -166,3 +166,24 @@ def rebound_parameters(flow: ModuleFlow, model: Value, method: str) -> Iterator[
     for statement in node.body if isinstance(node, ast.FunctionDef) else ():
         if new_weights(flow, statement, {"self"}) is not None:
             yield statement
+
+
+def is_meant_as_leaf(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether a value of unknown origin is one after the other of a model's Parameters."""
+    if flow.value(node).kind is not Kind.UNKNOWN or not isinstance(node, (ast.Name, ast.Attribute)):
+        return False
+    if "param_groups" in flow.text:
+        return False  # gradients may be put into what the optimizer holds by hand
+    text = flow.source_of(node)
+    at = flow.parents.get(node)
+    while at is not None and not isinstance(at, (ast.ListComp, ast.GeneratorExp, ast.stmt)):
+        at = flow.parents.get(at)
+    if not isinstance(at, (ast.ListComp, ast.GeneratorExp)) or len(at.generators) != 1:
+        return False
+    target, listed = at.generators[0].target, at.generators[0].iter
+    return (
+        ast.unparse(target) == text
+        and isinstance(listed, ast.Call)
+        and isinstance(listed.func, ast.Attribute)
+        and listed.func.attr == "parameters"
+    )

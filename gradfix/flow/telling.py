@@ -24,7 +24,8 @@ _WORDS = tuple(
 #: The same for ways out of the graph; they matter where leaves are known.
 _LEAVING = tuple(
     """ensor( asarray( .item( .numpy( .tolist( argmax argmin argsort round( .long( .int( .floor(
-    .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math. ).float() .gt( .ge( .lt( .le(""".split()
+    .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math. ).float() .gt( .ge( .lt( .le(
+    """.split()
 )
 _METHOD_WORDS = ("yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(")
 #: Constructors fill containers step by step, and make random constants.

@@ -8,6 +8,54 @@ from snippets import Case, cases
 CODE = "GF307"
 
 CHANGE = cases("""
+=== the data of what is passed in and made a leaf | values unsafe
+def fit(w):
+    w.requires_grad_(True)
+    opt = torch.optim.SGD([w.data], lr=0.1)
+    (w**2).sum().backward()
+    opt.step()
+    return w
+
+
+w = fit(torch.ones(3))
+out = w.detach().clone()
+grad = w.grad
+--->
+def fit(w):
+    w.requires_grad_(True)
+    opt = torch.optim.SGD([w], lr=0.1)
+    (w**2).sum().backward()
+    opt.step()
+    return w
+
+
+w = fit(torch.ones(3))
+out = w.detach().clone()
+grad = w.grad
+=== the data of every Parameter of what is passed in | values unsafe
+def fit(net, x):
+    opt = torch.optim.SGD([p.data for p in net.parameters()], lr=0.1)
+    net(x).sum().backward()
+    opt.step()
+
+
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+fit(net, torch.ones(2))
+out = net.weight.detach().clone()
+grad = net.weight.grad
+--->
+def fit(net, x):
+    opt = torch.optim.SGD([p for p in net.parameters()], lr=0.1)
+    net(x).sum().backward()
+    opt.step()
+
+
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+fit(net, torch.ones(2))
+out = net.weight.detach().clone()
+grad = net.weight.grad
 === the rows of every Parameter | raises
 import itertools
 import torch

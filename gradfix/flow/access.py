@@ -11,6 +11,7 @@ from gradfix.flow.methods import revealed, size_number
 from gradfix.flow.operands import Argument
 from gradfix.flow.state import GradMode, GradRead
 from gradfix.flow.values import (
+    UNKNOWN_MEMORY,
     Certainty,
     Kind,
     Role,
@@ -221,4 +222,9 @@ def _sequence_item(node: ast.AST, base: Value, part: Value | tuple[Value | None,
             return sequence(base.items[slice(*plain)], node=node, name=base.name)
         return sequence(None, element=element_of(base), node=node, name=base.name)
     found = element_of(base)
-    return found if found is not None else unknown(node, (base,))
+    if found is None:
+        return unknown(node, (base,))
+    if base.items is None and found.is_tensor and not found.is_leaf:
+        # One of many that were made at the same place: which one is not known.
+        return replace(found, storages=found.storages | UNKNOWN_MEMORY)
+    return found

@@ -164,6 +164,11 @@ class Bindings(Expressions):
                     target.slice,
                     (value,),
                 )
+            elif old.is_tensor and base.kind in (Kind.SEQUENCE, Kind.DICT):
+                # ``params[i] -= g`` writes into the tensor that a list holds.
+                name = operator_name(node.op) + "_"
+                if op_facts(name, "method") is not None:
+                    self.write(node, old, target, "augment", name, None, (value,))
             return
         old = self._read_target(target)
         if old.is_tensor:

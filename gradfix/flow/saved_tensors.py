@@ -125,7 +125,14 @@ class SavedTensors(Recorder):
                 continue
             kept = self.state.saved.pop(storage, ())
             if kept and len(target.storages) > 1:
-                kept = tuple(replace(entry, certain=False, if_needed=False) for entry in kept)
+                kept = tuple(
+                    (
+                        entry
+                        if entry.operand is None and entry.node is target.node
+                        else replace(entry, certain=False, if_needed=False)
+                    )
+                    for entry in kept
+                )
             overwritten += kept
         value = values[0] if values else None
         self.event(Write, node, target, base, how, op, index, value, overwritten)

@@ -8,6 +8,27 @@ from snippets import Case, cases
 CODE = "GF203"
 
 CHANGE = cases("""
+=== one element of a list of leaves after the other | raises
+params = [torch.ones(2, 1, requires_grad=True), torch.zeros(1, requires_grad=True)]
+x = torch.ones(3, 2)
+for _ in range(2):
+    loss = (x @ params[0] + params[1]).pow(2).mean()
+    grads = torch.autograd.grad(loss, params)
+    for i in range(len(params)):
+        params[i] -= 0.1 * grads[i]
+(x @ params[0] + params[1]).sum().backward()
+grad = params[0].grad
+--->
+params = [torch.ones(2, 1, requires_grad=True), torch.zeros(1, requires_grad=True)]
+x = torch.ones(3, 2)
+for _ in range(2):
+    loss = (x @ params[0] + params[1]).pow(2).mean()
+    grads = torch.autograd.grad(loss, params)
+    for i in range(len(params)):
+        with torch.no_grad():
+            params[i] -= 0.1 * grads[i]
+(x @ params[0] + params[1]).sum().backward()
+grad = params[0].grad
 === a part of every bias of a layer | raises
 rnn = nn.LSTM(2, 3)
 for name, p in rnn.named_parameters():

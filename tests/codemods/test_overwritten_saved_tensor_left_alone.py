@@ -8,6 +8,21 @@ from snippets import Case, cases
 CODE = "GF202"
 
 LEAVE = cases("""
+=== another element of a list is written than those that were multiplied
+lin = nn.Linear(2, 2)
+parts = [lin(torch.ones(2)) for _ in range(3)]
+y = parts[0] * parts[1]
+last = parts[2]
+last += 1
+y.sum().backward()
+grad = lin.weight.grad
+=== each element of a list is added to the next
+lin = nn.Linear(2, 2)
+parts = [lin(torch.ones(2)) for _ in range(3)]
+for i in range(1, 3):
+    parts[i] += parts[i - 1] * parts[i - 1]
+parts[2].sum().backward()
+grad = lin.weight.grad
 === inside an autograd function
 class Half(torch.autograd.Function):
     @staticmethod

@@ -12,8 +12,8 @@ CHANGE = cases("""
 params = [torch.ones(2, 1, requires_grad=True), torch.zeros(1, requires_grad=True)]
 x = torch.ones(3, 2)
 for _ in range(2):
-    loss = (x @ params[0] + params[1]).pow(2).mean()
-    grads = torch.autograd.grad(loss, params)
+    cost = (x @ params[0] + params[1]).pow(2).mean()
+    grads = torch.autograd.grad(cost, params)
     for i in range(len(params)):
         params[i] -= 0.1 * grads[i]
 (x @ params[0] + params[1]).sum().backward()
@@ -22,8 +22,8 @@ grad = params[0].grad
 params = [torch.ones(2, 1, requires_grad=True), torch.zeros(1, requires_grad=True)]
 x = torch.ones(3, 2)
 for _ in range(2):
-    loss = (x @ params[0] + params[1]).pow(2).mean()
-    grads = torch.autograd.grad(loss, params)
+    cost = (x @ params[0] + params[1]).pow(2).mean()
+    grads = torch.autograd.grad(cost, params)
     for i in range(len(params)):
         with torch.no_grad():
             params[i] -= 0.1 * grads[i]

@@ -17,12 +17,12 @@ from gradfix.flow.state import (
     AttributeStore,
     Call,
     Definition,
-    GradMode,
     GradRead,
     OptimizerMade,
     Scope,
 )
 from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import no_grad_in, under_no_grad
@@ -217,18 +217,10 @@ def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
     value = flow.value(statement.value)
     if not value.is_tensor or value.needs_grad is not Certainty.YES or value.role & Role.LEAF:
         return False
-    inside = set(walk(statement.value))
-    for read in flow.all(GradRead):
-        if (
-            read.node in inside
-            and read.mode is GradMode.ON
-            and flow.source_of(read.base) == definition.name
-        ):
-            return any(
-                not (d.value.is_tensor and d.value.role == Role.TRACKED)
-                for d in reaching(scope, read.base)
-            )
-    return False
+    read = reads_gradient(flow, value, definition.name)
+    return read is not None and any(
+        not (d.value.is_tensor and d.value.role == Role.TRACKED) for d in reaching(scope, read.base)
+    )
 
 
 def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:

@@ -24,6 +24,7 @@ from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 from gradfix.recipes.no_grad import under_no_grad
@@ -222,20 +223,13 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call) and not passed:
         return False  # transform-after-wrap
-    if any(
-        isinstance(flow.parents.get(read), ast.Attribute) and _is_grad(flow, read) for read in reads
-    ):
+    if reads_gradient(flow, value, definition.name) is not None:
         return False  # manual-update
     return any(_may_be_leaf(flow, scope, read) for read in reads)
 
 
 def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:
     return [n for n in walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses]
-
-
-def _is_grad(flow: ModuleFlow, read: ast.Name) -> bool:
-    parent = flow.parents.get(read)
-    return isinstance(parent, ast.Attribute) and parent.attr == "grad"
 
 
 def _may_be_leaf(flow: ModuleFlow, scope: Scope, read: ast.Name) -> bool:

@@ -11,10 +11,13 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import is_in, own_nodes
 from gradfix.flow.optimizers import models_of, parameters_given
 from gradfix.flow.queries import calls_in, scopes_of
-from gradfix.flow.state import Call, Scope
+from gradfix.flow.state import Call, GradMode, GradRead, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value
+from gradfix.flow.walk import Walk
 
+#: How many values back a gradient is looked for.
+_REACH = 60
 #: Methods after which the weights of a Module may live in other memory.
 _MOVES = frozenset("to cuda cpu half double float bfloat16 to_empty type share_memory".split())
 #: What is in the text of a function that writes to weights itself; a look before closer ones.
@@ -140,3 +143,18 @@ def moves(scope: Scope) -> Iterator[tuple[str, ast.AST]]:
             for target in targets:
                 if isinstance(target, ast.Attribute):
                     yield ast.unparse(target), node
+
+
+def reads_gradient(flow: ModuleFlow, value: Value, name: str) -> GradRead | None:
+    """The read of ``name.grad`` that a value is computed from, perhaps by way of other names."""
+    reads = {
+        read.node: read
+        for read in flow.all(GradRead)
+        if not read.store and read.mode is GradMode.ON and flow.source_of(read.base) == name
+    }
+    found = Walk([value], _REACH if reads else 0)
+    for at in found:
+        if at.node is not None and at.node in reads:
+            return reads[at.node]
+        found.further(at.inputs)
+    return None

@@ -8,6 +8,48 @@ from snippets import Case, cases
 CODE = "GF104"
 
 CHANGE = cases("""
+=== the gradient has a name of its own | raises
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    cost = (w**2).sum()
+    cost.backward()
+    g = w.grad
+    w = w - 0.1 * g
+(w**2).sum().backward()
+grad = w.grad
+--->
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    cost = (w**2).sum()
+    cost.backward()
+    g = w.grad
+    with torch.no_grad():
+        w -= 0.1 * g
+    w.grad = None
+(w**2).sum().backward()
+grad = w.grad
+=== a velocity carries the gradient | raises
+w = torch.ones(2, requires_grad=True)
+v = torch.zeros(2)
+for _ in range(3):
+    cost = (w**2).sum()
+    cost.backward()
+    v = 0.9 * v + w.grad
+    w = w - 0.1 * v
+(w**2).sum().backward()
+grad = w.grad
+--->
+w = torch.ones(2, requires_grad=True)
+v = torch.zeros(2)
+for _ in range(3):
+    cost = (w**2).sum()
+    cost.backward()
+    v = 0.9 * v + w.grad
+    with torch.no_grad():
+        w -= 0.1 * v
+    w.grad = None
+(w**2).sum().backward()
+grad = w.grad
 === attributes of an object, one update per call | raises unsafe
 class Line:
     def __init__(self):

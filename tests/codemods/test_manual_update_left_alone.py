@@ -8,6 +8,17 @@ from snippets import Case, cases
 CODE = "GF104"
 
 LEAVE = cases("""
+=== a sampler whose step has a name, from a new leaf in every turn
+x = torch.zeros(3)
+for _ in range(3):
+    x = x.detach().clone().requires_grad_()
+    ((x - 1) ** 2).sum().backward()
+    g = x.grad
+    x = x - 0.1 * g
+out = x.detach()
+w = torch.ones(3, requires_grad=True)
+(w * out).sum().backward()
+grad = w.grad
 === an attribute that is made a leaf again
 class Line:
     def __init__(self):

@@ -18,6 +18,7 @@ from gradfix.flow.values import Certainty, Kind, Value
 
 #: Methods that a Module has and a tensor has not.
 _ASKED = frozenset("parameters named_parameters modules children eval train".split())
+_PASSES_ON = frozenset(f"builtins.{name}" for name in "list tuple reversed enumerate".split())
 #: Methods of a Module that yield Modules, and at which place of a pair they stand.
 _YIELDS = {"modules": 0, "children": 0, "named_modules": 1, "named_children": 1}
 
@@ -53,6 +54,11 @@ def ignored_flags(flow: ModuleFlow) -> Iterator[tuple[AttributeStore, ast.AST]]:
 def _is_plain_module(flow: ModuleFlow, owner: Value) -> bool:
     """Whether this is a Module, perhaps with weights, that does not know such a flag itself."""
     if owner.kind is Kind.MODULE:
+        if owner.op == "join":  # one after the other of the layers that a loop runs through
+            parts = [part for part in owner.inputs if part is not owner]
+            return all(part.kind is Kind.MODULE for part in parts) and any(
+                _is_plain_module(flow, part) for part in parts
+            )
         return bool(owner.name) and has_weights(owner) is not Certainty.NO
     facts = classes.facts_of(flow, owner) if owner.kind is Kind.INSTANCE else None
     if facts is None or not classes.is_module(flow, owner) or not classes.known_bases(flow, facts):
@@ -117,12 +123,8 @@ def _yielded(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
         at = _YIELDS.get(call.name[1:]) if call.name.startswith(".") else None
         if at is None:
             continue
-        iterated, around = call.node, flow.parents.get(call.node)
-        counted = isinstance(around, ast.Call) and (
-            flow.value(around.func).name == "builtins.enumerate" and call.node in around.args[:1]
-        )
-        if counted and around is not None:
-            iterated, around = around, flow.parents.get(around)
+        iterated, counted = _handed_on(flow, call.node)
+        around = flow.parents.get(iterated)
         if not isinstance(around, ast.For) or around.iter is not iterated:
             continue
         target: ast.expr | None = around.target
@@ -131,6 +133,26 @@ def _yielded(flow: ModuleFlow) -> dict[ast.AST, ast.AST]:
         if target is not None:
             found[target] = call.node
     return found
+
+
+def _handed_on(flow: ModuleFlow, node: ast.AST) -> tuple[ast.AST, bool]:
+    """The whole of ``list(parts)[:3]`` around an iterable, and whether it is counted, too."""
+    counted = False
+    while True:
+        around = flow.parents.get(node)
+        if isinstance(around, ast.Call) and node in around.args[:1]:
+            name = flow.value(around.func).name
+            if name not in _PASSES_ON or (counted and name == "builtins.enumerate"):
+                return node, counted
+            counted = counted or name == "builtins.enumerate"
+        elif not (
+            isinstance(around, ast.Subscript)
+            and around.value is node
+            and isinstance(around.slice, ast.Slice)
+            and not counted
+        ):
+            return node, counted
+        node = around
 
 
 def _second(target: ast.expr | None) -> ast.expr | None:

@@ -10,6 +10,26 @@ CODE = "GF311"
 
 #: What shows ``frozen``: whether the Module is frozen at the end; it is not before, and is after.
 CHANGE = cases("""
+=== the first few parts of a model
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for part in list(net.children())[:1]:
+    part.requires_grad = False
+frozen = not net[0].weight.requires_grad
+--->
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for part in list(net.children())[:1]:
+    part.requires_grad_(False)
+frozen = not net[0].weight.requires_grad
+=== one layer of a sequence after the other
+net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+for part in net:
+    part.requires_grad = False
+frozen = not net[0].weight.requires_grad
+--->
+net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+for part in net:
+    part.requires_grad_(False)
+frozen = not net[0].weight.requires_grad
 === the first parts of a model, counted
 net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
 for i, part in enumerate(net.children()):

@@ -80,16 +80,25 @@ def kept_models(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
                 continue
             made = list(updates(flow, scope)) if made is None else made
             path, roots = ast.unparse(node.value), reaching(scope, root)
-            update = next((one for one in made if path in one.paths), None)
+            trained = _is_trained_in(loops[-1], path)
+            update = next(
+                (one for one in made if path in one.paths or (trained and not one.paths)), None
+            )
             loop = next((x for x in loops if update and within(flow, update.node, x)), None)
             if update is None or loop is None or defined_inside(flow, roots, loop):
                 continue
             reads = _reads_behind(flow, scope, target, loop)
             if reads and not any(
-                moved == path and not within(flow, reads[0], at) for moved, at in moves(scope)
+                moved == path and within(flow, at, loop) for moved, at in moves(scope)
             ):
                 memory = Memory(path, roots, "one", node.value, "model")
                 yield scope, Snapshot(memory, ast.unparse(target), update, reads)
+
+
+def _is_trained_in(loop: ast.AST, path: str) -> bool:
+    """Whether a loop calls something, and zeroes its gradients or puts it in training mode."""
+    called = {ast.unparse(node.func) for node in walk(loop) if isinstance(node, ast.Call)}
+    return path in called and not called.isdisjoint({f"{path}.zero_grad", f"{path}.train"})
 
 
 def _reads_behind(flow: ModuleFlow, scope: Scope, target: ast.expr, loop: ast.AST) -> list[ast.AST]:

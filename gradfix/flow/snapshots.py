@@ -154,7 +154,14 @@ class _Search:
         place = (ast.unparse(model), reaching(self.scope, root))
         for old in self.memories.of(node.args[0]):
             if old.form == "dict" and old.origin is not None and old.place == place:
-                self._judge(old, node, node)
+                if not self._is_placeholder(old.origin, node.args[0]):
+                    self._judge(old, node, node)
+
+    def _is_placeholder(self, origin: Definition, read: ast.expr) -> bool:
+        """Whether a loop behind a definition that stands in none gives the name a copy."""
+        shared = {memory.origin for memory in self.memories.of(read)}
+        others = reaching(self.scope, read) - shared
+        return not origin.loops and any(other.loops for other in others)
 
     def _kept(self, node: ast.AST, container: ast.expr, value: ast.expr) -> None:
         """The same weights go into a list again and again while a loop updates them."""

@@ -8,6 +8,46 @@ from snippets import Case, cases
 CODE = "GF204"
 
 CHANGE = cases("""
+=== the best model, whose optimizer is built over a name | values unsafe
+import copy
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+net.float()
+weights = net.parameters()
+opt = torch.optim.SGD(weights, lr=2.0)
+best, chosen = 1e9, net
+for _ in range(3):
+    net.zero_grad()
+    loss = net(torch.ones(2)).pow(2).sum()
+    loss.backward()
+    if loss.item() < best:
+        best = loss.item()
+        chosen = net
+    opt.step()
+net = chosen
+out = net.weight.detach().clone()
+grad = torch.ones(1)
+--->
+import copy
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+net.float()
+weights = net.parameters()
+opt = torch.optim.SGD(weights, lr=2.0)
+best, chosen = 1e9, net
+for _ in range(3):
+    net.zero_grad()
+    loss = net(torch.ones(2)).pow(2).sum()
+    loss.backward()
+    if loss.item() < best:
+        best = loss.item()
+        chosen = copy.deepcopy(net)
+    opt.step()
+net = chosen
+out = net.weight.detach().clone()
+grad = torch.ones(1)
 === an object keeps the best state of what it is given | values unsafe
 class Stopper:
     def __init__(self):
@@ -533,6 +573,27 @@ grad = net.weight.grad
 """)
 
 LEAVE = cases("""
+=== the state at the beginning gives way to a copy of the best one
+import copy
+
+
+def fit(net, opt, x):
+    kept = net.state_dict()
+    best = float("inf")
+    for _ in range(2):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        opt.step()
+        if loss.item() < best:
+            best = loss.item()
+            kept = copy.deepcopy(net.state_dict())
+    net.load_state_dict(kept)
+
+
+net = nn.Linear(2, 1)
+fit(net, torch.optim.SGD(net.parameters(), lr=0.1), torch.ones(2))
+grad = net.weight.grad
 === the best of several models, each made anew
 def choose(x, widths):
     best, chosen = float("inf"), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from gradfix.flow.memories import (
@@ -21,6 +22,8 @@ from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
 from gradfix.flow.values import Kind
 
+#: What decides which of several models is the best one; a look before closer ones.
+_CHOICE = re.compile(r"\bif\b[^\n]*[<>]")
 _ORDERS = (ast.Lt, ast.Gt, ast.LtE, ast.GtE)
 
 
@@ -67,7 +70,10 @@ def _passed_in(scope: Scope, node: ast.expr) -> Memory | None:
 
 def kept_models(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
     """``if loss < best: best_model = model`` in a loop that trains the model, used behind it."""
-    for scope in flow.scopes if "parameters()" in flow.text else ():
+    trains = ".step(" in flow.text and "parameters()" in flow.text
+    for scope in flow.scopes if trains and _CHOICE.search(flow.text) else ():
+        if isinstance(scope.node, ast.ClassDef) or not _CHOICE.search(flow.text_of(scope.node)):
+            continue
         made: list[Update] | None = None
         for node in own_nodes(scope):
             if not isinstance(node, ast.Assign) or len(node.targets) != 1:

@@ -16,6 +16,7 @@ from gradfix.flow.arguments import calls_of, passed_for
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import VIEWS, calls_in
+from gradfix.flow.queries import calls_of as named_calls
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -139,7 +140,7 @@ def _written_one_by_one(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     """``for p in layer.parameters(): p.clamp_(-1, 1)``."""
     if "parameters()" not in flow.text or flow.freezes_parameters:
         return
-    for call in list(flow.all(Call)):
+    for call in named_calls(flow, *(f".{name}" for name in _YIELDS)):
         loop = flow.parents.get(call.node)
         if not isinstance(loop, ast.For) or loop.iter is not call.node:
             continue

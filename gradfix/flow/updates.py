@@ -147,11 +147,15 @@ def moves(scope: Scope) -> Iterator[tuple[str, ast.AST]]:
 
 def reads_gradient(flow: ModuleFlow, value: Value, name: str) -> GradRead | None:
     """The read of ``name.grad`` that a value is computed from, perhaps by way of other names."""
-    reads = {
-        read.node: read
-        for read in flow.all(GradRead)
-        if not read.store and read.mode is GradMode.ON and flow.source_of(read.base) == name
-    }
+
+    def find() -> dict[str, dict[ast.AST, GradRead]]:
+        by_name: dict[str, dict[ast.AST, GradRead]] = {}
+        for read in flow.all(GradRead):
+            if not read.store and read.mode is GradMode.ON:
+                by_name.setdefault(flow.source_of(read.base), {})[read.node] = read
+        return by_name
+
+    reads = flow.worked_out("_gradients_read", len(flow.all(GradRead)), find).get(name, {})
     found = Walk([value], _REACH if reads else 0)
     for at in found:
         if at.node is not None and at.node in reads:

@@ -18,7 +18,7 @@ from gradfix.errors import SourceError, internal
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.repository import from_root
-from gradfix.threads import on_thread
+from gradfix.threads import LastingThread
 
 if TYPE_CHECKING:
     from gradfix.notebook import Notebook
@@ -284,13 +284,21 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+#: The thread with a large stack that belongs to each thread that processes files.
+_rooms = threading.local()
+
+
 def _with_room(work: Callable[[], T]) -> T:
     """Run ``work`` on a thread with a large stack: sums of a thousand terms are deep trees."""
     limit, stack = sys.getrecursionlimit(), threading.stack_size()
     try:
+        room: LastingThread = _rooms.room
+    except AttributeError:
+        room = _rooms.room = LastingThread("gradfix-source")
+    try:
         threading.stack_size(_STACK_BYTES)
         sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
-        return on_thread(work, "gradfix-source")
+        return room.do(work)
     finally:
         threading.stack_size(stack)
         sys.setrecursionlimit(limit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -46,3 +48,62 @@ def on_thread(
     if not results:
         raise NotDone(f"no end within {seconds:g} s")
     return results[0]
+
+
+class LastingThread:
+    """A thread that does one piece of work after the other; whoever gives it one waits for it.
+
+    To start a thread with a large stack for every file costs a tenth of checking them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread: threading.Thread | None = None
+        self._given: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def do(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives; what it raises is raised here. Raises NoThread."""
+        results: list[T] = []
+        raised: list[BaseException] = []
+        done: SimpleQueue[None] = SimpleQueue()
+
+        def body() -> None:
+            try:
+                results.append(work())
+            except BaseException as error:  # raised again in the caller's thread below
+                raised.append(error)
+            finally:
+                done.put(None)
+
+        if self._thread is None or not self._thread.is_alive():  # as after a fork
+            self._start()
+        given = self._given
+        given.put(body)
+        try:
+            done.get()
+        except BaseException:  # interrupted: what is being done counts no more
+            self._thread = None
+            given.put(None)
+            raise
+        if raised:
+            raise raised.pop()
+        return results.pop()
+
+    def _start(self) -> None:
+        self._given = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_serve, args=(self._given,), name=self._name, daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._thread = None
+            raise NoThread(str(error)) from error
+        weakref.finalize(self, self._given.put, None)
+
+
+def _serve(given: SimpleQueue[Callable[[], None] | None]) -> None:
+    """Do what is given until there is nothing more."""
+    while (body := given.get()) is not None:
+        body()
+        del body  # which holds what it worked with

@@ -14,24 +14,34 @@ import os
 import signal
 import sys
 import threading
+import time
 
 FAILED = 127
+#: Passes in a row that have to find nobody, and the seconds between two of them.
+_QUIET, _PAUSE = 3, 0.05
 
 
 def _follow(life: int, mark: bytes) -> None:
     os.read(life, 1)
-    if os.path.isdir("/proc/self"):
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) != os.getpid():
-                _end_if_marked(name, mark)
+    # A process that is just becoming another program shows no environment for a moment.
+    quiet = 0 if os.path.isdir("/proc/self") else _QUIET
+    for _ in range(100):
+        if quiet == _QUIET:
+            break
+        names = [name for name in os.listdir("/proc") if name.isdigit()]
+        ended = [_end_if_marked(name, mark) for name in names if int(name) != os.getpid()]
+        quiet = 0 if any(ended) else quiet + 1
+        time.sleep(_PAUSE)
     os.killpg(0, signal.SIGKILL)
 
 
-def _end_if_marked(name: str, mark: bytes) -> None:
+def _end_if_marked(name: str, mark: bytes) -> bool:
     # It may have ended, or be somebody else's.
     with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as stream:
         if mark in stream.read().split(b"\0"):
             os.kill(int(name), signal.SIGKILL)
+            return True
+    return False
 
 
 def main() -> None:

@@ -157,10 +157,11 @@ def outcome(migrate: Callable[..., Ran]) -> Callable[..., tuple[int, dict[str, A
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:  # it has just ended, unless there is no such folder at all
+        return not Path("/proc/self").exists()
 
 
 def campaign(tmp_path: Path, text: str) -> str:

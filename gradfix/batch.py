@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +17,14 @@ from gradfix.errors import SourceError, internal
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.repository import from_root
-from gradfix.threads import LastingThread
+from gradfix.threads import LastingThread, large_stacks
 
 if TYPE_CHECKING:
     from gradfix.notebook import Notebook
 
 T = TypeVar("T")
 
-_STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
-_RECURSION_LIMIT = 50_000
+_DEPTH = 50_000  # how deep the analysis of a file may recurse
 _GARBAGE = 3_000_000  # objects that may wait to be collected
 _IN_USE = 0.5  # how many objects of syntax trees and facts come to a character of source text
 
@@ -290,15 +288,9 @@ _rooms = threading.local()
 
 def _with_room(work: Callable[[], T]) -> T:
     """Run ``work`` on a thread with a large stack: sums of a thousand terms are deep trees."""
-    limit, stack = sys.getrecursionlimit(), threading.stack_size()
     try:
         room: LastingThread = _rooms.room
     except AttributeError:
         room = _rooms.room = LastingThread("gradfix-source")
-    try:
-        threading.stack_size(_STACK_BYTES)
-        sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    with large_stacks(_DEPTH):
         return room.do(work)
-    finally:
-        threading.stack_size(stack)
-        sys.setrecursionlimit(limit)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_STACK_BYTES = 512 * 1024 * 1024  # address space, not memory: pages are only used when touched
 
 
 class NoThread(RuntimeError):
@@ -17,6 +21,48 @@ class NoThread(RuntimeError):
 
 class NotDone(TimeoutError):
     """Work has not come to an end in its time; raised by nothing else."""
+
+
+@contextmanager
+def large_stacks(depth: int) -> Iterator[None]:
+    """Threads that are started meanwhile may recurse ``depth`` deep, or deeper where they may now.
+
+    Stack size and recursion limit belong to the whole interpreter.
+    """
+    limit, stack = sys.getrecursionlimit(), threading.stack_size()
+    try:
+        threading.stack_size(_STACK_BYTES)
+        sys.setrecursionlimit(max(limit, depth))
+        yield
+    finally:
+        threading.stack_size(stack)
+        sys.setrecursionlimit(limit)
+
+
+class _Work(Generic[T]):
+    """A piece of work for another thread, and how it ended."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._given: list[T] = []
+        self._raised: list[BaseException] = []
+
+    def run(self) -> None:
+        """In the other thread; never raises."""
+        try:
+            self._given.append(self._work())
+        except BaseException as error:  # raised again by `result`, in the thread that asked for it
+            self._raised.append(error)
+
+    def has_ended(self) -> bool:
+        """Whether there is a result, or an error in its place."""
+        return bool(self._given or self._raised)
+
+    def result(self) -> T:
+        """What the work gave. Raises what it raised."""
+        if self._raised:
+            raise self._raised.pop()
+        return self._given.pop()
 
 
 def on_thread(
@@ -28,26 +74,16 @@ def on_thread(
 
     Raises NoThread, and NotDone where it has not come to an end within ``seconds``.
     """
-    results: list[T] = []
-    raised: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # raised again in the caller's thread below
-            raised.append(error)
-
-    thread = threading.Thread(target=body, name=name, daemon=daemon)
+    given = _Work(work)
+    thread = threading.Thread(target=given.run, name=name, daemon=daemon)
     try:
         thread.start()
     except RuntimeError as error:
         raise NoThread(str(error)) from error
     thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not results:
+    if not given.has_ended():
         raise NotDone(f"no end within {seconds:g} s")
-    return results[0]
+    return given.result()
 
 
 class LastingThread:
@@ -63,17 +99,12 @@ class LastingThread:
 
     def do(self, work: Callable[[], T]) -> T:
         """What ``work`` gives; what it raises is raised here. Raises NoThread."""
-        results: list[T] = []
-        raised: list[BaseException] = []
+        one = _Work(work)
         done: SimpleQueue[None] = SimpleQueue()
 
         def body() -> None:
-            try:
-                results.append(work())
-            except BaseException as error:  # raised again in the caller's thread below
-                raised.append(error)
-            finally:
-                done.put(None)
+            one.run()
+            done.put(None)
 
         if self._thread is None or not self._thread.is_alive():  # as after a fork
             self._start()
@@ -85,9 +116,7 @@ class LastingThread:
             self._thread = None
             given.put(None)
             raise
-        if raised:
-            raise raised.pop()
-        return results.pop()
+        return one.result()
 
     def _start(self) -> None:
         self._given = SimpleQueue()

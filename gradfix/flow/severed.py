@@ -115,7 +115,8 @@ def _severed(flow: ModuleFlow) -> Iterator[Severed]:
 
 def _names_of(flow: ModuleFlow, leaves: set[ast.AST | None]) -> frozenset[str]:
     """The names of the attributes that hold some leaves."""
-    return frozenset(s.name for s in flow.all(AttributeStore) if s.value.node in leaves)
+    stores = _stores_by_place(flow)
+    return frozenset(store.name for leaf in leaves for store in stores.get(leaf, ()))
 
 
 def _safe(flow: ModuleFlow) -> set[ast.AST | None]:

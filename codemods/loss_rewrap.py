@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.constructors import REWRAPS
+from gradfix.flow.constructors import REWRAPS, data_of
 from gradfix.flow.log_probabilities import made_leaf
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import differentiated_at, loss_made_leaf
@@ -80,7 +80,7 @@ class LossRewrap(Codemod):
             if not isinstance(call.node, ast.Call):
                 continue
             place = loss_made_leaf(flow, call) or made_leaf(flow, call)
-            if place is not None and _is_no_constant(call.arguments[0]):
+            if place is not None and call.data is not None and _is_no_constant(call.data):
                 yield self._wrapped(flow, call, place)
             elif call.name == ".requires_grad_" and call.receiver is not None:
                 yield from self._marked(flow, call, call.receiver)
@@ -111,8 +111,9 @@ class LossRewrap(Codemod):
         )
 
     def _unwrap(self, flow: ModuleFlow, call: Call, node: ast.Call) -> Fix:
-        data, value = node.args[0], call.arguments[0]
-        if any(k.arg not in ("requires_grad", "dtype", "device") for k in node.keywords):
+        data, value = data_of(node), call.data
+        known = ("data", "requires_grad", "dtype", "device")
+        if data is None or value is None or any(k.arg not in known for k in node.keywords):
             raise NotFixable("the arguments of the call are not understood")
         if value.kind in (Kind.NUMBER, Kind.FOREIGN):
             raise NotFixable("only a number is left; compute the loss with tensors up to here")

@@ -77,7 +77,7 @@ class NotDifferentiable(Codemod):
     """
 
     code = "GF306"
-    trigger = Words("Parameter", "nn.", "optim")
+    trigger = Words("Parameter", "nn.", "torch.nn", "import nn", "optim")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every such operation that severs a Parameter."""

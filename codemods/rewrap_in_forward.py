@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.constructors import data_of
 from gradfix.flow.names import places_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import (
@@ -126,7 +127,7 @@ class RewrapInForward(Codemod):
             flow.span(call.node),
             f"`{wrapper}` makes a new leaf of a computed tensor {when}; the gradient ends there",
             because=(
-                *_leaf_notes(flow, call.arguments[0] if call.arguments else call.result),
+                *_leaf_notes(flow, call.data or call.result),
                 flow.note(call.node, "and only its values are wrapped here, without their history"),
             ),
             help="use the computed tensor itself",
@@ -155,12 +156,12 @@ class RewrapInForward(Codemod):
         if call.name != "torch.nn.Parameter" or not isinstance(call.scope.class_node, ast.ClassDef):
             return
         owner = flow.self_of(call.scope)
-        if not classes.is_module(flow, owner) or len(call.arguments) == 0:
+        if not classes.is_module(flow, owner) or call.data is None:
             return
         source, target = _layer_of(_source_leaf(_data(call.node))), _target(flow, call.node)
         if source is None or target is None or source == target.partition(".")[0]:
             return
-        if not _shares_leaf(call.arguments[0]):
+        if not _shares_leaf(call.data):
             return
         facts = flow.class_facts(call.scope.class_node)
         if facts is None or facts.written.get(source, 0) > 1 or not _used_outside(facts, source):
@@ -168,7 +169,7 @@ class RewrapInForward(Codemod):
         yield self.finding(
             flow.span(call.node),
             f"`self.{target}` shares memory with `self.{source}`, but is a Parameter of its own",
-            because=(*_leaf_notes(flow, call.arguments[0]), flow.note(call.node, "a second leaf")),
+            because=(*_leaf_notes(flow, call.data), flow.note(call.node, "a second leaf")),
             help="compute the tied weight in forward: F.linear(x, self.encoder.weight.t())",
             why_not="a tied weight is computed in forward, and the second layer goes away",
         )
@@ -178,10 +179,10 @@ def _data(node: ast.Call) -> ast.expr:
     """The wrapped expression. Raises NotFixable where the call is not understood."""
     if any(k.arg not in ("data", "requires_grad") for k in node.keywords):
         raise NotFixable("the arguments of the call are not understood")
-    given = [k.value for k in node.keywords if k.arg == "data"] or node.args[:1]
-    if len(given) != 1 or isinstance(given[0], ast.Starred):
+    data = data_of(node)
+    if data is None:
         raise NotFixable("the arguments of the call are not understood")
-    return given[0]
+    return data
 
 
 def _leaf_is_wanted(flow: ModuleFlow, value: Value) -> bool:
@@ -215,7 +216,7 @@ def _is_trained_code(flow: ModuleFlow, call: Call) -> bool:
         return False
     trained = [
         leaf
-        for leaf in _leaves(call.arguments[0] if call.arguments else call.result)
+        for leaf in _leaves(call.data or call.result)
         if leaf_use_of(flow, leaf) is not None
     ]
     return bool(trained) and _reaches_backward(flow, call)

@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
-from gradfix.flow import ModuleFlow
+from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
@@ -134,7 +135,7 @@ class TransformAfterWrap(Codemod):
             return
         statement = transform.statement
         assert isinstance(statement, ast.Assign)
-        use = _kept_as_leaf(flow, scope, transform)
+        use = leaf_use_of(flow, transform.value) or _kept_alone(flow, scope, leaf, transform)
         if use is None:
             return
         fix, why_not = None, None
@@ -252,12 +253,10 @@ def _wraps_data(value: Value) -> bool:
 
 def _data(call: ast.Call) -> ast.expr:
     """The data argument of ``Parameter`` or ``Variable``."""
-    for keyword in call.keywords:
-        if keyword.arg == "data":
-            return keyword.value
-    if not call.args or isinstance(call.args[0], ast.Starred):
+    data = data_of(call)
+    if data is None:
         raise NotFixable("the arguments of the call are not understood")
-    return call.args[0]
+    return data
 
 
 def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
@@ -361,5 +360,15 @@ def _read_alone(scope: Scope, expression: ast.expr) -> dict[Definition, ast.Name
     return found
 
 
-def _kept_as_leaf(flow: ModuleFlow, scope: Scope, transform: Definition) -> LeafUse | None:
-    return leaf_use_of(flow, transform.value)
+def _kept_alone(
+    flow: ModuleFlow, scope: Scope, leaf: Definition, transform: Definition
+) -> LeafUse | None:
+    """An attribute of a Module that is made of a Parameter which nobody else holds."""
+    target = transform.node
+    if not leaf.value.parameter or not isinstance(target, ast.Attribute):
+        return None
+    if not classes.is_initialiser(scope.name) or len(uses_of(scope, leaf)) != 1:
+        return None
+    if not classes.is_module(flow, flow.value(target.value)):
+        return None
+    return LeafUse(target, target, "it is kept for the leaf here")

@@ -26,6 +26,12 @@ from gradfix.flow.values import (
 REWRAPS = frozenset({"torch.tensor", "torch.as_tensor", "torch.asarray", *dtypes.LEGACY_TYPES})
 
 
+def data_of(call: ast.Call) -> ast.expr | None:
+    """What a tensor is made of: the first argument, by its place or as ``data=``."""
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "data"] or call.args[:1]
+    return None if not given or isinstance(given[0], ast.Starred) else given[0]
+
+
 class Constructors(Methods):
     """The part of the interpreter that evaluates calls of PyTorch's constructors."""
 

@@ -29,9 +29,9 @@ def made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
 
     Only a tensor that was computed from them, and may have a history, is meant to keep it.
     """
-    if call.name not in WRAPPERS or not call.result.is_leaf or not call.arguments:
+    data = call.data
+    if call.name not in WRAPPERS or not call.result.is_leaf or data is None:
         return None
-    data = call.arguments[0]
     if not data.is_tensor or data.needs_grad is not Certainty.MAYBE or data.cut:
         return None
     if call.mode is not GradMode.ON or not _has_log_probabilities(data):

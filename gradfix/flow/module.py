@@ -207,11 +207,18 @@ class ModuleFlow(TextFacts):
             return Value(Kind.NUMBER, Role.UNTRACKED, argument)
         if name == "str":
             return Value(Kind.STRING, Role.UNTRACKED, argument)
-        if name in ("Tensor", "torch.Tensor", "th.Tensor", "t.Tensor"):
+        if name in ("Tensor", "torch.Tensor") or self._is_tensor_class(name, scope):
             return Value(Kind.TENSOR, Role.UNKNOWN, argument)
         if name.rpartition(".")[2] in ("ndarray", "DataFrame"):
             return Value(Kind.FOREIGN, Role.UNTRACKED, argument, name="numpy")
         return self._instance_of(name, argument, scope) or unknown(argument)
+
+    def _is_tensor_class(self, name: str, scope: Scope) -> bool:
+        """Whether an annotation is that of tensors, whatever torch is called in this file."""
+        first, _, rest = name.rpartition(".")
+        if rest != "Tensor" or not first.isidentifier():
+            return False
+        return self.outer_name(scope, first).name == "torch"
 
     def _instance_of(self, name: str, argument: ast.arg, scope: Scope) -> Value | None:
         """What an annotation with a Module class of this file, or a layer, promises."""

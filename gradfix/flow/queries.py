@@ -317,9 +317,9 @@ def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
     A leaf that ``backward`` is called on passes its gradient to nothing. For a copy of a tensor
     with a history it is enough that it is one number that goes on towards the loss.
     """
-    if call.name not in WRAPPERS or not call.result.is_leaf or not call.arguments:
+    data, result = call.data, call.result
+    if call.name not in WRAPPERS or not result.is_leaf or data is None:
         return None
-    data, result = call.arguments[0], call.result
     if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
         return None
     if is_gradient_read(flow, call.node):

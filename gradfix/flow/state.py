@@ -260,6 +260,11 @@ class Call(Event):
         """The value given for a keyword, or None."""
         return next((value for key, value in self.keywords if key == name), None)
 
+    @property
+    def data(self) -> Value | None:
+        """What a tensor is made of: the first argument, by its place or as ``data=``."""
+        return self.arguments[0] if self.arguments else self.keyword("data")
+
 
 def result_role(inputs: tuple[Value, ...], mode: GradMode) -> Role:
     """The role of a differentiable operation's result.

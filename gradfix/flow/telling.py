@@ -31,7 +31,10 @@ _METHOD_WORDS = ("yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(
 #: Constructors fill containers step by step, and make random constants.
 _CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", ".rand")
 #: Without one of these a file knows of no leaf, and of nothing that is computed from one.
-_LEAVES = ("Module", "Parameter", "requires_grad", "nn.", "optim", "Variable", "backward(")
+_LEAVES = (
+    "Module", "Parameter", "requires_grad", "nn.", "torch.nn", "import nn", "optim", "Variable",
+    "backward(",
+)  # fmt: skip
 _SHORT = re.compile(r"\.(?:grad|data)\b")
 _PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
 _ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")

@@ -12,12 +12,13 @@ from gradfix.flow.state import Scope
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
 _DTYPES = re.compile(
-    r"\.(?:double|half|bfloat16)\(\)|autocast|set_default_dtype|set_default_tensor_type"
-    r"|torch\.(?:float64|float16|half|double|bfloat16)\b"
+    r"\.(?:double|half|bfloat16)\b|autocast|set_default_dtype|set_default_tensor_type"
+    r"|\b(?:float64|float16|bfloat16)\b|import\b[^\n]*\b(?:half|double)\b"
+    r"|(?:Double|Half|BFloat16)Tensor"
 )
 _DTYPE_WORDS = (
-    ".double()", ".half()", ".bfloat16()", "autocast", "set_default", "torch.float64",
-    "torch.float16", "torch.half", "torch.double", "torch.bfloat16",
+    ".double", ".half", "bfloat16", "autocast", "set_default", "float64", "float16", "half",
+    "double", "DoubleTensor", "HalfTensor", "BFloat16Tensor",
 )  # fmt: skip
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 _SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")

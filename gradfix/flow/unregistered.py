@@ -22,7 +22,6 @@ _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "one
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
 _MAKES_RANDOM = re.compile(r"self\.\w+\b\s*=\s*(?:\w+\.)?randn?\(")
-_LAYERS = re.compile(r"\bnn\.|Parameter\(")
 _Story = tuple[ast.AST, tuple[Note, ...]]
 
 
@@ -252,12 +251,15 @@ def _product_with_trained(flow: ModuleFlow, use: ast.expr) -> ast.AST | None:
 
 def helpers(flow: ModuleFlow) -> Iterator[_Story]:
     """Objects that hold layers of their own, are no Modules, and are attributes of Modules."""
-    if flow.freezes_parameters or not any(
-        isinstance(statement, ast.ClassDef)
-        and not statement.bases
-        and _LAYERS.search(flow.text_of(statement))
+    plain = [
+        statement
         for statement in classes.statements(flow.tree.body)
-    ):
+        if isinstance(statement, ast.ClassDef) and not statement.bases
+    ]
+    if not plain or flow.freezes_parameters:
+        return
+    layers = _names_of_layers(flow)
+    if not any(any(word in flow.text_of(one) for word in layers) for one in plain):
         return
     flow.complete()
     for store, facts, node in _single_stores(flow, lambda v: v.kind is Kind.INSTANCE):
@@ -282,6 +284,18 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
                 flow.note(own, "this layer is made in a class that is no Module"),
                 flow.note(uses[0], "and used in forward"),
             )
+
+
+def _names_of_layers(flow: ModuleFlow) -> set[str]:
+    """How this file calls what is in ``torch.nn``, up to the dot or the bracket that follows."""
+    found = set()
+    for definition in flow.scopes[0].definitions:
+        value = definition.value
+        if value.kind is Kind.REFERENCE and value.name == "torch":
+            found.add(f"{definition.name}.nn.")
+        elif value.kind is Kind.REFERENCE and f"{value.name}.".startswith("torch.nn."):
+            found |= {f"{definition.name}.", f"{definition.name}("}
+    return found
 
 
 def _own_weights(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:

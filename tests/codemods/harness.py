@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from snippets import SHOWN, VARIANTS, Case, missing, run, same
+from snippets import SHOWN, SPELLINGS, VARIANTS, Case, missing, run, same
 
 from gradfix import engine
 from gradfix.config import settings_from
@@ -116,3 +116,5 @@ def check_reported(case: Case, code: str) -> None:
     assert all(reasons), "there is a fix"
     assert any(case.reason in (reason or "") for reason in reasons), reasons
     assert fixed(case.before, code, unsafe=True).text == case.before
+    for spelled in () if "plain" in case.flags else SPELLINGS:
+        assert found(spelled(case.before), code), f"{spelled.__name__}: nothing is found"

@@ -95,12 +95,21 @@ def under_another_name(text: str) -> str:
     return re.sub(r"(?<![\w.])(?<!import )(?<!from )torch\.", "tc.", text)
 
 
+def with_other_layers(text: str) -> str:
+    """The text with torch.nn imported under another name."""
+    text = re.sub(r"(?m)^(\s*from torch import )nn$", r"\1nn as tnn", text)
+    text = re.sub(r"(?m)^(\s*import torch\.nn as )nn$", r"\1tnn", text)
+    return re.sub(r"(?<![\w.])(?<!import )nn\.(?=[A-Za-z])", "tnn.", text)
+
+
 def _indented(text: str) -> str:
     """The text one level deeper, where black leaves no two empty lines."""
     return textwrap.indent(re.sub(r"\n{3,}", "\n\n", text), "    ")
 
 
-VARIANTS = (with_crlf, in_a_function, in_a_branch, under_another_name)
+#: Only spelled in another way.
+SPELLINGS = (with_crlf, under_another_name, with_other_layers)
+VARIANTS = (*SPELLINGS, in_a_function, in_a_branch)
 
 
 # -- running ------------------------------------------------------------------------------------

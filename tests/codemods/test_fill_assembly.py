@@ -33,6 +33,43 @@ out = full
 loss = out.prod()
 loss.backward()
 grad = w.grad
+=== a layer that is made double elsewhere in the file | works
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.rand(2))
+
+    def forward(self):
+        full = torch.zeros(2)
+        full[0] = self.w[0] * 2
+        full[1] = self.w[1]
+        return full
+
+
+net = Net().to(torch.float64)
+out = net()
+out.prod().backward()
+grad = net.w.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.rand(2))
+
+    def forward(self):
+        full = torch.stack(
+            [
+                self.w[0] * 2,
+                self.w[1],
+            ]
+        ).to(dtype=torch.get_default_dtype())
+        return full
+
+
+net = Net().to(torch.float64)
+out = net()
+out.prod().backward()
+grad = net.w.grad
 === comments beside and above the fills | works
 w = Parameter(torch.rand(2))
 full = torch.zeros([2])  # the vector

@@ -1267,6 +1267,42 @@ Net(2)(torch.ones(1, 1)).sum().backward()
 """)
 
 REPORT = cases("""
+=== a head that is no Module, of layers by other names
+import torch
+import torch.nn as tnn
+from torch.nn import Linear
+
+
+class Head:
+    def __init__(self):
+        self.inner = Linear(3, 1)
+
+    def __call__(self, x):
+        return self.inner(x)
+
+
+class Other:
+    def __init__(self):
+        self.inner = tnn.Linear(3, 1)
+
+    def __call__(self, x):
+        return self.inner(x)
+
+
+class Net(tnn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = Head()
+        self.other = Other()
+
+    def forward(self, x):
+        return self.head(x) + self.other(x)
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+reason: Module
 === numbers as keys
 class Net(nn.Module):
     def __init__(self):

@@ -396,6 +396,12 @@ value = (w * 2).sum().item()
 loss = torch.tensor(value, requires_grad=True)
 loss.backward()
 reason: only a number is left
+=== from an item, by keyword
+w = Parameter(torch.ones(3))
+value = (w * 2).sum().item()
+loss = torch.tensor(data=value, requires_grad=True)
+loss.backward()
+reason: only a number is left
 === detached before
 w = Parameter(torch.ones(3))
 loss = (w * 2).sum().detach()

@@ -538,6 +538,20 @@ class Net(nn.Module):
 
 Net()(torch.ones(4)).sum().backward()
 reason: computed in forward
+=== tied only at the start, by keyword
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc = nn.Linear(4, 2, bias=False)
+        self.dec = nn.Linear(2, 4, bias=False)
+        self.dec.weight = Parameter(data=self.enc.weight.t())
+
+    def forward(self, x):
+        return self.dec(self.enc(x))
+
+
+Net()(torch.ones(4)).sum().backward()
+reason: computed in forward
 === tied the other way round
 class Net(nn.Module):
     def __init__(self):

@@ -40,6 +40,26 @@ grad = layer.weight.grad
 """)
 
 REPORT = cases("""
+=== GF306 layers that are imported by name
+import torch
+from torch.nn import Linear, Module
+
+
+class Net(Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Linear(3, 2)
+        self.outer = Linear(2, 1)
+
+    def code(self, x):
+        return torch.round(4 * self.inner(x))
+
+    def forward(self, x):
+        return self.outer(self.code(x) / 4)
+
+
+Net()(torch.ones(3)).sum().backward()
+reason: modelling
 === GF305 an input is scaled by what math makes of a Parameter
 import math
 import torch

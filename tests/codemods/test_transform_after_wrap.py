@@ -30,6 +30,36 @@ t = Parameter(t.view(3, 4))
 t.sum().backward()
 grad = t.grad
 out = t.shape
+=== a Parameter with a name of its own that nobody keeps | none
+class Net(nn.Module):
+    def __init__(self, scale=0.1):
+        super().__init__()
+        start = Parameter(torch.ones(3))
+        self.w = start * scale
+
+    def forward(self, x):
+        return x @ self.w
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Net(nn.Module):
+    def __init__(self, scale=0.1):
+        super().__init__()
+        start = torch.ones(3)
+        self.w = Parameter(start * scale)
+
+    def forward(self, x):
+        return x @ self.w
+
+
+net = Net()
+out = net(torch.ones(3))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
 === a view in one expression | none
 t = Parameter(torch.ones(12)).view(3, 4)  # a matrix
 t.sum().backward()

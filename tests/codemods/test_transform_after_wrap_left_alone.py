@@ -8,6 +8,36 @@ from snippets import Case, cases
 CODE = "GF102"
 
 LEAVE = cases("""
+=== a table computed from a Parameter that is kept, too
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        start = Parameter(torch.ones(3))
+        self.first = start.detach() * 2
+        self.w = start
+
+    def forward(self, x):
+        return x @ (self.w - self.first)
+
+
+net = Net()
+net(torch.ones(3)).backward()
+assert net.w.grad is not None
+=== a Parameter that is registered by another call
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        start = Parameter(torch.ones(3))
+        self.register_parameter("w", start)
+        self.doubled = start * 2
+
+    def forward(self, x):
+        return x @ self.w
+
+
+net = Net()
+net(torch.ones(3)).backward()
+assert net.w.grad is not None
 === a functional view in forward
 class Net(nn.Module):
     def __init__(self):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.leaf_aliases import mistaken_copies
+from gradfix.flow.leaf_aliases import is_hidden, mistaken_copies
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Definition, Scope, Write
 from gradfix.flow.values import Value
@@ -136,8 +136,7 @@ class SliceAliasing(Codemod):
     def _clone(
         self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr
     ) -> Fix:
-        value = definition.value
-        hidden = value.op in ("data", "detach") or bool(value.cut)
+        hidden = is_hidden(flow, definition)
         safety = Safety.UNSAFE if hidden else Safety.SAFE
         if scope.escapes is not None:
             raise NotFixable(f"`{definition.name}` can be looked up by its name")

@@ -78,16 +78,22 @@ def is_write_through(scope: Scope, definition: Definition, write: Write) -> bool
     )
 
 
+def is_hidden(flow: ModuleFlow, definition: Definition) -> bool:
+    """Whether writes through an alias are no error: autograd does not see what it was taken from.
+
+    That is so for ``w.data`` and ``w.detach()``, and for every view that is taken of them.
+    """
+    assert isinstance(definition.statement, ast.Assign)
+    return not flow.value(definition.statement.value).is_tracked
+
+
 def is_deliberate(
     flow: ModuleFlow, scope: Scope, definition: Definition, writes: list[Write]
 ) -> bool:
     """Whether the write is meant to reach the leaf."""
     if any(write.mode is not GradMode.ON for write in writes) or is_initialiser(scope.name):
         return True
-    if (
-        isinstance(definition.statement, ast.Assign)
-        and flow.value(definition.statement.value).op == "data"
-    ):
+    if is_hidden(flow, definition):
         if any(w.value is not None and _comes_from_grad(w.value) for w in writes):
             return True  # a hand-written update
     if definition.value.op in ("data", "detach") and not _goes_on(flow, scope, definition, writes):
@@ -126,6 +132,4 @@ def _is_read(flow: ModuleFlow, scope: Scope, definition: Definition, writes: lis
     for node in uses_of(scope, definition):
         if node not in written and flow.span(node) > first:
             return True
-    if not scope.is_function and definition.value.is_tracked:
-        return True  # a module-level name is there for others to read
     return captured(flow, scope, definition.name) is not None

@@ -174,6 +174,38 @@ out = show().sum()
 loss = conv(torch.ones(1, 1, 2, 2)).sum()
 loss.backward()
 grad = conv.weight.grad
+=== a view of the data changes the values | values unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(4))
+
+    def forward(self, x):
+        square = self.w.data.view(2, 2)
+        square += 1
+        return (square * self.w.view(2, 2)).sum() * x
+
+
+net = Net()
+out = net(torch.ones(1))
+out.backward()
+grad = net.w.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(4))
+
+    def forward(self, x):
+        square = self.w.data.view(2, 2).clone()
+        square += 1
+        return (square * self.w.view(2, 2)).sum() * x
+
+
+net = Net()
+out = net(torch.ones(1))
+out.backward()
+grad = net.w.grad
 === a slice of a transpose | raises
 w = Parameter(torch.ones(2, 3))
 top = w.t()[:2]
@@ -234,6 +266,17 @@ class Net(nn.Module):
 
 net = Net()
 net(torch.ones(4)).sum().backward()
+=== an update through a flat view of the data
+v = Parameter(torch.ones(2, 2))
+(v * v).sum().backward()
+flat = v.data.view(-1)
+flat -= 0.1 * v.grad.view(-1)
+print(flat.norm())
+=== what is only written is meant to reach the leaf | unrun
+v = torch.ones(4, requires_grad=True)
+head = v[:2]
+head += 1
+(v * 2).sum().backward()
 === a forget gate
 lstm = nn.LSTMCell(2, 2)
 bias = lstm.bias_ih.data

@@ -11,9 +11,10 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
-from gradfix.flow.leaf_aliases import mistaken_copies
+from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
 from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.queries import keeps_dtype, leaf_uses
+from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import Call, Definition, GradMode, Write
@@ -63,7 +64,8 @@ class InplaceOnLeaf(Codemod):
     ----------
     Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
     an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
-    raises today. Unsafe where only the calls in the file say that ``layer.weight`` of an argument
+    raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
+    have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of an argument
     is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its values
     afterwards. Manual where the written value itself needs a gradient, and for constructors that
     are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are left
@@ -89,7 +91,7 @@ class InplaceOnLeaf(Codemod):
         buffers: set[ast.AST] = set()
         copies = [write for *_, writes in mistaken_copies(flow) for write in writes]
         for write in flow.all(Write):
-            leaf = _leaf_written(write) or _leaf_passed(flow, write)
+            leaf = leaf_written(write) or _leaf_passed(flow, write)
             attribute = None if leaf is not None else _attribute_passed(flow, write)
             leaf = leaf or attribute
             if leaf is None or write in copies or is_meant_to_raise(flow, write.node):
@@ -173,6 +175,8 @@ class InplaceOnLeaf(Codemod):
             definition.statement.value, ast.Call
         ):
             raise NotFixable("the leaf itself would be lost; give the new value another name")
+        if not _is_read_behind(write, statement.target):
+            raise NotFixable(f"nothing reads `{name}` afterwards: out of place the write is lost")
         operator = OPERATORS[type(statement.op)]
         right = bracketed(flow.source_of(statement.value), statement.value)
         return self.fix(
@@ -194,7 +198,34 @@ class InplaceOnLeaf(Codemod):
         # A Parameter is updated or initialised; another leaf may be there to collect values, whose
         # history no_grad would lose.
         doubtful = not leaf.parameter and _may_have_history(write)
+        doubtful = doubtful or _is_computed_with(flow, write)
         return self.fix(Safety.UNSAFE if doubtful else safety, "write under no_grad", edit)
+
+
+def _is_computed_with(flow: ModuleFlow, write: Write) -> bool:
+    """Whether ``forward`` writes to a leaf by a name of its own, and goes on with that name.
+
+    The name may have been taken for that of a copy; then the leaf is not to change with each call.
+    """
+    root: ast.AST = write.base
+    while isinstance(root, ast.Subscript):
+        root = root.value
+    if not isinstance(root, ast.Name) or is_initialiser(write.scope.name):
+        return False
+    if write.scope.name not in run_by_forward(flow, write.scope.class_node):
+        return False
+    named = reaching(write.scope, root)
+    return all(d.how == "assign" for d in named) and _is_read_behind(write, root)
+
+
+def _is_read_behind(write: Write, name: ast.Name) -> bool:
+    """Whether what a name is bound to where it is written is used behind the statement."""
+    last = write.statement.end_lineno or write.statement.lineno
+    return any(
+        getattr(use, "lineno", 0) > last
+        for definition in reaching(write.scope, name)
+        for use in uses_of(write.scope, definition)
+    )
 
 
 def _is_value(write: Write) -> bool:
@@ -209,19 +240,6 @@ def _is_value(write: Write) -> bool:
 def _may_have_history(write: Write) -> bool:
     """Whether the written value may be computed from a leaf, but is not certainly so."""
     return write.value is not None and write.value.needs_grad is Certainty.MAYBE
-
-
-def _leaf_written(write: Write) -> Value | None:
-    """The leaf in whose memory a recorded write certainly lands."""
-    if write.mode is not GradMode.ON or not write.target.is_tensor:
-        return None
-    target = write.target
-    if target.is_leaf:
-        return target
-    while target.view and target.inputs and target.op not in ("data", "detach", "write", "join"):
-        target = target.inputs[0]
-    certainly = target.is_leaf and write.target.is_tracked and write.target.storage is not None
-    return target if certainly and write.target.storages == target.storages else None
 
 
 def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:

@@ -10,6 +10,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.chains import Clash, clashes
 from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.leaf_aliases import leaf_written
 from gradfix.flow.queries import is_differentiated, is_trained_here
 from gradfix.flow.state import Backward, GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
@@ -84,6 +85,8 @@ class OverwrittenSavedTensor(Codemod):
         for write in flow.all(Write):
             if write.mode is not GradMode.ON and not write.overwritten:
                 continue
+            if leaf_written(write) is not None:
+                continue  # this raises before any backward
             if is_meant_to_raise(flow, write.node) or _backward_is_meant_to_raise(flow, write):
                 continue
             certain = [

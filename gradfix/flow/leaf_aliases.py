@@ -13,6 +13,19 @@ from gradfix.flow.state import Definition, GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
 
 
+def leaf_written(write: Write) -> Value | None:
+    """The leaf in whose memory a recorded write certainly lands: the write raises."""
+    if write.mode is not GradMode.ON or not write.target.is_tensor:
+        return None
+    target = write.target
+    if target.is_leaf:
+        return target
+    while target.view and target.inputs and target.op not in ("data", "detach", "write", "join"):
+        target = target.inputs[0]
+    certainly = target.is_leaf and write.target.is_tracked and write.target.storage is not None
+    return target if certainly and write.target.storages == target.storages else None
+
+
 def mistaken_copies(
     flow: ModuleFlow,
 ) -> Iterator[tuple[Scope, Definition, Value, list[Write]]]:

@@ -300,6 +300,75 @@ with torch.no_grad():
 out = layer(torch.zeros(1, 2))
 out.sum().backward()
 grad = layer.bias.grad
+=== every key is normalised before it is used | raises
+class Bank(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.keys = nn.ParameterList([nn.Parameter(torch.ones(3)) for _ in range(2)])
+
+    def forward(self, x):
+        total = 0.0
+        for k in self.keys:
+            k /= k.norm()
+            total = total + (k * x).sum()
+        return total
+
+
+bank = Bank()
+out = bank(torch.ones(3))
+out.backward()
+grad = bank.keys[0].grad
+--->
+class Bank(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.keys = nn.ParameterList([nn.Parameter(torch.ones(3)) for _ in range(2)])
+
+    def forward(self, x):
+        total = 0.0
+        for k in self.keys:
+            k = k / k.norm()
+            total = total + (k * x).sum()
+        return total
+
+
+bank = Bank()
+out = bank(torch.ones(3))
+out.backward()
+grad = bank.keys[0].grad
+=== forward writes by a name of its own and computes with it | raises unsafe
+class Graph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.ones(3, 3))
+
+    def forward(self, x):
+        edges = self.logits
+        edges.fill_diagonal_(0)
+        return torch.sigmoid(edges) @ x
+
+
+graph = Graph()
+out = graph(torch.ones(3))
+out.sum().backward()
+grad = graph.logits.grad
+--->
+class Graph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.ones(3, 3))
+
+    def forward(self, x):
+        edges = self.logits
+        with torch.no_grad():
+            edges.fill_diagonal_(0)
+        return torch.sigmoid(edges) @ x
+
+
+graph = Graph()
+out = graph(torch.ones(3))
+out.sum().backward()
+grad = graph.logits.grad
 === weights are clipped | raises
 w = Parameter(torch.ones(3))
 (w * w).sum().backward()
@@ -500,6 +569,17 @@ class Net(nn.Module):
         self.w[0] = h[1]
         return x * self.w
 reason: history
+=== nobody reads what the rows become
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3, 3))
+
+    def forward(self, x):
+        for i, row in enumerate(self.w):
+            row /= row.norm()
+        return x @ self.w
+reason: nothing reads
 === the leaf would be lost
 w = torch.ones(3, requires_grad=True)
 x = torch.ones(3, requires_grad=True)

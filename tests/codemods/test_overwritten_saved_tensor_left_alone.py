@@ -23,6 +23,11 @@ for i in range(1, 3):
     parts[i] += parts[i - 1] * parts[i - 1]
 parts[2].sum().backward()
 grad = lin.weight.grad
+=== a leaf, which no backward will ever see written | unrun
+w = Parameter(torch.ones(3))
+unit = w.norm()
+w /= unit
+(w * 2).sum().backward()
 === inside an autograd function
 class Half(torch.autograd.Function):
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
@@ -11,6 +12,7 @@ from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
+from gradfix.flow.put_away import is_only_reported, is_put_away
 from gradfix.flow.queries import (
     is_backward_from,
     is_gradient_read,
@@ -21,7 +23,7 @@ from gradfix.flow.queries import (
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
-from gradfix.model import Finding
+from gradfix.model import Finding, Safety
 from gradfix.recipes.stacking import flags_set_later, keep_graph
 
 
@@ -80,7 +82,9 @@ class TensorRewrap(Codemod):
     ----------
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
-    elements of different shapes do not stack. Safe for a layer's input, which becomes
+    elements of different shapes do not stack. Unsafe where the copy is only stored. A copy that is
+    stored or returned beside values that keep their history, and that only its numbers are read
+    of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
     numbers were taken out on purpose cannot be told apart.
 
@@ -106,7 +110,7 @@ class TensorRewrap(Codemod):
             if leaf_use_of(flow, call.result) is not None:
                 continue  # a copy that is meant to be a leaf of its own
             place = reaches_graph(flow, call.node)
-            if place is not None and not _is_only_a_report(flow, call):
+            if place is not None and not is_only_reported(flow, call):
                 yield self._report(flow, call, data, place)
 
     def _report(self, flow: ModuleFlow, call: Call, data: ast.expr, place: ast.AST) -> Finding:
@@ -129,6 +133,8 @@ class TensorRewrap(Codemod):
         fix, why_not = None, None
         try:
             fix = keep_graph(flow, call, data)
+            if is_put_away(flow, call):  # what is made of it then is not to be seen
+                fix = replace(fix, safety=Safety.UNSAFE)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -226,26 +232,3 @@ def _inside(value: Value) -> Value | None:
         if found is not None:
             return found
     return None
-
-
-def _is_only_a_report(flow: ModuleFlow, call: Call) -> bool:
-    """Whether the copy is returned as it is beside a value that still has its history.
-
-    ``return loss, torch.tensor([a, b])`` hands out numbers for logging; the gradient flows through
-    the other value.
-    """
-    parent = flow.parents.get(call.node)
-    names = {call.node}
-    if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
-        names |= {
-            node
-            for node, definitions in call.scope.uses.items()
-            if any(d.statement is parent for d in definitions)
-        }
-    for node in names:
-        around = flow.parents.get(node)
-        if isinstance(around, ast.Tuple) and isinstance(flow.parents.get(around), ast.Return):
-            others = [flow.value(item) for item in around.elts if item is not node]
-            if any(other.needs_grad is Certainty.YES for other in others):
-                return True
-    return False

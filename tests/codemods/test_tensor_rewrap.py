@@ -147,6 +147,46 @@ out = torch.stack([w[i] * i for i in range(3)])
 loss = out.sum()
 loss.backward()
 grad = w.grad
+=== stored for whoever reads it | none unsafe
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.5))
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        self.gates = torch.tensor([self.a, -self.a])
+        return self.layer(x)
+
+
+def penalty(net):
+    return net.gates.pow(2).sum()
+
+
+net = Gated()
+out = net(torch.ones(2)).sum() + penalty(net)
+out.backward()
+grad = net.a.grad
+--->
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.5))
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        self.gates = torch.stack([self.a, -self.a])
+        return self.layer(x)
+
+
+def penalty(net):
+    return net.gates.pow(2).sum()
+
+
+net = Gated()
+out = net(torch.ones(2)).sum() + penalty(net)
+out.backward()
+grad = net.a.grad
 === appended losses | raises unsafe
 w = Parameter(torch.ones(3))
 losses = []

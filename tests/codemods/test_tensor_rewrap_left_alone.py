@@ -217,6 +217,90 @@ def step():
 loss, shown = step()
 loss.backward()
 assert w.grad is not None
+=== statistics kept in an attribute that nobody reads
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.seen = []
+
+    def forward(self, x):
+        y = self.layer(x)
+        self.stats = torch.tensor([y.mean(), y.std()])
+        return y
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+=== statistics that are plotted as numbers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.seen = []
+
+    def forward(self, x):
+        y = self.layer(x)
+        self.stats = torch.tensor([y.mean(), y.std()])
+        return y
+
+    def log(self):
+        return self.stats.numpy().tolist()
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+print(f"{net.stats}", net.log())
+=== a history of statistics
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.seen = []
+
+    def forward(self, x):
+        y = self.layer(x)
+        self.seen.append(torch.tensor([y.mean(), y.std()]))
+        return y
+
+    def forget(self):
+        print(len(self.seen), self.seen[-1].tolist())
+        self.seen.clear()
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
+net.forget()
+=== numbers for logging in a dict beside the loss
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.seen = []
+
+    def forward(self, x):
+        y = self.layer(x)
+        shown = torch.tensor([y.mean(), y.std()])
+        return {"loss": y.sum(), "shown": shown}
+
+
+net = Net()
+net(torch.ones(3))["loss"].backward()
+=== weights that are detached are meant to be numbers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.seen = []
+
+    def forward(self, x):
+        y = self.layer(x)
+        norm = torch.tensor([one.abs() for one in y]).detach()
+        return y / (norm + 1)
+
+
+net = Net()
+net(torch.ones(3)).sum().backward()
 === the graph is cut at the data set
 class Data(torch.utils.data.Dataset):
     def __len__(self):

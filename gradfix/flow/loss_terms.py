@@ -82,6 +82,8 @@ def _idle_terms(flow: ModuleFlow) -> Iterator[IdleTerm]:
             found = _cuts(flow, term)
             if found is None or any(cut.node in reported for cut in found[0]):
                 continue
+            if _shapes_others(found[0], [one for one in parts if not _is_idle(one)]):
+                continue
             seen.add(node)
             yield IdleTerm(node, *found, place)
 
@@ -172,6 +174,21 @@ def _cuts(flow: ModuleFlow, term: Value) -> tuple[tuple[Value, ...], bool] | Non
         else:
             walk.further(sources)
     return (tuple(found.values()), away) if found else None
+
+
+def _shapes_others(cuts: tuple[Value, ...], live: list[Value]) -> bool:
+    """Whether a number goes into the terms that train, too.
+
+    ``(x - m).logsumexp(0) + m``: it is put in and taken out again, and the gradient is right.
+    """
+    nodes = {cut.node for cut in cuts}
+    walk = Walk(live, _REACH)
+    for at in walk:
+        if at.node in nodes:
+            return True
+        result = returned(at)
+        walk.further([result] if result is not None else at.inputs)
+    return False
 
 
 def _leaves_torch(cut: Value, goes_to: dict[Value, Value]) -> bool:

@@ -255,6 +255,19 @@ loss = model(torch.ones(3, 2)).pow(2).mean()
 with torch.no_grad():
     size = model.weight.pow(2).sum()
 (loss + size).backward()
+=== the largest value is taken out and put back
+class Energy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        z = self.layer(x)
+        top = z.max().item()
+        return torch.logsumexp(z - top, -1) + top
+
+
+Energy()(torch.ones(3)).backward()
 === a normaliser
 model = nn.Linear(2, 3)
 out = model(torch.ones(4, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
+from textwrap import indent
 
 from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
@@ -11,6 +12,7 @@ from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve,
 from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.shapes import equal
+from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
 from gradfix.model import Edit, EditKind, Fix, Safety
@@ -115,6 +117,27 @@ def _around(flow: ModuleFlow, node: ast.AST, statements: set[ast.stmt]) -> ast.A
     while at is not None and at not in statements:
         at = flow.parents.get(at)
     return at
+
+
+def _spread(given: Shape, slot: Shape) -> str:
+    """How a part is given the shape of its slot, as the assignment to the slot does it.
+
+    Raises NotFixable where the assignment raises, too. Leading dimensions of one may be missing.
+    (https://docs.pytorch.org/docs/stable/notes/broadcasting.html)
+    """
+    numbers = [dim for dim in given if isinstance(dim, int)]
+    while len(numbers) > len(slot) and numbers[0] == 1:
+        numbers = numbers[1:]
+    behind = slot[len(slot) - len(numbers) :] if len(numbers) <= len(slot) else ()
+    fits = len(behind) == len(numbers) and all(
+        one in (1, there) for one, there in zip(numbers, behind, strict=True)
+    )
+    if not fits:
+        raise NotFixable("a part does not have the shape of its slot")
+    text = ""
+    if len(numbers) < len(given):
+        text = f".reshape({', '.join(map(str, numbers)) or '()'})"
+    return text if tuple(numbers) == slot else f"{text}.expand({', '.join(map(str, slot))})"
 
 
 class _Straight:
@@ -245,7 +268,7 @@ class _Straight:
                 cell = cells.get((row, column))
                 items.append((self._part(cell, ()) if cell else self._gap(()), cell))
             lines.append(f"{stack}({self._list(items)})")
-        inner = "".join(f"    {line},\n".replace("\n    ", "\n        ") for line in lines)
+        inner = "".join(f"{indent(line, '    ')},\n" for line in lines)
         return f"{stack}([\n{inner}])"
 
     # -- pieces -------------------------------------------------------------------------------
@@ -261,14 +284,13 @@ class _Straight:
                 self.safety = Safety.UNSAFE
                 return f"{self._spelled('torch.tensor')}({text})"
             return f"{root}.new_full({tuple_text(slot_shape)}, {text})"
-        if (
-            not value.is_tensor
-            or value.shape is None
-            or None in value.shape
-            or None in slot_shape
-            or not equal(value.shape, slot_shape)
-        ):
-            self.safety, self.reshape = Safety.UNSAFE, True
+        if value.is_tensor and value.shape is not None and None not in value.shape:
+            if None not in slot_shape and equal(value.shape, slot_shape):
+                return text
+            if all(isinstance(dim, int) for dim in (*value.shape, *slot_shape)):
+                whole = bracketed(text, fill.part) if self._inline else text
+                return f"{whole}{_spread(value.shape, slot_shape)}"
+        self.safety, self.reshape = Safety.UNSAFE, True
         return text
 
     def _gap(self, slot_shape: Shape) -> str:

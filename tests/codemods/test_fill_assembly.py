@@ -155,6 +155,69 @@ full = torch.stack(
 out = full
 out.sum().backward()
 grad = w.grad
+=== numbers that fill whole rows | works
+w = Parameter(torch.rand(2))
+full = torch.zeros(2, 3)
+full[0] = w[0] * 2
+full[1] = w[1:].view(1, 1)
+out = full
+out.sum().backward()
+grad = w.grad
+--->
+w = Parameter(torch.rand(2))
+full = torch.stack(
+    [
+        (w[0] * 2).expand(3),
+        w[1:].view(1, 1).reshape(1).expand(3),
+    ]
+)
+out = full
+out.sum().backward()
+grad = w.grad
+=== one number for each range | works
+w = Parameter(torch.rand(2))
+full = torch.empty(5)
+full[:2] = w[0].exp()
+full[2:] = w[1].exp()
+out = full
+out.sum().backward()
+grad = w.grad
+--->
+w = Parameter(torch.rand(2))
+full = torch.cat(
+    [
+        w[0].exp().expand(2),
+        w[1].exp().expand(3),
+    ]
+)
+out = full
+out.sum().backward()
+grad = w.grad
+=== nested lists where the file is not formatted | works
+a = Parameter(torch.tensor( 0.3))
+rot = torch.zeros(2, 2)
+rot[0, 0] = torch.cos(a)
+rot[0, 1] = -torch.sin(a)
+rot[1, 0] = torch.sin(a)
+rot[1, 1] = torch.cos(a)
+out = rot
+out[0].sum().backward()
+grad = a.grad
+--->
+a = Parameter(torch.tensor( 0.3))
+rot = torch.stack([
+    torch.stack([
+        torch.cos(a),
+        -torch.sin(a),
+    ]),
+    torch.stack([
+        torch.sin(a),
+        torch.cos(a),
+    ]),
+])
+out = rot
+out[0].sum().backward()
+grad = a.grad
 === columns | works
 w = Parameter(torch.rand(3))
 full = torch.zeros(3, 2)

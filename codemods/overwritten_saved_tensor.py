@@ -26,7 +26,8 @@ class OverwrittenSavedTensor(Codemod):
     ------------
     Finds in-place writes (``p[2] = p[0] / p[1]``, ``h /= h.std()``, ``gate[0] = 1``) to memory that
     an earlier operation keeps for its backward pass. Which operation keeps what comes from
-    PyTorch's own derivative table.
+    PyTorch's own derivative table. In a function, what the calls of the file give counts, too, if
+    all of them give what requires grad.
 
     Why is this bad?
     ----------------
@@ -63,7 +64,8 @@ class OverwrittenSavedTensor(Codemod):
     ----------
     Safe: forward values do not change, and backward raises today. The write becomes an
     out-of-place operation where nothing else holds the memory; otherwise the saved value is cloned
-    before it is overwritten. Writes through ``.data`` are reported only: they raise nothing and
+    before it is overwritten. Unsafe where only the calls of the file show that there is a gradient.
+    Writes through ``.data`` are reported only: they raise nothing and
     make gradients wrong, and what was meant is not known.
 
     References
@@ -72,6 +74,7 @@ class OverwrittenSavedTensor(Codemod):
     """
 
     code = "GF202"
+    asks_callers = True
     trigger = Words(
         "inplace",
         "True)",

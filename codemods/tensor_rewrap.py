@@ -82,7 +82,8 @@ class TensorRewrap(Codemod):
     ----------
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
-    elements of different shapes do not stack. Unsafe where the copy is only stored. A copy that is
+    elements of different shapes do not stack. Unsafe where the copy is only stored, or
+    where only the calls of the file show that the elements require grad. A copy that is
     stored or returned beside values that keep their history, and that only its numbers are read
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
@@ -95,6 +96,7 @@ class TensorRewrap(Codemod):
     """
 
     code = "GF301"
+    asks_callers = True
     trigger = Words("tensor(", "tensor (", "Tensor(", "Tensor (", "asarray(", "asarray (")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

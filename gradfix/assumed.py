@@ -1,4 +1,8 @@
-"""Findings with and without recorded facts, made one list: see the NOTE in `gradfix.recorded`."""
+"""Findings with and without what is assumed of arguments, made one list.
+
+Assumed is what was recorded (see the NOTE in `gradfix.recorded`), or what the file itself gives its
+functions (`gradfix.flow.callers`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from gradfix.model import Finding, Note, Safety, Span
 from gradfix.recorded import FileFacts
 
 if TYPE_CHECKING:
-    from gradfix.flow import View
+    from gradfix.flow import ModuleFlow, View
 
 _Key = tuple[str, Span]
 
@@ -31,6 +35,40 @@ def with_recorded(
     told = {f.span: note for f in assuming if (note := flow.told(facts, f.span)) is not None}
     facts.release()
     return combined(alone, assuming, told)
+
+
+def with_callers(
+    alone: Sequence[Finding],
+    text: str,
+    codemods: Sequence[Codemod],
+    view: View | None,
+    facts: ModuleFlow,
+) -> list[Finding]:
+    """The findings, and those that are there for what the file gives its own functions.
+
+    They are found for these callers only, so their fixes are unsafe at best.
+    """
+    asked = [codemod for codemod in codemods if codemod.asks_callers]
+    if not asked:
+        return list(alone)
+    from gradfix import flow
+    from gradfix.flow.callers import call_of, facts_of_callers
+
+    given = facts_of_callers(facts)
+    if given is None:
+        return list(alone)
+    again = flow.analyse(text, view, given)
+    known = {finding.span for finding in alone}
+    found = list(alone)
+    for finding in (f for codemod in asked for f in codemod.find(again)):
+        note = call_of(facts, finding.span)
+        if finding.span not in known and note is not None:
+            fix = finding.fix
+            if fix is not None and fix.safety is Safety.SAFE:
+                fix = replace(fix, safety=Safety.UNSAFE)
+            found.append(replace(finding, fix=fix, because=(note, *finding.because)))
+    again.release()
+    return found
 
 
 def combined(

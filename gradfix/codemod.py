@@ -78,6 +78,8 @@ class Codemod(ABC):
     mentions: ClassVar[str] = "torch"
     #: Whether it rewrites code that works; held back where a real fault nearby is not fixed.
     modernises: ClassVar[bool] = False
+    #: Whether its faults are also looked for in functions as the calls of the file show them.
+    asks_callers: ClassVar[bool] = False
     DESCRIPTION: ClassVar[str] = ""
 
     def __init__(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
+from gradfix.assumed import with_callers, with_recorded
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
 from gradfix.fingerprints import identified, identity, without
@@ -169,9 +170,8 @@ def _find(
         facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)
+        findings = with_callers(findings, text, triggered, view, facts)
         if settings.recorded is not None:
-            from gradfix.assumed import with_recorded
-
             findings = with_recorded(findings, text, triggered, view, settings.recorded)
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()

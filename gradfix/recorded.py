@@ -32,7 +32,8 @@ class Seen:
     ``kind`` is "tensor", "int", "float", "bool", "other", or "several" where calls differ;
     ``shape`` and ``dtype`` (without ``torch.``) are those of a tensor; ``value`` is a number's;
     ``roles`` are "leaf", "tracked" and "untracked", for people: how a tensor is used elsewhere
-    proves nothing.
+    proves nothing. ``requires_grad`` is never recorded: the text of the file says so (see
+    `gradfix.flow.callers`).
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Seen:
     dtype: str | None = None
     value: int | float | bool | None = None
     roles: tuple[str, ...] = ()
+    requires_grad: bool = False
 
     def joined(self, other: Seen) -> Seen:
         """What holds in the calls of both."""

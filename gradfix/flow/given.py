@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gradfix.flow.values import Kind, Role, Value, number
+from gradfix.flow.values import NEEDS_GRAD, Kind, Role, Value, number
 from gradfix.model import Note, Span
 from gradfix.recorded import Seen, key_of, source_of
 
@@ -28,10 +28,14 @@ def given(
 def assumed(seen: Seen | None, argument: ast.arg, known: Value) -> Value:
     """An argument as it was recorded, where nothing better is known.
 
-    Whether a tensor has a history is not taken over: the next caller may give one that has.
+    Whether a recorded tensor has a history is not taken over: the next caller may give one that
+    has. That one requires grad is, where the file says so: then the fault is there for this caller.
     """
     if seen is None or known.kind not in (Kind.UNKNOWN, Kind.TENSOR, Kind.NUMBER):
         return known
+    if seen.requires_grad and known.kind is not Kind.NUMBER:
+        shape = known.shape if known.shape is not None else seen.shape
+        return Value(Kind.TENSOR, NEEDS_GRAD, argument, shape=shape, dtype=seen.dtype)
     if seen.kind == "tensor" and known.kind is not Kind.NUMBER and seen.shape is not None:
         if known.shape is None:
             return Value(Kind.TENSOR, Role.UNKNOWN, argument, shape=seen.shape, dtype=seen.dtype)

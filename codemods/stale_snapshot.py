@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
+from gradfix.flow.collected import Collected, collected_in_place
 from gradfix.flow.kept_states import kept_models, kept_states
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
@@ -26,7 +27,7 @@ class StaleSnapshot(Codemod):
     still had the former values: it is compared with the weights, loaded back into the same module,
     taken a second time, or collected in a list turn by turn. Finds ``best_model = model`` where a
     loop keeps the best one and goes on training it, too, and states that an object keeps for a
-    Module that is passed to it.
+    Module that is passed to it. Finds tensors that a loop writes in place and collects in a list.
 
     Why is this bad?
     ----------------
@@ -76,7 +77,9 @@ class StaleSnapshot(Codemod):
     """
 
     code = "GF204"
-    trigger = Words("state_dict(", "parameters(", ".weight", ".bias", "requires_grad", "Parameter(")
+    trigger = Words(
+        "state_dict(", "parameters(", ".weight", ".bias", "requires_grad", "Parameter(", ".append("
+    )
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every snapshot that an update changes."""
@@ -103,6 +106,23 @@ class StaleSnapshot(Codemod):
                 fix=fix,
                 why_not=why_not,
             )
+
+        for entry in collected_in_place(flow):
+            yield self._collected(flow, entry)
+
+    def _collected(self, flow: ModuleFlow, entry: Collected) -> Finding:
+        name = entry.name.id
+        edit = Edit(EditKind.REPLACE, flow.span(entry.name), f"{name}.clone()")
+        return self.finding(
+            flow.span(entry.name),
+            f"`{name}` is collected without a copy: all entries hold what the last turn leaves",
+            because=(
+                flow.note(entry.write.node, "the tensor is written in place here, in every turn"),
+                flow.note(entry.read, "so this finds the same values in all entries"),
+            ),
+            help="keep a copy",
+            fix=self.fix(Safety.UNSAFE, "keep a copy", edit, values=Values.CHANGED),
+        )
 
     def _copy(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> Fix:
         memory = found.memory

@@ -45,7 +45,7 @@ _MAYBE_WEIGHTED = frozenset(
 #: Layers that save their input because their weight requires grad.
 _SAVES_INPUT = frozenset(
     """Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d BatchNorm1d
-    BatchNorm2d BatchNorm3d LayerNorm GroupNorm PReLU""".split()
+    BatchNorm2d BatchNorm3d LayerNorm GroupNorm PReLU RNNCell GRUCell""".split()
 )
 #: Activation layers and the functional operation each of them is.
 _ACTIVATIONS = {
@@ -242,6 +242,14 @@ def saves_result(module: Value) -> str:
     return name if kept and "result" in next(iter(kept.values()), ()) else ""
 
 
+def _input_keeper(module: Value) -> Value | None:
+    """The layer that keeps what a module is given for its weights: itself, or its first one."""
+    if module.name.rpartition(".")[2] == "Sequential":
+        first = module.items[0] if module.items else None
+        return _input_keeper(first) if first is not None and first.kind is Kind.MODULE else None
+    return module if module.name.rpartition(".")[2] in _SAVES_INPUT else None
+
+
 def leaves_of(module: Value) -> frozenset[Leaf]:
     """The weights of a layer, and of the layers that it holds in order."""
     return frozenset().union(
@@ -284,9 +292,11 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         storages = frozenset({Storage(node)})
     is_number = _is_reduced_loss(layer, module) and not run.flow.changes_reductions
     dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
-    if run.state.mode is not GradMode.OFF and layer in _SAVES_INPUT and arguments:
-        certain = trained is Certainty.YES and run.state.mode is GradMode.ON
-        run.remember(Saved(node, layer, arguments[0].node, arguments[0].value, certain))
+    if run.state.mode is not GradMode.OFF and (keeper := _input_keeper(module)) is not None:
+        kept_for = Certainty.MAYBE if run.flow.freezes_parameters else has_weights(keeper)
+        certain = kept_for is Certainty.YES and run.state.mode is GradMode.ON
+        for argument in arguments[: 2 if layer.endswith("Cell") else 1]:  # input and hidden state
+            run.remember(Saved(node, layer, argument.node, argument.value, certain))
     cut = "no_grad" if run.state.mode is GradMode.OFF and trained is Certainty.YES else ""
     last = module.items[-1] if layer == "Sequential" and module.items else None
     if last is not None and (op := saves_result(last)):

@@ -23,6 +23,80 @@ p = torch.stack([p[0], p[1], p[0] / p[1]])  # the ratio
 out = p
 p.sum().backward()
 grad = raw.grad
+=== steps of a network that starts with a layer | raises
+class Flow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+
+    def forward(self, start, steps):
+        ys = torch.zeros(steps + 1, 2)
+        ys[0] = start
+        for k in range(steps):
+            ys[k + 1] = ys[k] + 0.1 * self.rate(ys[k])
+        return ys
+
+
+net = Flow()
+out = net(torch.ones(2), 3)
+out.sum().backward()
+grad = net.rate[0].weight.grad
+--->
+class Flow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rate = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+
+    def forward(self, start, steps):
+        ys = torch.zeros(steps + 1, 2)
+        ys[0] = start
+        for k in range(steps):
+            ys[k + 1] = ys[k] + 0.1 * self.rate(ys[k].clone())
+        return ys
+
+
+net = Flow()
+out = net(torch.ones(2), 3)
+out.sum().backward()
+grad = net.rate[0].weight.grad
+=== the state that a cell keeps | raises
+class Stack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.ModuleList([nn.GRUCell(3, 3) for _ in range(2)])
+
+    def forward(self, xs):
+        states = torch.zeros(2, 1, 3)
+        for x in xs:
+            for k, cell in enumerate(self.cells):
+                x = cell(x, states[k])
+                states[k] = x
+        return x
+
+
+net = Stack()
+out = net(torch.ones(4, 1, 3))
+out.sum().backward()
+grad = net.cells[0].weight_hh.grad
+--->
+class Stack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cells = nn.ModuleList([nn.GRUCell(3, 3) for _ in range(2)])
+
+    def forward(self, xs):
+        states = torch.zeros(2, 1, 3)
+        for x in xs:
+            for k, cell in enumerate(self.cells):
+                x = cell(x, states[k].clone())
+                states[k] = x
+        return x
+
+
+net = Stack()
+out = net(torch.ones(4, 1, 3))
+out.sum().backward()
+grad = net.cells[0].weight_hh.grad
 === softmax is divided | raises
 w = Parameter(torch.ones(3))
 a = torch.softmax(w, dim=0)

@@ -28,6 +28,42 @@ w = Parameter(torch.ones(3))
 unit = w.norm()
 w /= unit
 (w * 2).sum().backward()
+=== a network that starts with a layer without weights
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+        self.drop = nn.Sequential(nn.Dropout(0.0), nn.Linear(2, 2))
+
+    def forward(self, x):
+        y = self.drop(x)
+        y += 1
+        return y + self.body(x + 1)
+
+
+net = Net()
+net(torch.ones(2, 2)).sum().backward()
+grad = net.body[1].weight.grad
+=== a network with frozen weights keeps no input
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 3))
+        for p in self.body.parameters():
+            p.requires_grad = False
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self, xs):
+        row, total = torch.zeros(3), 0.0
+        for x in xs:
+            row.copy_(x)
+            total = total + (self.body(row) + self.w).sum()
+        return total
+
+
+net = Net()
+net(torch.ones(4, 3)).backward()
+grad = net.w.grad
 === inside an autograd function
 class Half(torch.autograd.Function):
     @staticmethod

@@ -7,7 +7,8 @@ import ast
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, is_in, reaching
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore, Definition, Scope, Write
+from gradfix.flow.queries import calls_in
+from gradfix.flow.state import AttributeStore, Call, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
 from gradfix.flow.walk import Walk
@@ -42,7 +43,53 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
     attributes = [holders.attributes[storage] for storage in storages & holders.attributes.keys()]
     if attributes:
         return f"the attribute `{min(attributes)[1]}`"
-    return None if storages.isdisjoint(holders.in_containers) else "a container"
+    if not storages.isdisjoint(holders.in_containers):
+        return "a container"
+    return "what it is given to" if _is_given_away(flow, write) else None
+
+
+#: Functions of Python that keep nothing of what they are given.
+_FORGETS = frozenset(
+    f"builtins.{name}"
+    for name in """print len isinstance float int bool str repr range type id hash round abs sum min
+    max format hasattr callable""".split()
+)
+
+
+def _is_given_away(flow: ModuleFlow, write: Write) -> bool:
+    """Whether a call before the write may have kept the memory, or returned it unseen."""
+    storages, place = write.target.storages, flow.span(write.statement)
+    for call in calls_in(flow, write.scope):
+        if flow.span(call.node) >= place and not _comes_again(flow, write, call):
+            continue
+        given = (*call.arguments, *(value for _, value in call.keywords))
+        if call.receiver is not None and call.receiver.kind is Kind.TENSOR:
+            given = (call.receiver, *given)
+        if any(holds(value, storages) for value in given) and not _is_followed(call):
+            return True
+    return False
+
+
+def _comes_again(flow: ModuleFlow, write: Write, call: Call) -> bool:
+    """Whether a call behind the write comes before it in the next turn of a loop around both."""
+    loop = flow.enclosing(write.statement, ast.For) or flow.enclosing(write.statement, ast.While)
+    if loop is None or write.target.storage is None or write.target.storage.node is None:
+        return loop is not None
+    made: int = getattr(write.target.storage.node, "lineno", 0)
+    last = loop.end_lineno or loop.lineno
+    return not loop.lineno <= made <= last and flow.span(call.node).row <= last
+
+
+def _is_followed(call: Call) -> bool:
+    """Whether all that a call does with the memory it is given is known."""
+    result = call.result
+    if call.name in _FORGETS or result.kind in (Kind.NUMBER, Kind.STRING):
+        return True
+    if call.name in (".append", ".extend", ".insert", "builtins.list", "builtins.dict"):
+        return True  # then the container holds it
+    if result.kind is Kind.SEQUENCE:
+        return call.name.startswith((".", "torch.", "builtins."))
+    return result.is_tensor and SOMEWHERE not in result.storages and call.callee is None
 
 
 class _Holders:
@@ -91,6 +138,8 @@ def memory_of(value: Value) -> frozenset[Storage]:
     """The memory that a tensor, or what a container holds, may live in; none of other values."""
     if value.kind is Kind.TENSOR:
         return value.storages
+    if value.kind is Kind.UNKNOWN and value.op == "join":
+        return value.storages - {SOMEWHERE}
     if value.kind in (Kind.SEQUENCE, Kind.DICT):
         if value.op in ("chunk", "split", "unbind", "tensor_split"):
             return frozenset()

@@ -8,6 +8,203 @@ from snippets import Case, cases
 CODE = "GF202"
 
 SOUND = cases("""
+=== a layer that gives back what it gets
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        kept = nn.Identity()(h)
+        h -= 1
+        return h * 2 + kept
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        h = h.clone()
+        kept = nn.Identity()(h)
+        h -= 1
+        return h * 2 + kept
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+=== an array in the same memory
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        kept = h.detach().numpy()
+        h -= 1
+        return h * 2 + float(kept.sum())
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        h = h.clone()
+        kept = h.detach().numpy()
+        h -= 1
+        return h * 2 + float(kept.sum())
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+=== one of two names for the memory
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        kept = h if first else x
+        h -= 1
+        return h * 2 + kept
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        h = h.clone()
+        kept = h if first else x
+        h -= 1
+        return h * 2 + kept
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+=== a method that keeps what it is given
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        self.keep(h)
+        h -= 1
+        return h * 2 + self.kept
+
+    def keep(self, tensor):
+        self.kept = tensor
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        h = h.clone()
+        self.keep(h)
+        h -= 1
+        return h * 2 + self.kept
+
+    def keep(self, tensor):
+        self.kept = tensor
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+=== a method that returns what it is given
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        kept = self.same(h)
+        h -= 1
+        return h * 2 + kept
+
+    def same(self, tensor):
+        return tensor
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, first=True):
+        h = torch.exp(self.layer(x))
+        h = h.clone()
+        kept = self.same(h)
+        h -= 1
+        return h * 2 + kept
+
+    def same(self, tensor):
+        return tensor
+
+
+torch.manual_seed(0)
+net = Net()
+out = net(torch.ones(2, 3))
+out.sum().backward()
+grad = net.layer.weight.grad
 === under no_grad, and used afterwards
 w = Parameter(torch.ones(3))
 h = w * 2

@@ -47,6 +47,8 @@ _SAVES_INPUT = frozenset(
     """Linear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d BatchNorm1d
     BatchNorm2d BatchNorm3d LayerNorm GroupNorm PReLU RNNCell GRUCell""".split()
 )
+#: Those of them that need it for the gradient of the input itself, too.
+_NEEDS_INPUT = frozenset("BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm PReLU".split())
 #: Activation layers and the functional operation each of them is.
 _ACTIVATIONS = {
     "ReLU": "relu",
@@ -294,6 +296,8 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
     if run.state.mode is not GradMode.OFF and (keeper := _input_keeper(module)) is not None:
         kept_for = Certainty.MAYBE if run.flow.freezes_parameters else has_weights(keeper)
+        if keeper.name.rpartition(".")[2] in _NEEDS_INPUT and inputs and inputs[0].is_tracked:
+            kept_for = Certainty.YES
         certain = kept_for is Certainty.YES and run.state.mode is GradMode.ON
         for argument in arguments[: 2 if layer.endswith("Cell") else 1]:  # input and hidden state
             run.remember(Saved(node, layer, argument.node, argument.value, certain))

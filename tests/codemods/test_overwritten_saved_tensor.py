@@ -23,6 +23,44 @@ p = torch.stack([p[0], p[1], p[0] / p[1]])  # the ratio
 out = p
 p.sum().backward()
 grad = raw.grad
+=== what a normalisation keeps of its input | raises
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.norm = nn.LayerNorm(3)
+
+    def forward(self, x):
+        h = self.layer(x)
+        y = self.norm(h)
+        h += y
+        return h
+
+
+torch.manual_seed(0)
+net = Block()
+out = net(torch.ones(2, 3))
+out[:, 0].sum().backward()
+grad = net.layer.weight.grad
+--->
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.norm = nn.LayerNorm(3)
+
+    def forward(self, x):
+        h = self.layer(x)
+        y = self.norm(h.clone())
+        h += y
+        return h
+
+
+torch.manual_seed(0)
+net = Block()
+out = net(torch.ones(2, 3))
+out[:, 0].sum().backward()
+grad = net.layer.weight.grad
 === steps of a network that starts with a layer | raises
 class Flow(nn.Module):
     def __init__(self):

@@ -7,7 +7,6 @@ import ast
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, is_in, reaching
 from gradfix.flow.nodes import walk
-from gradfix.flow.queries import calls_in
 from gradfix.flow.state import AttributeStore, Call, Definition, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
@@ -58,16 +57,31 @@ _FORGETS = frozenset(
 
 def _is_given_away(flow: ModuleFlow, write: Write) -> bool:
     """Whether a call before the write may have kept the memory, or returned it unseen."""
-    storages, place = write.target.storages, flow.span(write.statement)
-    for call in calls_in(flow, write.scope):
-        if flow.span(call.node) >= place and not _comes_again(flow, write, call):
-            continue
-        given = (*call.arguments, *(value for _, value in call.keywords))
-        if call.receiver is not None and call.receiver.kind is Kind.TENSOR:
-            given = (call.receiver, *given)
-        if any(holds(value, storages) for value in given) and not _is_followed(call):
-            return True
-    return False
+    place = flow.span(write.statement)
+    return any(
+        flow.span(call.node) < place or _comes_again(flow, write, call)
+        for storage in write.target.storages
+        for call in _keepers(flow).get((write.scope, storage), ())
+    )
+
+
+def _keepers(flow: ModuleFlow) -> dict[tuple[Scope, Storage], list[Call]]:
+    """The calls that may keep a piece of memory they are given, by scope and memory."""
+    calls = flow.all(Call)
+
+    def find() -> dict[tuple[Scope, Storage], list[Call]]:
+        found: dict[tuple[Scope, Storage], list[Call]] = {}
+        for call in calls:
+            if _is_followed(call):
+                continue
+            given = [*call.arguments, *(value for _, value in call.keywords)]
+            if call.receiver is not None and call.receiver.kind is Kind.TENSOR:
+                given.append(call.receiver)
+            for storage in frozenset().union(*map(memory_of, given)):
+                found.setdefault((call.scope, storage), []).append(call)
+        return found
+
+    return flow.worked_out("_keepers", len(calls), find)
 
 
 def _comes_again(flow: ModuleFlow, write: Write, call: Call) -> bool:

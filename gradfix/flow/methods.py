@@ -90,6 +90,8 @@ class Methods(TensorOps):
             return foreign(node, receiver.name, inputs)
         if receiver.kind is Kind.UNKNOWN and name in ("detach", "requires_grad_"):
             return self._reveal(node, receiver, name, arguments)
+        if name == "clone" and not arguments and self._is_input_of_forward(receiver):
+            return self._reveal(node, receiver, name, arguments)
         if name == "item" and receiver.kind is Kind.UNKNOWN and not arguments:
             # A number, whether of a tensor or of an array.
             return Value(Kind.NUMBER, Role.UNTRACKED, node, name, inputs)
@@ -130,6 +132,15 @@ class Methods(TensorOps):
         if name in ("sample", "sample_n", "enumerate_support"):
             return Value(Kind.TENSOR, Role.UNTRACKED, node, name, inputs, fresh)
         return unknown(node, inputs)
+
+    def _is_input_of_forward(self, value: Value) -> bool:
+        """Whether nothing is known of a value but that a ``forward`` is given it.
+
+        What has ``clone`` there is a tensor, or as good as one.
+        """
+        scope = self.scope
+        given = value.kind is Kind.UNKNOWN and isinstance(value.node, ast.arg) and value.op == ""
+        return given and scope.name == "forward" and scope.class_node is not None
 
     def _reveal(
         self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]

@@ -61,6 +61,42 @@ net = Block()
 out = net(torch.ones(2, 3))
 out[:, 0].sum().backward()
 grad = net.layer.weight.grad
+=== copies of the input are written step by step | raises
+class Spring(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, q, p, steps):
+        q, p = q.clone(), p.clone()
+        for _ in range(steps):
+            p -= 0.05 * self.k * q
+            q += 0.1 * p
+        return q
+
+
+spring = Spring()
+out = spring(torch.ones(2), torch.zeros(2), 3)
+out.sum().backward()
+grad = spring.k.grad
+--->
+class Spring(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.k = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, q, p, steps):
+        q, p = q.clone(), p.clone()
+        for _ in range(steps):
+            p -= 0.05 * self.k * q.clone()
+            q += 0.1 * p
+        return q
+
+
+spring = Spring()
+out = spring(torch.ones(2), torch.zeros(2), 3)
+out.sum().backward()
+grad = spring.k.grad
 === steps of a network that starts with a layer | raises
 class Flow(nn.Module):
     def __init__(self):

@@ -24,8 +24,8 @@ class NotDifferentiable(Codemod):
     What it does
     ------------
     Finds operations whose result has no gradient (``argmax``, comparisons, ``.long()``) or a zero
-    one (``round``, ``sign``) where a Parameter of a Module reaches the output in no other way, and
-    terms of a loss that were computed from such results alone.
+    one (``round``, ``sign``, a write into a buffer of integers) where a Parameter of a Module
+    reaches the output in no other way, and terms of a loss that were computed from such results alone.
 
     Why is this bad?
     ----------------
@@ -85,15 +85,21 @@ class NotDifferentiable(Codemod):
             name = cut.value.cut
             if name in _OTHER_CODES or name in ESCAPES or "." in name:
                 continue
+            written = cut.value.op == "write"
             yield self.finding(
                 flow.span(cut.node),
-                f"`{name}` has no useful gradient, and is a Parameter's only way to the output",
+                f"{f'a {name} truncates and' if written else f'`{name}`'} has no useful gradient, "
+                "and is a Parameter's only way to the output",
                 because=(
                     *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
                     *((flow.note(cut.inside, "its history ends here"),) if cut.inside else ()),
                     flow.note(cut.place, "the value goes on from here"),
                 ),
-                help="use a differentiable form, or a straight-through estimator",
+                help=(
+                    "make the buffer of a floating-point type"
+                    if written
+                    else "use a differentiable form, or a straight-through estimator"
+                ),
                 why_not=_WHY_NOT,
             )
         for idle in idle_terms(flow):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gradfix.flow.dtypes import is_integer
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
 from gradfix.flow.recorder import Recorder
 from gradfix.flow.state import Binding, GradMode, Saved, Scope, State, Write, result_role
@@ -143,12 +144,18 @@ class SavedTensors(Recorder):
     def _after_write(
         self, node: ast.AST, target: Value, op: str, values: tuple[Value, ...]
     ) -> Value:
+        cut = target.cut
         if (
             self.state.mode is GradMode.OFF
             or target.role == Role.LEAF
             or target.op in ("data", "detach")
         ):
             role, leaves = target.role, target.leaves
+        elif is_integer(target.dtype):
+            # The numbers are truncated, and what holds integers has no history.
+            role, leaves = target.role, target.leaves
+            if any(value.is_tensor and value.needs_grad is Certainty.YES for value in values):
+                cut = cut or f"write to {target.dtype}"
         else:
             role = result_role((target, *values), self.state.mode)
             leaves = target.leaves.union(*(value.leaves for value in values))
@@ -158,6 +165,7 @@ class SavedTensors(Recorder):
             leaves=leaves,
             inputs=(target, *values),
             op="write",
+            cut=cut,
             node=node,
             symbol=None,
         )

@@ -223,6 +223,20 @@ class Scaled(nn.Module):
     def forward(self, x):
         return self.lin(x) * math.exp(self.log_scale)
 reason: torch operations
+=== GF306 collected in a buffer of integers
+class Levels(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.steps = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        levels = torch.full((3,), 0)
+        for i in range(3):
+            levels[i] = self.steps[i] * 5
+        return x * levels
+
+out = Levels()(torch.ones(3))
+reason: question of modelling
 === GF306 rounded
 class Compressor(nn.Module):
     def __init__(self):
@@ -247,6 +261,22 @@ reason: modelling
 """)
 
 LEAVE = cases("""
+=== integers that choose, and the chosen values are trained
+class Greedy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.score = nn.Linear(3, 4)
+
+    def forward(self, x):
+        z = self.score(x)
+        best = torch.zeros(2, dtype=torch.long)
+        keep = torch.zeros(2, dtype=torch.bool)
+        for i in range(2):
+            best[i] = z[i].argmax()
+            keep[i] = z[i, 0] > 0
+        return z.gather(1, best.unsqueeze(1)) * keep
+
+Greedy()(torch.ones(2, 3)).sum().backward()
 === a number for a log beside the input
 class Scaled(nn.Module):
     def __init__(self):

@@ -44,7 +44,33 @@ class M{n}(nn.Module):
     def forward(self, x):
         return self.first{n}[0](self.second{n}[0](x))
 """
+COLLECTED = """\
+at = torch.zeros(3)
+rows{n} = []
+for i in range(3):
+    at += w[0]
+    rows{n}.append(at)
+print(torch.stack(rows{n}))
+"""
+GIVEN = """\
+def h{n}(x):
+    y = x.exp()
+    print(repr(y), g(y))
+    y += 1
+    return y
+h{n}(w).sum().backward()
+"""
+REPORTED = """\
+class N{n}(nn.Module):
+    def forward(self, x):
+        y = x * w.sum()
+        self.seen{n} = torch.tensor([y.mean(), w.mean()])
+        return y
+"""
 SHAPES = {
+    "tensors that loops collect": COLLECTED,
+    "functions and what they are given": GIVEN,
+    "statistics that are kept": REPORTED,
     "buffers that are filled": BUFFERS,
     "writes to what is saved": "y = torch.sigmoid(w * {n})\ny[0] = y[1]\nprint(y)\n",
     "writes to one tensor": "p[{n}] = p[0] * 2\n",

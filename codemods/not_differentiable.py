@@ -25,7 +25,8 @@ class NotDifferentiable(Codemod):
     ------------
     Finds operations whose result has no gradient (``argmax``, comparisons, ``.long()``) or a zero
     one (``round``, ``sign``, a write into a buffer of integers) where a Parameter of a Module
-    reaches the output in no other way, and terms of a loss that were computed from such results alone.
+    reaches the output in no other way, and terms of a loss that were computed from such results
+    alone.
 
     Why is this bad?
     ----------------

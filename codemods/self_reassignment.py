@@ -21,6 +21,7 @@ from gradfix.flow.names import (
 )
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
+from gradfix.flow.reached import is_read_behind, run_by_forward
 from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
 from gradfix.flow.state import AttributeStore, Definition, Scope
 from gradfix.flow.torch_ops import op_facts
@@ -70,10 +71,11 @@ class SelfReassignment(Codemod):
 
     Fix safety
     ----------
-    Safe: only names change. Unsafe for an attribute that an optimizer holds: the leaf is changed in
-    place, so that it is trained from then on. Not fixed where the name is visible to other
-    functions, where it can be looked up dynamically (``locals()``), or where branches merge leaf
-    and value in a way that one inserted copy cannot express.
+    Safe: only names change. Unsafe for an attribute that an optimizer holds, or that a method other
+    than ``forward`` binds: the leaf is changed in place, so that it is trained from then on. Not
+    fixed where other methods may read the attribute, where the name is visible to other functions,
+    where it can be looked up dynamically (``locals()``), or where branches merge leaf and value in
+    a way that one inserted copy cannot express.
 
     References
     ----------
@@ -126,7 +128,7 @@ class SelfReassignment(Codemod):
         fix, why_not = None, None
         try:
             edit = under_no_grad(
-                flow, found.store.scope, found.store.statement, _in_place(flow, found, name)
+                flow, found.store.scope, found.store.statement, _in_place(flow, found.value, name)
             )
             fix = self.fix(Safety.UNSAFE, "change the leaf itself", edit)
         except NotFixable as reason:
@@ -168,6 +170,14 @@ class SelfReassignment(Codemod):
             raise NotFixable("the assignment has several targets")
         (definition,) = [d for d in scope.definitions if d.node is store.node]
         uses = uses_of(scope, definition)
+        if is_read_behind(flow, store):
+            raise NotFixable(f"other code may read `{flow.source_of(store.node)}` behind it")
+        forward = run_by_forward(flow, scope.class_node)
+        if not uses or (forward and scope.name not in forward):  # it was to be changed for good
+            name = flow.source_of(store.node)
+            line = _in_place(flow, statement.value, name)
+            edit = under_no_grad(flow, scope, statement, line)
+            return self.fix(Safety.UNSAFE, "change the leaf itself", edit)
         if any(reaching(scope, use) != {definition} for use in uses) or definition.loops:
             raise NotFixable("the Parameter and the value meet after a branch or in a loop")
         new = fresh_name(flow, f"{store.name}_{_SUFFIX.get(store.value.op, store.value.op)}")
@@ -194,9 +204,8 @@ class SelfReassignment(Codemod):
         )
 
 
-def _in_place(flow: ModuleFlow, found: Replaced, name: str) -> str:
+def _in_place(flow: ModuleFlow, call: ast.expr, name: str) -> str:
     """``self.w.clamp_(...)`` for ``self.w.clamp(...)``. Raises NotFixable for any other form."""
-    call = found.value
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
         method = f"{call.func.attr}_"
         plain = flow.source_of(call.func.value) == name and "\n" not in flow.source_of(call)

@@ -91,9 +91,7 @@ def _written_in(flow: ModuleFlow, scope: Scope, loop: _Loop, storage: Storage) -
     )
 
 
-def _read_behind(
-    flow: ModuleFlow, scope: Scope, entries: ast.Name, loop: _Loop
-) -> ast.AST | None:
+def _read_behind(flow: ModuleFlow, scope: Scope, entries: ast.Name, loop: _Loop) -> ast.AST | None:
     """Where all entries are used behind the loop."""
     if captured(flow, scope, entries.id) is not None:
         return None

@@ -6,7 +6,9 @@ import ast
 
 from gradfix.flow.classes import Method, is_module, lineage
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import captured, own_nodes
 from gradfix.flow.nodes import walk
+from gradfix.flow.state import AttributeStore
 from gradfix.flow.values import Kind, Value
 
 
@@ -21,6 +23,42 @@ def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset
     if (node, start) not in known:
         known[node, start] = _run_by(flow, node, start)
     return known[node, start]
+
+
+def is_read_behind(flow: ModuleFlow, store: AttributeStore) -> bool:
+    """Whether other code may read an attribute through its owner, once a method has bound it.
+
+    The method hands the owner on, uses it in a function inside, or calls a method that reads it.
+    """
+    assert isinstance(store.node, ast.Attribute)
+    owner, last = store.node.value, store.statement.end_lineno or 0
+    if not isinstance(owner, ast.Name) or captured(flow, store.scope, owner.id) is not None:
+        return True
+    readers = {
+        function.name
+        for node in flow.attributes(store.name)
+        if (function := flow.enclosing(node, ast.FunctionDef)) is not None
+        and function is not store.scope.node
+    }
+    for node in own_nodes(store.scope):
+        if not isinstance(node, ast.Name) or node.id != owner.id:
+            continue
+        if node.lineno <= last and not _in_one_loop(flow, node, store.statement):
+            continue
+        around = flow.parents.get(node)
+        if not isinstance(around, ast.Attribute):
+            return True
+        if readers & run_by(flow, store.scope.class_node, around.attr):
+            return True
+    return False
+
+
+def _in_one_loop(flow: ModuleFlow, node: ast.AST, statement: ast.stmt) -> bool:
+    loops = [flow.enclosing(statement, kind) for kind in (ast.For, ast.While)]
+    return any(
+        loop is not None and loop.lineno <= getattr(node, "lineno", 0) <= (loop.end_lineno or 0)
+        for loop in loops
+    )
 
 
 def _run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset[str]:

@@ -266,6 +266,43 @@ def fit():
 	w_scaled.sum().backward()
 	return w.grad
 grad = fit()
+=== a method that changes a Parameter for good | raises unsafe
+class Bounded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.5, 2.0]))
+
+    def project(self):
+        self.w = self.w.clamp(0, 1)  # into the box
+
+    def forward(self, x):
+        return x * self.w
+
+
+net = Bounded()
+net.project()
+out = net(torch.ones(2))
+out.sum().backward()
+grad = net.w.grad
+--->
+class Bounded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.5, 2.0]))
+
+    def project(self):
+        with torch.no_grad():
+            self.w.clamp_(0, 1)  # into the box
+
+    def forward(self, x):
+        return x * self.w
+
+
+net = Bounded()
+net.project()
+out = net(torch.ones(2))
+out.sum().backward()
+grad = net.w.grad
 === a Parameter's attribute | raises
 class Gate(nn.Module):
     def __init__(self):
@@ -298,6 +335,41 @@ grad = gate.alpha.grad
 
 
 REPORT = cases("""
+=== another method reads the attribute
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        self.w = self.w.softmax(0)
+        return self.mix(x) + self.w
+
+    def mix(self, x):
+        return x * self.w
+reason: other code
+=== the Module is handed on
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        self.w = self.w.softmax(0)
+        return x * getattr(self, 'w')
+
+reason: other code
+=== a function inside reads the attribute
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        self.w = self.w.softmax(0)
+        return (lambda y: y * self.w)(x)
+
+reason: other code
 === a nested function uses the name
 w = Parameter(torch.ones(3))
 w = w * 2

@@ -215,9 +215,7 @@ def _is_trained_code(flow: ModuleFlow, call: Call) -> bool:
     if any(isinstance(store, ast.Attribute) for store in targets):
         return False
     trained = [
-        leaf
-        for leaf in _leaves(call.data or call.result)
-        if leaf_use_of(flow, leaf) is not None
+        leaf for leaf in _leaves(call.data or call.result) if leaf_use_of(flow, leaf) is not None
     ]
     return bool(trained) and _reaches_backward(flow, call)
 

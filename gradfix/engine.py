@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradfix import registry
-from gradfix.assumed import with_callers, with_recorded
 from gradfix.config import Settings
 from gradfix.errors import RewriteError, SourceError
 from gradfix.fingerprints import identified, identity, without
@@ -167,6 +166,8 @@ def _find(
     triggered = _triggered(codemods, text)
     findings: list[Finding] = []
     if triggered:
+        from gradfix.assumed import with_callers, with_recorded
+
         facts = flow.analyse(text, view)
         for codemod in triggered:
             findings += codemod.find(facts)

@@ -17,9 +17,10 @@ from gradfix.flow.queries import keeps_dtype, leaf_uses
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
-from gradfix.flow.state import Call, Definition, GradMode, Write
+from gradfix.flow.state import Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import under_no_grad
 

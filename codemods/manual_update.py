@@ -13,17 +13,11 @@ from gradfix.flow.names import captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_attributes, renewed_elements
-from gradfix.flow.state import (
-    AttributeStore,
-    Call,
-    Definition,
-    GradRead,
-    OptimizerMade,
-    Scope,
-)
+from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import no_grad_in, under_no_grad
 

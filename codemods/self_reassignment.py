@@ -23,10 +23,11 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.reached import is_read_behind, run_by_forward
 from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
-from gradfix.flow.state import AttributeStore, Definition, Scope
+from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
 from gradfix.recipes.no_grad import under_no_grad
 

@@ -10,8 +10,9 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.leaf_aliases import is_hidden, mistaken_copies
 from gradfix.flow.source_text import bracketed
-from gradfix.flow.state import AttributeStore, Definition, Scope, Write
+from gradfix.flow.state import AttributeStore, Scope, Write
 from gradfix.flow.values import Value
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
 
 

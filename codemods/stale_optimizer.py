@@ -23,8 +23,9 @@ from gradfix.flow.optimizers import (
     resets,
 )
 from gradfix.flow.source_text import replaced
-from gradfix.flow.state import Definition, OptimizerMade, Scope
+from gradfix.flow.state import OptimizerMade, Scope
 from gradfix.flow.values import Kind, Role
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
 

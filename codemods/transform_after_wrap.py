@@ -12,8 +12,9 @@ from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
 from gradfix.flow.source_text import bracketed, replaced
-from gradfix.flow.state import AttributeStore, Call, Definition, Scope
+from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
+from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 

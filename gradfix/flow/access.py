@@ -41,8 +41,8 @@ class Access(Calls):
         if base.kind is Kind.REFERENCE:
             return self.flow.followed(self.flow.imported(f"{base.name}.{name}"))
         path = dotted(node)
-        if path is not None and path in self.state.env:
-            binding = self.state.env[path]
+        binding = self.state.get(path) if path is not None else None
+        if binding is not None:
             if self.loud:
                 known = self.scope.uses.get(node, frozenset())
                 self.scope.uses[node] = known | binding.definitions

@@ -7,9 +7,10 @@ import ast
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, is_in, reaching
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore, Call, Definition, Scope, Write
+from gradfix.flow.state import AttributeStore, Call, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
+from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
 
 

@@ -15,8 +15,9 @@ from functools import cached_property
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import Definition, GradMode, Scope, Write
+from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Counter, Dim, Kind, Role, Shape, Value
+from gradfix.flow.versions import Definition
 
 #: Allocating operations and the value they fill the memory with (None: nothing certain).
 FILL_VALUES: dict[str, str | None] = {

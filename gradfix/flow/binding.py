@@ -11,12 +11,11 @@ from gradfix.flow.expressions import Expressions, operator_name
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import (
     AttributeStore,
-    Binding,
-    Definition,
     GradRead,
 )
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, unknown
+from gradfix.flow.versions import Binding, Definition
 
 
 class Bindings(Expressions):
@@ -52,9 +51,8 @@ class Bindings(Expressions):
         elif name in self._owners:
             prefix = f"{name}."
             for path in [path for path in self.state.env if path.startswith(prefix)]:
-                del self.state.env[path]
-        binding = Binding(frozenset({definition}), value)
-        self.state.env[name] = binding
+                self.state.drop(path)
+        binding = self.state.put(name, frozenset({definition}), value)
         for tried in self._tried:
             tried[name] = either(tried[name], binding) if name in tried else binding
 
@@ -202,13 +200,12 @@ class Bindings(Expressions):
 
     def _rebind_augmented(self, target: ast.expr, result: Value) -> None:
         """``x += 1`` on a tensor writes into it and binds the same tensor again."""
-        if isinstance(target, ast.Name) and target.id in self.state.env:
-            binding = self.state.env[target.id]
-            self.state.env[target.id] = Binding(binding.definitions, result)
-            self.note(target, result)
-        elif isinstance(target, ast.Attribute) and (path := dotted(target)) in self.state.env:
-            binding = self.state.env[path]
-            self.state.env[path] = Binding(binding.definitions, result)
+        name = target.id if isinstance(target, ast.Name) else None
+        if isinstance(target, ast.Attribute):
+            name = dotted(target)
+        binding = self.state.get(name) if name is not None else None
+        if name is not None and binding is not None:
+            self.state.put(name, binding.definitions, result)
             self.note(target, result)
 
 

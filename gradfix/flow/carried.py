@@ -157,7 +157,7 @@ def _carried(
     ):
         return
     inside = set(walk(loop))
-    for name, binding in turn.head.items():
+    for name, binding in turn.head.settled().env.items():
         mine = [d for d in binding.definitions if d.node in inside]
         if mine:
             end = turn.end.get(name)

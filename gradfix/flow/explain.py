@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import Definition, Saved, Scope, Write
+from gradfix.flow.state import Saved, Scope, Write
 from gradfix.flow.values import (
     SOMEWHERE,
     Elsewhere,
@@ -25,6 +25,7 @@ from gradfix.flow.values import (
     Value,
     element_of,
 )
+from gradfix.flow.versions import Definition
 
 #: Marks that tell apart names of the same spelling; of no use to a reader.
 _MARK = re.compile(r"#[\w.]*#\d+|@\w+:\d+|self:\w+(?=\.)")

@@ -12,7 +12,6 @@ from gradfix.flow.access import Access
 from gradfix.flow.calls import Calls
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.operands import Argument
-from gradfix.flow.state import Binding
 from gradfix.flow.values import (
     UNKNOWN,
     Kind,
@@ -27,6 +26,7 @@ from gradfix.flow.values import (
     sequence,
     unknown,
 )
+from gradfix.flow.versions import Binding
 
 _BINARY = {
     ast.Add: "add",
@@ -91,7 +91,7 @@ class Expressions(Access):
         return self.note(node, self._named(node)) if isinstance(node, ast.Name) else self.eval(node)
 
     def _named(self, node: ast.Name) -> Value:
-        binding = self.state.env.get(node.id)
+        binding = self.state.get(node.id)
         if binding is not None:
             if self.loud:
                 known = self.scope.uses.get(node)
@@ -225,7 +225,8 @@ class Expressions(Access):
     def _comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
     ) -> Value:
-        saved = dict(self.state.env)
+        before = self.state.copy()
+        saved = {name: before.get(name) for name in _targets(node)}
         length = None
         loops = self.loops
         for at, generator in enumerate(node.generators):
@@ -243,14 +244,11 @@ class Expressions(Access):
             value = self.eval(node.elt)
         self.loops = loops
         # The names of a comprehension are its own; in-place writes to outer names remain.
-        env = self.state.env
-        for name in _targets(node):
-            if name in saved:
-                env[name] = saved[name]
-            else:
-                env.pop(name, None)
-        if env.keys() != saved.keys():
-            self.state.env = {name: env.get(name, binding) for name, binding in saved.items()}
+        for name, known in saved.items():
+            self._restore(name, known)
+        for name in self.state.env.parted(before.env)[0]:
+            if (name in self.state.env) != (name in before.env):
+                self._restore(name, before.get(name))
         if isinstance(node, ast.DictComp):
             return Value(
                 Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"
@@ -259,6 +257,12 @@ class Expressions(Access):
         if any(generator.ifs for generator in node.generators):
             kind = "filtered"
         return sequence(None, element=value, length=length, node=node, name=kind)
+
+    def _restore(self, name: str, known: Binding | None) -> None:
+        if known is None:
+            self.state.drop(name)
+        else:
+            self.state.put(name, known.definitions, known.value)
 
     def _walrus(self, node: ast.NamedExpr) -> Value:
         value = self.eval(node.value)
@@ -311,9 +315,9 @@ class Expressions(Access):
 
     def rebind(self, name: str, value: Value) -> None:
         """Let a name hold a refined description of the same object."""
-        binding = self.state.env.get(name)
+        binding = self.state.get(name)
         if binding is not None:
-            self.state.env[name] = Binding(binding.definitions, value)
+            self.state.put(name, binding.definitions, value)
 
 
 def _targets(node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> set[str]:

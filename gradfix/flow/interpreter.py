@@ -27,6 +27,7 @@ from gradfix.flow.state import (
     GradMode,
     State,
     Turn,
+    changed_names,
     join_states,
 )
 from gradfix.flow.values import Kind, Role, Value, foreign, unknown
@@ -95,9 +96,10 @@ class Interpreter(Bindings):
     def _delete(self, node: ast.Delete) -> None:
         for target in node.targets:
             if isinstance(target, ast.Name):
-                if self.loud and target.id in self.state.env:
-                    self.scope.uses[target] = self.state.env[target.id].definitions
-                self.state.env.pop(target.id, None)
+                bound = self.state.get(target.id)
+                if self.loud and bound is not None:
+                    self.scope.uses[target] = bound.definitions
+                self.state.drop(target.id)
             elif isinstance(target, (ast.Attribute, ast.Subscript)):
                 self.eval(target.value)
 
@@ -187,10 +189,10 @@ class Interpreter(Bindings):
             start = self._head(node, entry, begin)
         else:
             start = entry.copy()
-        head = dict(start.env)
+        head = start.copy()
         end, exits = self._iteration(node, start, begin)
         if self.loud:
-            self.flow.turns[node] = Turn(node, self.scope, head, dict(end.env))
+            self.flow.turns[node] = Turn(node, self.scope, head, end.copy())
         self.loops = loops
         if not certain:
             end = join_states(entry, end)
@@ -211,9 +213,11 @@ class Interpreter(Bindings):
                 end, _ = self._iteration(node, start.copy(), begin)
             head = join_states(entry.copy(), end)
             carried = [
-                _same_facts(known.value, head.env[name].value)
-                for name, known in start.env.items()
-                if name in head.env and known is not head.env[name]
+                _same_facts(known.value, now.value)
+                for name in changed_names(start, head)
+                if (known := start.get(name)) is not None
+                and (now := head.get(name)) is not None
+                and known is not now
             ]
             start = head
             # With one name only, the next turn finds what this one found.
@@ -285,8 +289,9 @@ class Interpreter(Bindings):
         # An exception can leave the body after any statement: handlers see all of them joined.
         failing = join_states(before, after) if after.alive else before.copy()
         for name, bound in self._tried.pop().items():
-            known = failing.env.get(name)
-            failing.env[name] = bound if known is None else either(known, bound)
+            known = failing.get(name)
+            reached = bound if known is None else either(known, bound)
+            failing.put(name, reached.definitions, reached.value)
         for handler in node.handlers:
             self.state = failing.copy()
             if handler.type is not None:

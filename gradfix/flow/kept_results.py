@@ -19,7 +19,7 @@ def kept_at_return(scope: Scope, state: State, value: Value) -> Saved | None:
     storage = value.storage if value.is_tensor else None
     if storage is None or not _is_made_in(scope, storage):
         return None
-    return next((s for s in state.saved.get(storage, ()) if s.operand is None), None)
+    return next((s for s in state.saved.get(storage) or () if s.operand is None), None)
 
 
 def kept_by_calls(scope: Scope) -> Saved | None:

@@ -9,8 +9,9 @@ from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import Definition, GradMode, Scope, Write
+from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
+from gradfix.flow.versions import Definition
 
 
 def leaf_written(write: Write) -> Value | None:

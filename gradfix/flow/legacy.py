@@ -9,9 +9,10 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, places_of, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS
-from gradfix.flow.state import Definition, Scope, Write
+from gradfix.flow.state import Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Value
+from gradfix.flow.versions import Definition
 
 _VARIABLE = "torch.autograd.Variable"
 #: Always another object over the same memory; what is done to it alone does not show elsewhere.

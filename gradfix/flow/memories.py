@@ -17,9 +17,10 @@ from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
 from gradfix.flow.nodes import children, walk
-from gradfix.flow.state import Definition, Scope
+from gradfix.flow.state import Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind
+from gradfix.flow.versions import Definition
 
 #: What the methods that list a Module's weights give: values, pairs of name and value, a dict.
 _LISTINGS = {"parameters": "list", "named_parameters": "pairs", "state_dict": "dict"}

@@ -115,7 +115,7 @@ class Methods(TensorOps):
         facts = classes.facts_of(self.flow, receiver)
         if facts is not None and isinstance(key, str) and len(arguments) > 1 and self.loud:
             classes.bind_attribute(facts, self.scope.name, key, arguments[1].value)
-            self.state.env.pop(f"self.{key}", None)
+            self.state.drop(f"self.{key}")
         return foreign(node, "constant")
 
     def _distribution_method(

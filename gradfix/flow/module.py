@@ -16,10 +16,11 @@ from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
-from gradfix.flow.state import Binding, Definition, GradMode, Saved, Scope, State, Turn
+from gradfix.flow.state import GradMode, Saved, Scope, State, Turn
 from gradfix.flow.telling import Telling
 from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
@@ -150,7 +151,7 @@ class ModuleFlow(TextFacts):
         self._scope_of[scope.node] = scope
         run = Interpreter(self, scope, state)
         run.run(body)
-        self._ends[scope] = run.state
+        self._ends[scope] = run.state.settled()
         if run.state.alive:
             scope.exits.append((body[-1] if body else scope.node, run.state.switched))
 
@@ -193,7 +194,7 @@ class ModuleFlow(TextFacts):
         definition = Definition(name, node, None, value, "argument")
         scope.define(definition)
         scope.arguments[name] = value
-        state.env[name] = Binding(frozenset({definition}), value)
+        state.put(name, frozenset({definition}), value)
 
     def _annotated(self, argument: ast.arg, scope: Scope) -> Value:
         """What an annotation promises about an argument."""
@@ -333,8 +334,9 @@ class ModuleFlow(TextFacts):
         if name in self.shared_names:
             return unknown()
         end = self._ends.get(scope)
-        if len(values) == 1 and end is not None and name in end.env:
-            return end.env[name].value
+        bound = end.get(name) if len(values) == 1 and end is not None else None
+        if bound is not None:
+            return bound.value
         return join_all(values)
 
     def definition_text(self, value: Value) -> str | None:

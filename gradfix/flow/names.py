@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import children, walk
-from gradfix.flow.state import Definition, Scope
+from gradfix.flow.state import Scope
 from gradfix.flow.values import Kind
+from gradfix.flow.versions import Definition
 
 
 def occurrences(scope: Scope, name: str) -> list[ast.Name]:

@@ -17,8 +17,9 @@ from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.nodes import children
-from gradfix.flow.state import AttributeStore, Backward, Call, Definition, GradMode, GradRead, Scope
+from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, GradRead, Scope
 from gradfix.flow.values import Certainty, Kind
+from gradfix.flow.versions import Definition
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 _ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
 from gradfix.flow.recorder import Recorder
-from gradfix.flow.state import Binding, GradMode, Saved, Scope, State, Write, result_role
+from gradfix.flow.state import GradMode, Saved, Scope, State, Write, result_role
 from gradfix.flow.torch_ops import Signature, op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,
@@ -23,6 +23,7 @@ from gradfix.flow.values import (
     Value,
     unknown,
 )
+from gradfix.flow.versions import Effect
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
@@ -92,7 +93,7 @@ class SavedTensors(Recorder):
             return
         for storage in saved.value.storages:
             if storage is not SOMEWHERE:
-                known = self.state.saved.get(storage, ())
+                known = self.state.saved.get(storage) or ()
                 # Only what stands in a loop is evaluated again: everything else is new.
                 place = (storage, saved.node, saved.operand)
                 if place not in self._saved_at or all(
@@ -124,7 +125,7 @@ class SavedTensors(Recorder):
         for storage in target.storages:
             if storage is SOMEWHERE:
                 continue
-            kept = self.state.saved.pop(storage, ())
+            kept = self.state.saved.pop(storage) or ()
             if kept and len(target.storages) > 1:
                 kept = tuple(
                     (
@@ -172,23 +173,10 @@ class SavedTensors(Recorder):
         self.flow.made.append(after)
         # Numbers written through `.data` or `.detach()` leave the history of all others as it is.
         beside = role == target.role == Role.UNTRACKED
-        shared = target.storages if target.storage is not None else None
-        for name, binding in self.state.env.items():
-            held = binding.value
-            if held is target:
-                self.state.env[name] = Binding(binding.definitions, after)
-            elif held.storages == shared and held.is_tensor:
-                gained = held.role if beside else role
-                changed = replace(
-                    held,
-                    role=held.role | gained if held.is_leaf else gained,
-                    leaves=held.leaves if beside else leaves,
-                    inputs=(held, *values),
-                    op="write" if held.op == "join" else held.op,  # a join's inputs are all it
-                )
-                if held.op not in ("data", "detach"):
-                    self.flow.made.append(changed)
-                    self.state.env[name] = Binding(binding.definitions, changed)
+        effect = None
+        if target.storage is not None:
+            effect = Effect(None if beside else role, leaves, values)
+        self.state.written(target, after, effect, self.flow.made)
         return after
 
     def forget_saved(self, retained: bool) -> None:
@@ -199,7 +187,7 @@ class SavedTensors(Recorder):
         if not retained:
             self.state.saved.clear()
             return
-        for storage, kept in self.state.saved.items():
+        for storage, kept in list(self.state.saved.items()):
             self.state.saved[storage] = tuple(
                 replace(entry, certain=False, if_needed=False) for entry in kept
             )
@@ -220,9 +208,7 @@ class SavedTensors(Recorder):
 
     def replace_everywhere(self, old: Value, new: Value) -> None:
         """Let every name that holds ``old`` hold ``new``; the definitions stay."""
-        for name, binding in self.state.env.items():
-            if binding.value is old:
-                self.state.env[name] = Binding(binding.definitions, new)
+        self.state.replace(old, new)
 
 
 def strongest(answers: Iterable[Certainty]) -> Certainty:

@@ -28,8 +28,9 @@ from gradfix.flow.memories import (
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore, Definition, Scope
+from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
+from gradfix.flow.versions import Definition
 
 #: Functions and methods whose result says how far two tensors or arrays are apart.
 _COMPARERS = frozenset(

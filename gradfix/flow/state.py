@@ -11,7 +11,9 @@ import ast
 import enum
 from dataclasses import dataclass, field
 
-from gradfix.flow.values import Certainty, Role, Storage, Value, join, join_all, sequence
+from gradfix.flow.layered import Layered
+from gradfix.flow.values import Certainty, Kind, Role, Storage, Value, join, join_all, sequence
+from gradfix.flow.versions import Binding, Definition, Effect, Version, current, memory, parted_at
 
 
 class GradMode(enum.Enum):
@@ -25,26 +27,6 @@ class GradMode(enum.Enum):
 def join_modes(a: GradMode, b: GradMode) -> GradMode:
     """The grad mode after two paths meet."""
     return a if a is b else GradMode.UNKNOWN
-
-
-@dataclass(eq=False, slots=True)
-class Definition:
-    """One binding of one name: ``node`` is the target, ``value`` what was bound."""
-
-    name: str
-    node: ast.AST
-    statement: ast.stmt | None
-    value: Value
-    how: str  # "assign", "augment", "for", "argument", "import", "def", "with", "delete", ...
-    loops: tuple[ast.AST, ...] = ()
-
-
-@dataclass(eq=False, slots=True)
-class Binding:
-    """What a name holds at a program point: the definitions that can reach it, and their join."""
-
-    definitions: frozenset[Definition]
-    value: Value
 
 
 @dataclass(eq=False, slots=True)
@@ -68,18 +50,90 @@ class Saved:
 class State:
     """The abstract memory at one program point.
 
+    ``versions`` are those of all memory that something has happened to since names were bound.
     ``switched`` holds the calls ``set_grad_enabled(False)`` that are in force on some path here.
     """
 
-    env: dict[str, Binding] = field(default_factory=dict)
+    env: Layered[str, Binding] = field(default_factory=Layered)
     mode: GradMode = GradMode.ON
-    saved: dict[Storage, tuple[Saved, ...]] = field(default_factory=dict)
+    saved: Layered[Storage, tuple[Saved, ...]] = field(default_factory=Layered)
     alive: bool = True
     switched: frozenset[ast.AST] = frozenset()
+    versions: Layered[Storage, Version] = field(default_factory=Layered)
+    #: By memory the names that have held something in it; shared by all copies.
+    holders: dict[Storage, dict[str, None]] = field(default_factory=dict)
 
     def copy(self) -> State:
         """An independent copy."""
-        return State(dict(self.env), self.mode, dict(self.saved), self.alive, self.switched)
+        env, saved, versions = self.env.copy(), self.saved.copy(), self.versions.copy()
+        return State(env, self.mode, saved, self.alive, self.switched, versions, self.holders)
+
+    def get(self, name: str) -> Binding | None:
+        """What a name holds now."""
+        binding = self.env.get(name)
+        if binding is None or (key := memory(binding.value)) is None:
+            return binding
+        now = self.versions.get(key)
+        if now is None or now is binding.seen:
+            return binding
+        binding = self.env[name] = current(binding, now)
+        if memory(binding.value) is not key:
+            binding = self.hold(name, binding.definitions, binding.value)
+        return binding
+
+    def put(self, name: str, definitions: frozenset[Definition], value: Value) -> Binding:
+        """Bind a name to a value that is up to date."""
+        self.get(name)  # what was written into the old value has reached it
+        return self.hold(name, definitions, value)
+
+    def hold(self, name: str, definitions: frozenset[Definition], value: Value) -> Binding:
+        """Let a name hold a value that is up to date, instead of what it held."""
+        key = memory(value)
+        if key is None and value.kind in (Kind.TENSOR, Kind.UNKNOWN):
+            key = value.cell = Storage(value.node)
+        if key is not None:
+            self.holders.setdefault(key, {})[name] = None
+        seen = self.versions.get(key) if key is not None else None
+        binding = self.env[name] = Binding(definitions, value, seen)
+        return binding
+
+    def drop(self, name: str) -> None:
+        """Unbind a name, if it is bound."""
+        self.get(name)
+        self.env.pop(name)
+
+    def settled(self) -> State:
+        """This state, with all names brought up to date."""
+        for name in list(self.env):
+            self.get(name)
+        return self
+
+    def written(
+        self, target: Value, after: Value, effect: Effect | None, made: list[Value]
+    ) -> None:
+        """Let every name that holds ``target`` hold ``after``, with an effect on all others."""
+        key = memory(target)
+        if key is None:
+            key = target.cell = after.cell = Storage(target.node)
+        self.versions[key] = Version(self.versions.get(key), made, target, after, effect)
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Let every name that holds ``old`` hold ``new``; the definitions stay."""
+        key = memory(old)
+        for name in list(self.env if key is None else self.holders.get(key, ())):
+            binding = self.get(name)
+            if binding is not None and binding.value is old:
+                self.hold(name, binding.definitions, new)
+
+
+def changed_names(a: State, b: State) -> list[str]:
+    """The names that may hold something else in one of two states that have parted."""
+    names, _ = a.env.parted(b.env)
+    found = dict.fromkeys(names)
+    for storage in a.versions.parted(b.versions)[0]:
+        if a.versions.get(storage) is not b.versions.get(storage):
+            found.update(a.holders.get(storage, {}))
+    return list(found)
 
 
 def join_states(a: State, b: State) -> State:
@@ -88,36 +142,63 @@ def join_states(a: State, b: State) -> State:
         return b
     if not b.alive:
         return a
-    env: dict[str, Binding] = {}
-    for name in {**a.env, **b.env}:
-        one, two = a.env.get(name), b.env.get(name)
-        if one is None or two is None:
-            known = one or two
-            assert known is not None
-            # An attribute that only one path rebinds still has its old value on the other path;
-            # a plain name may be unbound there, and using it would raise.
-            if "." not in name:
-                env[name] = known
-        elif one is two:
-            env[name] = one
-        else:
-            env[name] = Binding(one.definitions | two.definitions, join(one.value, two.value))
+    versions = _join_versions(a.versions, b.versions)
     saved = _join_saved(a.saved, b.saved)
-    return State(env, join_modes(a.mode, b.mode), saved, switched=a.switched | b.switched)
+    names, env = a.env.parted(b.env)
+    switched = a.switched | b.switched
+    joined = State(env, join_modes(a.mode, b.mode), saved, True, switched, versions, a.holders)
+    for name in names:
+        known = a.env.get(name)
+        if known is not None and known is b.env.get(name):
+            env[name] = known
+        else:
+            _join_bindings(name, a.get(name), b.get(name), joined)
+    return joined
+
+
+def _join_bindings(name: str, one: Binding | None, two: Binding | None, joined: State) -> None:
+    known = one or two
+    if one is not None and two is not None:
+        value = join(one.value, two.value)
+        joined.hold(name, one.definitions | two.definitions, value)
+    elif known is not None and "." not in name:
+        # An attribute that only one path rebinds still has its old value on the other path;
+        # a plain name may be unbound there, and using it would raise.
+        joined.hold(name, known.definitions, known.value)
+    else:
+        joined.env.pop(name)
+
+
+def _join_versions(
+    a: Layered[Storage, Version], b: Layered[Storage, Version]
+) -> Layered[Storage, Version]:
+    """For memory that only one of two paths has changed, or both, a version that knows of both."""
+    keys, versions = a.parted(b)
+    for key in keys:
+        one, two = a.get(key), b.get(key)
+        known = one or two
+        if known is None:
+            continue
+        if one is two:
+            versions[key] = known
+        else:
+            versions[key] = Version(parted_at(one, two), known.made, ways=(one, two))
+    return versions
 
 
 def _join_saved(
-    a: dict[Storage, tuple[Saved, ...]], b: dict[Storage, tuple[Saved, ...]]
-) -> dict[Storage, tuple[Saved, ...]]:
-    """What is saved on one of two paths; it costs what the smaller of them holds."""
-    larger, smaller = (a, b) if len(a) >= len(b) else (b, a)
-    saved = dict(larger)
-    for storage, kept in smaller.items():
-        other = saved.get(storage, kept)
-        if other is not kept:
-            saved[storage] = _both(kept, other) if smaller is a else _both(other, kept)
+    a: Layered[Storage, tuple[Saved, ...]], b: Layered[Storage, tuple[Saved, ...]]
+) -> Layered[Storage, tuple[Saved, ...]]:
+    """What is saved on one of two paths."""
+    storages, saved = a.parted(b)
+    for storage in storages:
+        one, two = a.get(storage), b.get(storage)
+        if one is not None and two is not None:
+            saved[storage] = one if one is two else _both(one, two)
+        elif one is not None or two is not None:
+            saved[storage] = one or two or ()
         else:
-            saved[storage] = kept
+            saved.pop(storage)
     return saved
 
 
@@ -181,8 +262,8 @@ class Turn:
 
     loop: ast.AST
     scope: Scope
-    head: dict[str, Binding]
-    end: dict[str, Binding]
+    head: State
+    end: State
 
 
 @dataclass(eq=False, slots=True)

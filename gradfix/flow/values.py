@@ -161,6 +161,7 @@ class Value:
     definition: ast.AST | None = None
     owner: Value | None = field(default=None, repr=False)
     path: tuple[ast.AST, ...] | None = field(default=None, repr=False)  # branches around a list
+    cell: Storage | None = field(default=None, repr=False)  # see `versions.memory`
 
     @property
     def is_tensor(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from gradfix import flow
 from gradfix.flow.names import reaching, uses_of
-from gradfix.flow.state import Binding, Definition, GradMode, Saved, State, join_modes, join_states
+from gradfix.flow.state import GradMode, Saved, State, join_modes, join_states
 from gradfix.flow.values import (
     NEEDS_GRAD,
     UNKNOWN,
@@ -30,6 +30,7 @@ from gradfix.flow.values import (
     sequence,
     unknown,
 )
+from gradfix.flow.versions import Binding, Definition
 
 MEMORY = Storage(ast.Name("here"))
 LEAF = Leaf(ast.Name("w"), True)

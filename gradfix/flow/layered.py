@@ -1,0 +1,141 @@
+"""Mappings whose copies share what neither of them has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Copying so few entries at once is cheaper than looking for them in layers.
+_FEW = 48
+
+
+class _Gone:
+    """Stands for what was removed and is still there in a layer below."""
+
+
+_GONE = _Gone()
+
+
+class _Layer:
+    """Entries that change no more, above those of other layers."""
+
+    __slots__ = ("below", "entries")
+    entries: dict[Any, Any]
+    below: _Layer | None
+
+    def __init__(self, entries: dict[Any, Any], below: _Layer | None) -> None:
+        # Each layer is at least twice as large as the one above, so there are few of them, and
+        # each entry is copied as seldom.
+        while below is not None and len(below.entries) <= 2 * len(entries):
+            entries = {**below.entries, **entries}
+            below = below.below
+        if below is None:
+            entries = {key: value for key, value in entries.items() if value is not _GONE}
+        self.entries, self.below = entries, below
+
+
+class Layered(Generic[K, V]):
+    """A mapping of which a copy costs what has changed since the last one, not what it holds.
+
+    No value may be None.
+    """
+
+    __slots__ = ("_below", "_own")
+
+    def __init__(self, entries: dict[K, V] | None = None) -> None:
+        self._own: dict[K, Any] = {} if entries is None else entries
+        self._below: _Layer | None = None
+
+    def copy(self) -> Layered[K, V]:
+        """An independent copy."""
+        made: Layered[K, V] = Layered()
+        if self._below is None and len(self._own) <= _FEW:
+            made._own = dict(self._own)
+            return made
+        if self._own:
+            self._below, self._own = _Layer(self._own, self._below), {}
+        made._below = self._below
+        return made
+
+    def get(self, key: K) -> V | None:
+        """What is there for a key, or None."""
+        found = self._own.get(key)
+        at = self._below
+        while found is None and at is not None:
+            found = at.entries.get(key)
+            at = at.below
+        return None if found is _GONE else found
+
+    def __getitem__(self, key: K) -> V:
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __contains__(self, key: K) -> bool:
+        return self.get(key) is not None
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self._own[key] = value
+
+    def pop(self, key: K) -> V | None:
+        """Remove a key; what was there, or None."""
+        found = self.get(key)
+        if self._below is None:
+            self._own.pop(key, None)
+        elif found is not None:
+            self._own[key] = _GONE
+        return found
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._own, self._below = {}, None
+
+    def __bool__(self) -> bool:
+        if self._below is None:
+            return bool(self._own)
+        return any(True for _ in self.items())
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._flat())
+
+    def items(self) -> list[tuple[K, V]]:
+        """All entries, the older ones first."""
+        return list(self._flat().items())
+
+    def _flat(self) -> dict[K, V]:
+        if self._below is None:
+            return self._own
+        found: dict[K, Any] = {}
+        for entries in reversed([entries for entries, _ in self._layers()]):
+            found.update(entries)
+        return {key: value for key, value in found.items() if value is not _GONE}
+
+    def _layers(self) -> Iterator[tuple[dict[K, Any], _Layer | None]]:
+        """From above, the entries and the layer that holds them; None for what may still change."""
+        yield self._own, None
+        at = self._below
+        while at is not None:
+            yield at.entries, at
+            at = at.below
+
+    def parted(self, other: Layered[K, V]) -> tuple[list[K], Layered[K, V]]:
+        """The keys that two mappings may hold different values for, and a copy of all else."""
+        theirs = {id(layer) for _, layer in other._layers() if layer is not None}
+        keys: dict[K, None] = {}
+        common: _Layer | None = None
+        for entries, layer in self._layers():
+            if id(layer) in theirs:
+                common = layer
+                break
+            keys.update(dict.fromkeys(entries))
+        for entries, layer in other._layers():
+            if layer is not None and layer is common:
+                break
+            keys.update(dict.fromkeys(entries))
+        rest: Layered[K, V] = Layered()
+        rest._below = common
+        return list(keys), rest

@@ -164,7 +164,10 @@ def _join_bindings(name: str, one: Binding | None, two: Binding | None, joined: 
     elif known is not None and "." not in name:
         # An attribute that only one path rebinds still has its old value on the other path;
         # a plain name may be unbound there, and using it would raise.
-        joined.hold(name, known.definitions, known.value)
+        joined.env[name] = known
+        key = memory(known.value)
+        if key is not None and joined.versions.get(key) is not known.seen:
+            joined.hold(name, known.definitions, known.value)
     else:
         joined.env.pop(name)
 

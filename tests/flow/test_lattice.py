@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gradfix import flow
+from gradfix.flow.layered import Layered
 from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.state import GradMode, Saved, State, join_modes, join_states
 from gradfix.flow.values import (
@@ -169,7 +170,8 @@ def bound(name: str, value: Value) -> Binding:
 
 
 def test_a_dead_path_contributes_nothing() -> None:
-    dead, alive = State({"x": bound("x", UNKNOWN)}, GradMode.OFF, alive=False), State()
+    env = Layered({"x": bound("x", UNKNOWN)})
+    dead, alive = State(env, GradMode.OFF, alive=False), State()
     assert join_states(dead, alive) is alive
     assert join_states(alive, dead) is alive
 
@@ -178,8 +180,10 @@ def test_states_unite_names_definitions_and_saved_tensors() -> None:
     one, two = bound("x", VALUES["leaf"]), bound("x", VALUES["untracked"])
     only, attribute, both = (bound(name, TENSOR) for name in ("only", "self.a", "same"))
     first, second = (Saved(ast.Name(n), "exp", None, TENSOR, True) for n in ("a", "b"))
-    a = State({"x": one, "only": only, "self.a": attribute, "same": both}, saved={MEMORY: (first,)})
-    b = State({"x": two, "same": both}, GradMode.OFF, saved={MEMORY: (first, second)})
+    env = Layered({"x": one, "only": only, "self.a": attribute, "same": both})
+    a = State(env, saved=Layered({MEMORY: (first,)}))
+    env = Layered({"x": two, "same": both})
+    b = State(env, GradMode.OFF, saved=Layered({MEMORY: (first, second)}))
     joined = join_states(a, b)
     assert joined.env["x"].definitions == one.definitions | two.definitions
     assert joined.env["x"].value.role == Role.LEAF | Role.UNTRACKED
@@ -198,7 +202,7 @@ def test_grad_modes() -> None:
 
 
 def test_a_copy_is_independent() -> None:
-    state = State({"x": bound("x", TENSOR)})
+    state = State(Layered({"x": bound("x", TENSOR)}))
     copy = state.copy()
     copy.env["x"] = bound("x", UNKNOWN)
     copy.saved[MEMORY] = ()

@@ -13,7 +13,7 @@ from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
 from gradfix.flow.names import reaching, uses_of
-from gradfix.flow.queries import keeps_dtype, leaf_uses
+from gradfix.flow.queries import keeps_dtype, leaf_use_bases
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
@@ -307,4 +307,4 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
     if write.value.needs_grad is Certainty.NO:
         return False
     uses = set(uses_of(write.scope, definition))
-    return not any(use.base in uses for _, use in leaf_uses(flow))
+    return uses.isdisjoint(leaf_use_bases(flow))

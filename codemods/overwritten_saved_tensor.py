@@ -12,7 +12,7 @@ from gradfix.flow.chains import Clash, clashes
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.leaf_aliases import leaf_written
 from gradfix.flow.queries import is_differentiated, is_trained_here
-from gradfix.flow.state import Backward, GradMode, Saved, Write
+from gradfix.flow.state import Backward, GradMode, Saved, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Role, Value
 from gradfix.model import Edit, EditKind, Finding, Safety
@@ -210,10 +210,12 @@ def _if_needed(flow: ModuleFlow, write: Write) -> list[Saved]:
 
 def _backward_is_meant_to_raise(flow: ModuleFlow, write: Write) -> bool:
     """Whether the function of the write expects its backward to raise."""
-    return any(
-        event.scope is write.scope and is_meant_to_raise(flow, event.node)
-        for event in flow.all(Backward)
-    )
+    events = flow.all(Backward)
+
+    def find() -> set[Scope]:
+        return {event.scope for event in events if is_meant_to_raise(flow, event.node)}
+
+    return write.scope in flow.worked_out("_raising_scopes", len(events), find)
 
 
 def _is_update(write: Write) -> bool:

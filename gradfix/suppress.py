@@ -6,10 +6,11 @@ the header of a compound one. The tokenizer knows these rows without a syntax tr
 
 from __future__ import annotations
 
+import bisect
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gradfix import rules
@@ -51,6 +52,28 @@ class _Code:
         return (wanted.startswith("GF") and code.startswith(wanted)) or wanted == name.upper()
 
 
+class _ByRow:
+    """The codes that may silence something in a row, found without looking at all of them.
+
+    Those of one text speak for logical lines, which do not overlap, or for the whole file.
+    """
+
+    def __init__(self, entries: Iterable[_Code]) -> None:
+        self._lines: dict[tuple[int, int], list[tuple[int, _Code]]] = {}
+        for at, entry in enumerate(entries):
+            self._lines.setdefault((entry.first_row, entry.last_row), []).append((at, entry))
+        rows = sorted(line for line in self._lines if line[0] > 1)
+        self._everywhere = [line for line in self._lines if line[0] <= 1]
+        self._rows, self._first = rows, [first for first, _ in rows]
+
+    def silencing(self, finding: Finding) -> list[_Code]:
+        """The codes that silence a finding, in the order of the text."""
+        at = bisect.bisect_right(self._first, finding.span.row) - 1
+        lines = [*self._everywhere, *self._rows[max(at, 0) : at + 1]]
+        found = [pair for line in lines for pair in self._lines[line] if pair[1].silences(finding)]
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+
+
 @dataclass(frozen=True, slots=True)
 class Suppressions:
     """The suppression comments of one text."""
@@ -59,9 +82,9 @@ class Suppressions:
 
     def filter(self, findings: list[Finding]) -> list[Finding]:
         """The findings that no comment silences; remembers which comments were of use."""
-        kept = []
+        kept, by_row = [], _ByRow(self.entries)
         for finding in findings:
-            silencing = [entry for entry in self.entries if entry.silences(finding)]
+            silencing = by_row.silencing(finding)
             for entry in silencing:
                 entry.used = True
             if not silencing:
@@ -86,7 +109,8 @@ class Suppressions:
                     not_fixed_reason="comments are left to their authors",
                 )
             )
-        return [f for f in found if not any(entry.silences(f) for entry in self.entries)]
+        by_row = _ByRow(self.entries)
+        return [f for f in found if not by_row.silencing(f)]
 
 
 def suppressions(text: str) -> Suppressions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import captured, is_in, reaching
+from gradfix.flow.names import captured, is_in, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Call, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -169,11 +169,7 @@ def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, wr
     if definition.loops or write.scope is not scope:
         return False
     place = flow.span(write.statement)
-    return all(
-        flow.span(node) < place
-        for node, definitions in scope.uses.items()
-        if definition in definitions
-    )
+    return all(flow.span(node) < place for node in uses_of(scope, definition))
 
 
 def _ancestry(value: Value) -> list[Value]:

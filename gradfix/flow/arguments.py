@@ -12,7 +12,16 @@ from gradfix.flow.values import Kind, Value
 
 def calls_of(flow: ModuleFlow, scope: Scope) -> list[Call]:
     """Every call of a function that is visible in this file."""
-    return [call for call in flow.all(Call) if call.callee is scope.node]
+    calls = flow.all(Call)
+
+    def find() -> dict[ast.AST, list[Call]]:
+        found: dict[ast.AST, list[Call]] = {}
+        for call in calls:
+            if call.callee is not None:
+                found.setdefault(call.callee, []).append(call)
+        return found
+
+    return flow.worked_out("_calls_by_callee", len(calls), find).get(scope.node, [])
 
 
 def only_called_without_grad(flow: ModuleFlow, scope: Scope) -> bool:

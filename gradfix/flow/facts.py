@@ -244,8 +244,19 @@ class Facts:
 
         One walk back: to look from every node for the same ends would be quadratic.
         """
+        return self._sources((v for node in ends for v in self._by_node.get(node, ())), follow)
+
+    def sources_of(
+        self, ends: Callable[[Value], bool], follow: Callable[[Value], bool]
+    ) -> frozenset[ast.AST]:
+        """Every node that has a value for which ``ends`` holds among its `consumers`."""
+        return self._sources(filter(ends, self._all_made), follow)
+
+    def _sources(
+        self, ends: Iterable[Value], follow: Callable[[Value], bool]
+    ) -> frozenset[ast.AST]:
         found: set[ast.AST] = set()
-        queue = [value for node in ends for value in self._by_node.get(node, ())]
+        queue = list(ends)
         done: set[int] = set()
         while queue:
             value = queue.pop()

@@ -124,18 +124,42 @@ class Layered(Generic[K, V]):
 
     def parted(self, other: Layered[K, V]) -> tuple[list[K], Layered[K, V]]:
         """The keys that two mappings may hold different values for, and a copy of all else."""
-        theirs = {id(layer) for _, layer in other._layers() if layer is not None}
-        keys: dict[K, None] = {}
-        common: _Layer | None = None
-        for entries, layer in self._layers():
-            if id(layer) in theirs:
-                common = layer
-                break
-            keys.update(dict.fromkeys(entries))
-        for entries, layer in other._layers():
-            if layer is not None and layer is common:
-                break
-            keys.update(dict.fromkeys(entries))
+        common = self._common(other)
         rest: Layered[K, V] = Layered()
         rest._below = common
-        return list(keys), rest
+        above = [*self._above(common), *other._above(common)]
+        return list(dict.fromkeys(key for layer in above for key in layer)), rest
+
+    def met(self, other: Layered[K, V]) -> tuple[list[K], Layered[K, V]]:
+        """A copy of one of two mappings, and the keys it may not share with the other.
+
+        Of the keys that only the larger of the two has got, since they have parted, the dotted
+        names alone are given: so this costs what has happened to the smaller one.
+        """
+        common = self._common(other)
+        larger, smaller = self._above(common), other._above(common)
+        if sum(map(len, larger)) < sum(map(len, smaller)):
+            larger, smaller, made = smaller, larger, other.copy()
+        else:
+            made = self.copy()
+        keys = dict.fromkeys(key for layer in smaller for key in layer)
+        for layer in larger:
+            at = common
+            while at is not None:
+                keys.update(dict.fromkeys(at.entries.keys() & layer.keys()))
+                at = at.below
+            keys.update(dict.fromkeys(key for key in layer if isinstance(key, str) and "." in key))
+        return list(keys), made
+
+    def _common(self, other: Layered[K, V]) -> _Layer | None:
+        """The highest layer that two mappings share."""
+        theirs = {id(layer) for _, layer in other._layers() if layer is not None}
+        return next((layer for _, layer in self._layers() if id(layer) in theirs), None)
+
+    def _above(self, common: _Layer | None) -> list[dict[K, Any]]:
+        found = []
+        for entries, layer in self._layers():
+            if layer is not None and layer is common:
+                break
+            found.append(entries)
+        return found

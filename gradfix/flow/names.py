@@ -94,7 +94,13 @@ def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
 
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     """Every use that a definition can reach."""
-    return [node for node, definitions in scope.uses.items() if definition in definitions]
+    if scope.used is None or scope.used[0] != len(scope.uses):
+        found: dict[Definition, list[ast.AST]] = {}
+        for node, definitions in scope.uses.items():
+            for one in definitions:
+                found.setdefault(one, []).append(node)
+        scope.used = len(scope.uses), found
+    return scope.used[1].get(definition, [])
 
 
 #: A use of a name, and the definitions that can reach it.

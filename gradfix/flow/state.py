@@ -142,16 +142,14 @@ def join_states(a: State, b: State) -> State:
         return b
     if not b.alive:
         return a
-    versions = _join_versions(a.versions, b.versions)
+    versions, settled = _join_versions(a, b)
     saved = _join_saved(a.saved, b.saved)
-    names, env = a.env.parted(b.env)
+    names, env = a.env.met(b.env)
     switched = a.switched | b.switched
     joined = State(env, join_modes(a.mode, b.mode), saved, True, switched, versions, a.holders)
-    for name in names:
+    for name in dict.fromkeys((*names, *settled)):
         known = a.env.get(name)
-        if known is not None and known is b.env.get(name):
-            env[name] = known
-        else:
+        if known is None or known is not b.env.get(name):
             _join_bindings(name, a.get(name), b.get(name), joined)
     return joined
 
@@ -172,28 +170,39 @@ def _join_bindings(name: str, one: Binding | None, two: Binding | None, joined: 
         joined.env.pop(name)
 
 
-def _join_versions(
-    a: Layered[Storage, Version], b: Layered[Storage, Version]
-) -> Layered[Storage, Version]:
-    """For memory that only one of two paths has changed, or both, a version that knows of both."""
-    keys, versions = a.parted(b)
+def _join_versions(a: State, b: State) -> tuple[Layered[Storage, Version], list[str]]:
+    """For memory that only one of two paths has changed, or both, a version that knows of both.
+
+    Memory that nothing holds on both paths is not followed any further: the names are given that
+    hold it on one of them, and are to be brought up to date.
+    """
+    keys, versions = a.versions.parted(b.versions)
+    settled: list[str] = []
     for key in keys:
-        one, two = a.get(key), b.get(key)
+        one, two = a.versions.get(key), b.versions.get(key)
         known = one or two
         if known is None:
             continue
         if one is two:
             versions[key] = known
-        else:
+        elif any(_held_by_both(name, key, a, b) for name in a.holders.get(key, ())):
             versions[key] = Version(parted_at(one, two), known.made, ways=(one, two))
-    return versions
+        else:
+            versions.pop(key)
+            settled += a.holders.get(key, ())
+    return versions, settled
+
+
+def _held_by_both(name: str, key: Storage, a: State, b: State) -> bool:
+    known = a.env.get(name)
+    return known is not None and known is b.env.get(name) and memory(known.value) is key
 
 
 def _join_saved(
     a: Layered[Storage, tuple[Saved, ...]], b: Layered[Storage, tuple[Saved, ...]]
 ) -> Layered[Storage, tuple[Saved, ...]]:
     """What is saved on one of two paths."""
-    storages, saved = a.parted(b)
+    storages, saved = a.met(b)
     for storage in storages:
         one, two = a.get(storage), b.get(storage)
         if one is not None and two is not None:
@@ -237,6 +246,7 @@ class Scope:
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
     nodes: tuple[ast.AST, ...] | None = None  # kept by `names.own_nodes`
     all_nodes: frozenset[ast.AST] | None = None  # kept by `names.is_in`
+    used: tuple[int, dict[Definition, list[ast.AST]]] | None = None  # kept by `names.uses_of`
     captured: dict[str, ast.AST] | None = None  # kept by `names.captured`
 
     def define(self, definition: Definition) -> None:

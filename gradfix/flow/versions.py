@@ -166,6 +166,18 @@ def parted_at(one: Version | None, two: Version | None) -> Version | None:
     return one
 
 
+def _comes_from(version: Version | None, start: Version | None, seen: Version) -> bool:
+    """Whether one version stands on the way from ``start`` to another, or on a part of it."""
+    while version is not None and version is not start:
+        if version is seen:
+            return True
+        if version.ways is not None and seen.depth >= version.depth:
+            if any(_comes_from(way, version.before, seen) for way in version.ways):
+                return True
+        version = version.before
+    return False
+
+
 def memory(value: Value) -> Storage | None:
     """The memory whose versions say what has become of a value; None where nothing can."""
     if len(value.storages) == 1:
@@ -192,10 +204,17 @@ def current(binding: Binding, now: Version) -> Binding:
     chain: list[Version] = []
     at: Version | None = now
     reach = _NEAR if binding.value.storage is not None else None
-    while at is not None and at is not binding.seen and (reach is None or len(chain) < reach):
+    seen = binding.seen
+    while at is not None and at is not seen and (reach is None or len(chain) < reach):
+        if at.ways is not None and seen is not None and seen.depth >= at.depth:
+            way = next((way for way in at.ways if _comes_from(way, at.before, seen)), None)
+            if way is not None:  # bound on one of the paths that meet here
+                there = current(binding, way)
+                binding, seen = Binding(there.definitions, there.value, at), at
+                break
         chain.append(at)
         at = at.before
-    if at is not binding.seen:
+    if at is not seen:
         return _late(binding, now)
     for version in reversed(chain):
         binding = _next(binding, version)

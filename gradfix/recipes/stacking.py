@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
@@ -12,7 +13,7 @@ from gradfix.flow.names import own_nodes, spelling
 from gradfix.flow.shapes import numel
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.stacked import input_of_forward
-from gradfix.flow.state import Call
+from gradfix.flow.state import Call, Scope
 from gradfix.flow.values import Certainty, Kind, Value, element_of, parts_of
 from gradfix.model import Edit, EditKind, Fix, Safety
 from gradfix.recipes.layer_input import copied_with_history
@@ -27,11 +28,8 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     known = {"dtype", "device", "requires_grad", "data"}
     if any(k.arg not in known for k in call.node.keywords):
         raise NotFixable("the arguments of the call are not understood")
-    for array in flow.consumers(call.node, _stays_attached):
-        if array.op == "numpy" or array.name.startswith("numpy."):
-            raise NotFixable(
-                "the result is converted to NumPy, which needs a tensor without history"
-            )
+    if call.node in _converted(flow):
+        raise NotFixable("the result is converted to NumPy, which needs a tensor without history")
     value = flow.value(data)
     if input_of_forward(flow, call.scope, value):
         text, safety = copied_with_history(flow, call, data), Safety.SAFE
@@ -47,6 +45,19 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     )
 
 
+def _converted(flow: ModuleFlow) -> frozenset[ast.AST]:
+    """Everything that NumPy is given in the end, with the history it would have."""
+
+    def find() -> frozenset[ast.AST]:
+        return flow.sources_of(_is_array, _stays_attached)
+
+    return flow.worked_out("_converted", len(flow.made), find)
+
+
+def _is_array(value: Value) -> bool:
+    return value.op == "numpy" or value.name.startswith("numpy.")
+
+
 def _stays_attached(value: Value) -> bool:
     """Whether a value would have the history that the rewrite gives to what it is made from."""
     return value.op not in ("detach", "data", "item", "tolist", "format")
@@ -54,11 +65,23 @@ def _stays_attached(value: Value) -> bool:
 
 def flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
     """Statements that set ``requires_grad`` on the copy; with a history they would raise."""
+    setting = flow.worked_out("_flags", len(flow.scopes), lambda: _flags_set(flow))
+    flags = setting.get(call.scope, [])
+    if not flags:
+        return []
     reached = {call.node} | {
         v.node for v in flow.consumers(call.node, lambda v: v.is_tensor) if v.node is not None
     }
-    found: list[ast.stmt] = []
-    for node in own_nodes(call.scope):
+    return [node for node, target in flags if flow.value(target).node in reached]
+
+
+def _flags_set(flow: ModuleFlow) -> dict[Scope, list[tuple[ast.stmt, ast.expr]]]:
+    """By scope the statements that set ``requires_grad``, and of what."""
+    return {scope: list(_flags_set_in(scope)) for scope in flow.scopes}
+
+
+def _flags_set_in(scope: Scope) -> Iterator[tuple[ast.stmt, ast.expr]]:
+    for node in own_nodes(scope):
         target: ast.expr | None = None
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             if node.targets[0].attr == "requires_grad":
@@ -67,9 +90,8 @@ def flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
             func = node.value.func
             if isinstance(func, ast.Attribute) and func.attr == "requires_grad_":
                 target = func.value
-        if target is not None and isinstance(node, ast.stmt) and flow.value(target).node in reached:
-            found.append(node)
-    return found
+        if target is not None and isinstance(node, ast.stmt):
+            yield node, target
 
 
 def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:

@@ -11,9 +11,10 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.arguments import only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.indexes import used_as_leaves
 from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
 from gradfix.flow.names import reaching, uses_of
-from gradfix.flow.queries import keeps_dtype, leaf_use_bases
+from gradfix.flow.queries import keeps_dtype
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
@@ -306,5 +307,4 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
         return False
     if write.value.needs_grad is Certainty.NO:
         return False
-    uses = set(uses_of(write.scope, definition))
-    return uses.isdisjoint(leaf_use_bases(flow))
+    return definition not in used_as_leaves(flow)

@@ -226,7 +226,8 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     reads = _reads(scope, statement.value, definition.name)
     # The caller of a function holds what it passes: it cannot be wrapped last.
-    passed = any(d.how == "argument" for read in reads for d in reaching(scope, read))
+    first = scope.by_name[definition.name][0]  # arguments are bound before everything else
+    passed = first.how == "argument" and any(first in reaching(scope, read) for read in reads)
     if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED:
         return False
     if value.role & Role.LEAF and not (passed and value.op in CASTS):

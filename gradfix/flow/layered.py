@@ -19,14 +19,14 @@ class _Gone:
 _GONE = _Gone()
 
 
-class _Layer:
+class Layer:
     """Entries that change no more, above those of other layers."""
 
     __slots__ = ("below", "entries")
     entries: dict[Any, Any]
-    below: _Layer | None
+    below: Layer | None
 
-    def __init__(self, entries: dict[Any, Any], below: _Layer | None) -> None:
+    def __init__(self, entries: dict[Any, Any], below: Layer | None) -> None:
         # Each layer is at least twice as large as the one above, so there are few of them, and
         # each entry is copied as seldom.
         while below is not None and len(below.entries) <= 2 * len(entries):
@@ -47,7 +47,7 @@ class Layered(Generic[K, V]):
 
     def __init__(self, entries: dict[K, V] | None = None) -> None:
         self._own: dict[K, Any] = {} if entries is None else entries
-        self._below: _Layer | None = None
+        self._below: Layer | None = None
 
     def copy(self) -> Layered[K, V]:
         """An independent copy."""
@@ -56,7 +56,7 @@ class Layered(Generic[K, V]):
             made._own = dict(self._own)
             return made
         if self._own:
-            self._below, self._own = _Layer(self._own, self._below), {}
+            self._below, self._own = Layer(self._own, self._below), {}
         made._below = self._below
         return made
 
@@ -90,6 +90,13 @@ class Layered(Generic[K, V]):
             self._own[key] = _GONE
         return found
 
+    def among(self, keys: frozenset[K]) -> list[K]:
+        """Those of some keys that are there, without looking for each where few are."""
+        if len(keys) <= _FEW:
+            return [key for key in keys if key in self]
+        found = {key for entries, _ in self._layers() for key in entries.keys() & keys}
+        return [key for key in found if key in self]
+
     def clear(self) -> None:
         """Remove everything."""
         self._own, self._below = {}, None
@@ -114,7 +121,7 @@ class Layered(Generic[K, V]):
             found.update(entries)
         return {key: value for key, value in found.items() if value is not _GONE}
 
-    def _layers(self) -> Iterator[tuple[dict[K, Any], _Layer | None]]:
+    def _layers(self) -> Iterator[tuple[dict[K, Any], Layer | None]]:
         """From above, the entries and the layer that holds them; None for what may still change."""
         yield self._own, None
         at = self._below
@@ -151,12 +158,12 @@ class Layered(Generic[K, V]):
             keys.update(dict.fromkeys(key for key in layer if isinstance(key, str) and "." in key))
         return list(keys), made
 
-    def _common(self, other: Layered[K, V]) -> _Layer | None:
+    def _common(self, other: Layered[K, V]) -> Layer | None:
         """The highest layer that two mappings share."""
         theirs = {id(layer) for _, layer in other._layers() if layer is not None}
         return next((layer for _, layer in self._layers() if id(layer) in theirs), None)
 
-    def _above(self, common: _Layer | None) -> list[dict[K, Any]]:
+    def _above(self, common: Layer | None) -> list[dict[K, Any]]:
         found = []
         for entries, layer in self._layers():
             if layer is not None and layer is common:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gradfix.flow.grown import all_united
 from gradfix.flow.op_shapes import is_reduced
 from gradfix.flow.state import GradMode, Saved, result_role
 from gradfix.flow.torch_ops import op_facts
@@ -252,12 +253,11 @@ def _input_keeper(module: Value) -> Value | None:
     return module if module.name.rpartition(".")[2] in _SAVES_INPUT else None
 
 
-def leaves_of(module: Value) -> frozenset[Leaf]:
+def leaves_of(module: Value) -> Set[Leaf]:
     """The weights of a layer, and of the layers that it holds in order."""
-    return frozenset().union(
-        *(v.leaves for v in (module.attributes or {}).values() if v.is_tensor),
-        *(leaves_of(item) for item in module.items or () if item.kind is Kind.MODULE),
-    )
+    own = (v.leaves for v in (module.attributes or {}).values() if v.is_tensor)
+    inner = (leaves_of(item) for item in module.items or () if item.kind is Kind.MODULE)
+    return all_united((*own, *inner))
 
 
 def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argument]) -> Value:
@@ -280,7 +280,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
         Certainty.MAYBE: Value(Kind.TENSOR, Role.UNKNOWN),
     }[trained]
     role = result_role((own, *inputs), run.state.mode)
-    leaves = leaves_of(module).union(*(v.leaves for v in inputs))
+    leaves = all_united((leaves_of(module), *(v.leaves for v in inputs)))
     if layer in _CONTAINERS and layer != "Sequential":
         return unknown(node, (module, *inputs))
     # Activations at the end of a Sequential, in-place ones and Identity may return what they got.

@@ -104,16 +104,6 @@ def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
             yield value, LeafUse(node, node, "an optimizer is built over it here")
 
 
-def leaf_use_bases(flow: ModuleFlow) -> frozenset[ast.AST]:
-    """The expressions by which tensors are used as leaves."""
-
-    def find() -> frozenset[ast.AST]:
-        return frozenset(use.base for _, use in leaf_uses(flow))
-
-    size = len(flow.all(GradRead)) + len(flow.all(OptimizerMade))
-    return flow.worked_out("_leaf_use_bases", size, find)
-
-
 def leaf_use_of(flow: ModuleFlow, value: Value) -> LeafUse | None:
     """The first place that treats ``value`` as a leaf, or None."""
 

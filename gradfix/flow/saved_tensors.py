@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.dtypes import is_integer
+from gradfix.flow.grown import all_united
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
 from gradfix.flow.recorder import Recorder
 from gradfix.flow.state import GradMode, Saved, Scope, State, Write, result_role
@@ -15,6 +16,7 @@ from gradfix.flow.torch_ops import Signature, op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,
     SOMEWHERE,
+    UNKNOWN_MEMORY,
     Certainty,
     Kind,
     Leaf,
@@ -122,9 +124,7 @@ class SavedTensors(Recorder):
         (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks)
         """
         overwritten: tuple[Saved, ...] = ()
-        for storage in target.storages:
-            if storage is SOMEWHERE:
-                continue
+        for storage in self.state.saved.among(target.storages - UNKNOWN_MEMORY):
             kept = self.state.saved.pop(storage) or ()
             if kept and len(target.storages) > 1:
                 kept = tuple(
@@ -159,7 +159,7 @@ class SavedTensors(Recorder):
                 cut = cut or f"write to {target.dtype}"
         else:
             role = result_role((target, *values), self.state.mode)
-            leaves = target.leaves.union(*(value.leaves for value in values))
+            leaves = all_united(value.leaves for value in (target, *values))
         after = replace(
             target,
             role=role,

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.cut_inside import callers_of_cuts, hands_on_nothing
+from gradfix.flow.grown import Gathered, all_united
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, reaches_graph
@@ -129,7 +130,7 @@ def _safe(flow: ModuleFlow) -> set[ast.AST | None]:
 
 def _cut_off(flow: ModuleFlow, value: Value, trained: set[ast.AST]) -> frozenset[Leaf]:
     """The leaves of a model that ``value`` depends on without history."""
-    lost = frozenset().union(*(_leaves_in(source) for source in value.inputs))
+    lost = all_united(_leaves_in(source) for source in value.inputs)
     if value.cut == "no_grad" and value.op != "call":
         lost = frozenset(leaf for leaf in lost if leaf.node in trained)
     return frozenset(leaf for leaf in lost if _belongs_to_model(flow, leaf, trained))
@@ -193,16 +194,16 @@ def _is_first_cut(value: Value) -> bool:
     )
 
 
-def _leaves_in(value: Value) -> frozenset[Leaf]:
+def _leaves_in(value: Value) -> Set[Leaf]:
     """The leaves a tensor depends on, or those a layer holds."""
     if value.kind is not Kind.MODULE:
         return value.leaves
-    return frozenset().union(*(v.leaves for v in (value.attributes or {}).values() if v.is_tensor))
+    return all_united(v.leaves for v in (value.attributes or {}).values() if v.is_tensor)
 
 
 def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
     """The leaves that may get a gradient."""
-    found: set[Leaf] = set()
+    found: Gathered[Leaf] = Gathered()
     for scope in flow.scopes:
         for _, value in scope.returns:
             _deliver(found, value)
@@ -226,7 +227,7 @@ def delivered(flow: ModuleFlow) -> frozenset[Leaf]:
                 _deliver(found, source)
     for definition in _captured_definitions(flow):
         _deliver(found, definition)
-    return frozenset(found)
+    return frozenset(found.members)
 
 
 def _cuts_all(flow: ModuleFlow, value: Value) -> bool:
@@ -240,9 +241,9 @@ def _cuts_all(flow: ModuleFlow, value: Value) -> bool:
     return cut is not None and all(p.cut for p in parts) and hands_on_nothing(flow, cut.function)
 
 
-def _deliver(found: set[Leaf], value: Value) -> None:
+def _deliver(found: Gathered[Leaf], value: Value) -> None:
     if value.kind is Kind.TENSOR and value.needs_grad is not Certainty.NO:
-        found |= value.leaves
+        found.add(value.leaves)
     elif value.kind in (Kind.SEQUENCE, Kind.DICT):
         for item in value.items or ():
             _deliver(found, item)
@@ -250,7 +251,7 @@ def _deliver(found: set[Leaf], value: Value) -> None:
         if inner is not None:
             _deliver(found, inner)
     elif value.kind in (Kind.UNKNOWN, Kind.DISTRIBUTION):
-        found |= value.leaves
+        found.add(value.leaves)
         if value.op == "join" or value.kind is Kind.DISTRIBUTION:
             for source in value.inputs:
                 if source is not value and source.kind is not Kind.UNKNOWN:
@@ -275,13 +276,13 @@ def _captured_definitions(flow: ModuleFlow) -> Iterator[Value]:
 
 def _updated_by_hand(flow: ModuleFlow) -> frozenset[Leaf]:
     """Leaves that the code writes itself (moving averages, codebooks): no gradient is expected."""
-    found: set[Leaf] = set()
+    found: Gathered[Leaf] = Gathered()
     for write in flow.all(Write):
         if classes.is_initialiser(write.scope.name):
             continue
         owner = write.target if write.target.owner is None else write.target.owner
-        found |= owner.leaves
-    return frozenset(found)
+        found.add(owner.leaves)
+    return frozenset(found.members)
 
 
 def _in_optimizers(flow: ModuleFlow) -> set[ast.AST]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from gradfix.flow import dtypes, op_shapes
+from gradfix.flow.grown import all_united
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind, requires_grad_role, spread
 from gradfix.flow.saved_tensors import SavedTensors
 from gradfix.flow.state import GradMode, Saved, result_role
@@ -92,11 +93,11 @@ class TensorOps(SavedTensors):
             role, cut = result_role(tensors, self.state.mode), ""
             if self.state.mode is GradMode.OFF and may_need_grad(tensors):
                 cut = "no_grad"
-        leaves: frozenset[Leaf] = frozenset()
+        leaves: Set[Leaf] = frozenset()
         if op.zero_grad and may_need_grad(tensors):
             cut = op.name  # differentiable in name only: the gradient is zero everywhere
         elif needs_grad(role) is not Certainty.NO:
-            leaves = frozenset().union(*(value.leaves for value in tensors))
+            leaves = all_united(value.leaves for value in tensors)
         storages = frozenset({Storage(node)})
         view = bool(op.view)
         if first is not None and view:

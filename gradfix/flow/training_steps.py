@@ -8,12 +8,14 @@ at a place that no backward can come before.
 from __future__ import annotations
 
 import ast
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import enclosing_loops, is_conditional, trainers
+from gradfix.flow.indexes import places
 from gradfix.flow.layers import has_weights
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.module import ModuleFlow
@@ -301,14 +303,11 @@ def _made_at(flow: ModuleFlow, tensor: Value) -> ast.AST | None:
 def _may_be_filled(flow: ModuleFlow, read: GradRead, made: ast.AST) -> bool:
     """Whether something between the making of a leaf and a place may give it a gradient."""
     start, end = flow.span(made), flow.span(read.node)
-    if any(
-        event.scope is read.scope and start < flow.span(event.node) < end
-        for event in flow.all(Backward)
-    ):
+    backward = places(flow, Backward).get(read.scope, [])
+    at = bisect.bisect_right(backward, start)
+    if at < len(backward) and backward[at] < end:
         return True
-    if any(
-        o.store and o.scope is read.scope and flow.span(o.node) < end for o in flow.all(GradRead)
-    ):
+    if any(place < end for place in places(flow, GradRead).get(read.scope, [])[:1]):
         return True
     flow.complete()
     training, towards = trainers(flow), towards_losses(flow)

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
+
+from gradfix.flow.grown import united
 
 #: One dimension: a number, a symbol, or None where nothing is known.
 Dim = int | str | None
@@ -146,7 +148,7 @@ class Value:
     view: bool = False
     shape: Shape | None = None
     dtype: str | None = None
-    leaves: frozenset[Leaf] = frozenset()
+    leaves: Set[Leaf] = frozenset()
     cut: str = ""
     parameter: bool = False
     retains_grad: bool = False
@@ -288,7 +290,7 @@ def join(a: Value, b: Value) -> Value:
             op="join",
             inputs=(a, b),
             storages=a.storages | b.storages,
-            leaves=a.leaves | b.leaves,
+            leaves=united(a.leaves, b.leaves),
             view=a.view or b.view,
         )
     items = None
@@ -304,7 +306,7 @@ def join(a: Value, b: Value) -> Value:
         a.view or b.view,
         join_shapes(a.shape, b.shape),
         a.dtype if a.dtype == b.dtype else None,
-        a.leaves | b.leaves,
+        united(a.leaves, b.leaves),
         a.cut if a.cut == b.cut else "",
         a.parameter and b.parameter,
         a.retains_grad or b.retains_grad,

@@ -8,8 +8,10 @@ write would make many views that are all written to quadratic. So a write is kep
 from __future__ import annotations
 
 import ast
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
+from gradfix.flow.grown import all_united, united
 from gradfix.flow.values import SOMEWHERE, Kind, Leaf, Role, Storage, Value, join
 
 
@@ -46,7 +48,7 @@ class Effect:
     """
 
     role: Role | None
-    leaves: frozenset[Leaf]
+    leaves: Set[Leaf]
     values: tuple[Value, ...]
 
     def on(self, held: Value) -> Value:
@@ -117,7 +119,7 @@ class History:
 
     at: int = 0
     role: Role = _NO_ROLE
-    leaves: frozenset[Leaf] = frozenset()
+    leaves: Set[Leaf] = frozenset()
     sure: bool = True
     earlier: tuple[int, bool] = (0, False)
 
@@ -132,9 +134,9 @@ def _history(version: Version) -> History:
         done = [end for end in ends if end.at > before.at]
         if not done:
             return before
-        role, leaves = _NO_ROLE, frozenset[Leaf]()
+        role, leaves = _NO_ROLE, all_united(end.leaves for end in ends)
         for end in ends:
-            role, leaves = role | end.role, leaves | end.leaves
+            role |= end.role
         sure = len(done) == len(ends) and all(end.sure for end in done)
         return History(version.depth, role, leaves, sure, (before.at, before.role == Role.LEAF))
     effect = version.effect
@@ -144,7 +146,7 @@ def _history(version: Version) -> History:
     return History(version.depth, effect.role, effect.leaves, True, earlier)
 
 
-def _changed(held: Value, role: Role, leaves: frozenset[Leaf], values: tuple[Value, ...]) -> Value:
+def _changed(held: Value, role: Role, leaves: Set[Leaf], values: tuple[Value, ...]) -> Value:
     return replace(
         held,
         role=role,
@@ -262,7 +264,7 @@ def _late(binding: Binding, now: Version) -> Binding:
         role = history.role | (Role.LEAF if was_leaf else _NO_ROLE)
         leaves = history.leaves
         if not history.sure:
-            role, leaves = role | held.role, leaves | held.leaves
+            role, leaves = role | held.role, united(leaves, held.leaves)
     value = _changed(held, role, leaves, (now.hub,)) if is_followed(held) else held
     if value is not held:
         now.made.append(value)

@@ -52,7 +52,8 @@ class ClassFacts:
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
     path: str | None = None  # the file of a class that is defined in another one
     _bases: list[Value] | None = None
-    _above: list[ClassFacts] | None = None
+    _lineage: list[ClassFacts] | None = None
+    _is_module: bool | None = None
 
     @property
     def bases(self) -> list[Value]:
@@ -102,29 +103,6 @@ def bind_attribute(facts: ClassFacts, scope: str, name: str, value: Value) -> No
     facts.assigned.setdefault(name, []).append(value)
     if scope == "__init__":
         facts.constructed.setdefault(name, []).append(value)
-
-
-def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:
-    """For the module and each function the names that functions inside it rebind."""
-    found: dict[ast.AST, set[str]] = {}
-    _note_rebound(found, tree.body, (tree,))
-    return found
-
-
-def _note_rebound(
-    found: dict[ast.AST, set[str]], body: Iterable[ast.stmt], around: tuple[ast.AST, ...]
-) -> None:
-    for node in body:
-        if isinstance(node, (ast.Global, ast.Nonlocal)):
-            for outer in around[:-1]:
-                found.setdefault(outer, set()).update(node.names)
-            continue
-        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        inner = (*around, node) if function else around
-        for name in ("body", "orelse", "finalbody"):
-            _note_rebound(found, getattr(node, name, ()), inner)
-        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
-            _note_rebound(found, part.body, inner)
 
 
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
@@ -177,16 +155,20 @@ def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
 
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
     """The class and those of its bases that are defined in the project, nearest first."""
-    if facts._above is None:
+    if facts._lineage is None:
         found: dict[ClassFacts, None] = {}  # in order
         stack = [facts]
         while stack:
             at = stack.pop()
-            if at not in found:
-                found[at] = None
-                stack += filter(None, [facts_of(flow, base) for base in reversed(at.bases)])
-        facts._above = list(found)[1:]
-    return [facts, *facts._above]
+            if at in found:
+                continue
+            if at._lineage is not None:
+                found.update(dict.fromkeys(at._lineage))
+                continue
+            found[at] = None
+            stack += filter(None, [facts_of(flow, base) for base in reversed(at.bases)])
+        facts._lineage = list(found)
+    return facts._lineage
 
 
 def is_module(flow: ModuleFlow, value: Value) -> bool:
@@ -194,12 +176,17 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
     facts = facts_of(flow, value)
     if facts is None:
         return value.kind is Kind.MODULE
-    return any(
-        base.kind is Kind.REFERENCE
-        and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
-        for entry in lineage(flow, facts)
-        for base in entry.bases
-    )
+    if facts._is_module is None:
+        facts._is_module = any(
+            entry._is_module or any(map(_is_torch_module, entry.bases))
+            for entry in lineage(flow, facts)
+        )
+    return facts._is_module
+
+
+def _is_torch_module(base: Value) -> bool:
+    named = base.kind is Kind.REFERENCE
+    return named and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
 
 
 def has_modules(flow: ModuleFlow) -> bool:
@@ -316,7 +303,9 @@ def attribute(
     symbol = f"{owner.symbol}.{name}" if owner.symbol else None
     values: list[Value] = []
     inherited: bool | None = None
+    unseen, stores = False, 0
     for entry in lineage(flow, facts):
+        unseen, stores = unseen or entry.dynamic, stores + entry.written.get(name, 0)
         if name in entry.properties:
             result = flow.summary(_function(flow, entry, name, owner))
             return result if result is not None else unknown(node)
@@ -341,7 +330,7 @@ def attribute(
         if entry.written.get(name, 0) > len(bound):
             # Some assignment has not been evaluated (yet): what it binds is not known.
             values.append(unknown(node))
-    if any(entry.dynamic for entry in lineage(flow, facts)):
+    if unseen:
         values.append(unknown(node))
     if called and not values:
         return unknown(node)
@@ -350,10 +339,7 @@ def attribute(
         missing.symbol = symbol
         return missing
     value = join_all(values)
-    if (
-        value.symbol is None
-        and sum(entry.written.get(name, 0) for entry in lineage(flow, facts)) == 1
-    ):
+    if value.symbol is None and stores == 1:
         value.symbol = symbol
     return value
 

@@ -91,14 +91,14 @@ def all_united(sets: Iterable[Set[T]]) -> Set[T]:
 
 def _missing(larger: Grown[T], other: Set[T]) -> set[T]:
     """The members of one set that a larger one does not have."""
-    layers: Iterable[dict[T, None]] = [dict.fromkeys(other)]
+    layers: Iterable[Iterable[T]] = [other]
     if isinstance(other, Grown):
         shared = {id(layer) for layer in larger.layers()}
         layers = takewhile(lambda layer: id(layer) not in shared, other.layers())
     new: set[T] = set()
     for layer in layers:
-        missing: Set[T] = layer.keys()
+        missing = set(layer)
         for known in larger.layers():
-            missing = missing - known.keys()
+            missing = missing.difference(known)  # a dict is asked for each, not gone through
         new |= missing
     return new

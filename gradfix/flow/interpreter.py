@@ -23,13 +23,7 @@ from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
 from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import (
-    GradMode,
-    State,
-    Turn,
-    changed_names,
-    join_states,
-)
+from gradfix.flow.state import GradMode, State, Turn, changed_names, join_states
 from gradfix.flow.values import Kind, Role, Value, foreign, unknown
 
 

@@ -18,7 +18,7 @@ from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
 from gradfix.flow.state import GradMode, Saved, Scope, State, Turn
 from gradfix.flow.telling import Telling
-from gradfix.flow.text_facts import SWITCHES, TextFacts
+from gradfix.flow.text_facts import SWITCHES, TextFacts, rebound_inside
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
@@ -66,7 +66,7 @@ class ModuleFlow(TextFacts):
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
         self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
         self.scopes: list[Scope] = []
-        self.rebound_inside = classes.rebound_inside(tree) if self.shares_names else {}
+        self.rebound_inside = rebound_inside(tree) if self.shares_names else {}
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self._classes: dict[ast.AST, classes.ClassFacts] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from functools import cached_property
 
 from gradfix.flow.facts import Facts
@@ -84,3 +85,26 @@ class TextFacts(Facts):
             or "__enter__" in source
             if SWITCHES.search(source)
         )
+
+
+def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:
+    """For the module and each function the names that functions inside it rebind."""
+    found: dict[ast.AST, set[str]] = {}
+    _note_rebound(found, tree.body, (tree,))
+    return found
+
+
+def _note_rebound(
+    found: dict[ast.AST, set[str]], body: Iterable[ast.stmt], around: tuple[ast.AST, ...]
+) -> None:
+    for node in body:
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            for outer in around[:-1]:
+                found.setdefault(outer, set()).update(node.names)
+            continue
+        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        inner = (*around, node) if function else around
+        for name in ("body", "orelse", "finalbody"):
+            _note_rebound(found, getattr(node, name, ()), inner)
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            _note_rebound(found, part.body, inner)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradfix.flow import classes, layers, shapes
 from gradfix.flow.calls import Calls
+from gradfix.flow.grown import united
 from gradfix.flow.methods import revealed, size_number
 from gradfix.flow.operands import Argument
 from gradfix.flow.state import GradMode, GradRead
@@ -173,7 +174,8 @@ class Access(Calls):
         flat = tuple(part for part in parts if isinstance(part, Value))
         shape = shapes.index(base.shape, list(parts)) if basic else None
         fresh = frozenset({Storage(node)})
-        storages = fresh if advanced else base.storages if basic else base.storages | fresh
+        storages = base.storages if basic else united(base.storages, fresh)
+        storages = fresh if advanced else storages
         role = base.role if not base.role & Role.LEAF else (base.role & ~Role.LEAF) | Role.TRACKED
         cut = base.cut
         if self.state.mode is not GradMode.ON and base.needs_grad is not Certainty.NO:
@@ -226,5 +228,5 @@ def _sequence_item(node: ast.AST, base: Value, part: Value | tuple[Value | None,
         return unknown(node, (base,))
     if base.items is None and found.is_tensor and not found.is_leaf:
         # One of many that were made at the same place: which one is not known.
-        return replace(found, storages=found.storages | UNKNOWN_MEMORY)
+        return replace(found, storages=united(found.storages, UNKNOWN_MEMORY))
     return found

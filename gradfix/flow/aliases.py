@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Set
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, is_in, reaching, uses_of
@@ -125,7 +126,7 @@ class _Holders:
             if value.kind in (Kind.SEQUENCE, Kind.DICT) and value.name not in ("zip", "values"):
                 self.in_containers |= memory_of(value)
 
-    def definitions_of(self, scope: Scope, storages: frozenset[Storage]) -> list[Definition]:
+    def definitions_of(self, scope: Scope, storages: Set[Storage]) -> list[Definition]:
         """The definitions in a scope of what may live in one of these storages."""
         found = dict(
             pair for storage in storages for pair in self._definitions.get((scope, storage), ())
@@ -144,12 +145,12 @@ def _is_other_piece(value: Value, target: Value) -> bool:
     return op is not None and op.multi_view and value.node is target.node
 
 
-def holds(value: Value, storages: frozenset[Storage]) -> bool:
+def holds(value: Value, storages: Set[Storage]) -> bool:
     """Whether a tensor, or what a container holds, may live in one of these storages."""
     return not memory_of(value).isdisjoint(storages)
 
 
-def memory_of(value: Value) -> frozenset[Storage]:
+def memory_of(value: Value) -> Set[Storage]:
     """The memory that a tensor, or what a container holds, may live in; none of other values."""
     if value.kind is Kind.TENSOR:
         return value.storages

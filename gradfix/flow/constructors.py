@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradfix.flow import dtypes, shapes
+from gradfix.flow.grown import united
 from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
@@ -52,7 +53,7 @@ class Constructors(Methods):
                 inputs=inputs,
                 dtype=dtype,
                 parameter=False,
-                storages=data.storages | {Storage(node)},
+                storages=united(data.storages, frozenset({Storage(node)})),
             )
         if legacy is not None and data is not None and data.is_tensor:
             # The legacy constructors take a tensor of their own type, and give a view of it.

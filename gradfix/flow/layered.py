@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -22,7 +22,7 @@ _GONE = _Gone()
 class Layer:
     """Entries that change no more, above those of other layers."""
 
-    __slots__ = ("below", "entries")
+    __slots__ = ("_dotted", "below", "entries")
     entries: dict[Any, Any]
     below: Layer | None
 
@@ -35,6 +35,19 @@ class Layer:
         if below is None:
             entries = {key: value for key, value in entries.items() if value is not _GONE}
         self.entries, self.below = entries, below
+        self._dotted: list[str] | None = None
+
+    @property
+    def dotted(self) -> list[str]:
+        """The keys that are names with a dot."""
+        if self._dotted is None:
+            self._dotted = dotted(self.entries)
+        return self._dotted
+
+
+def dotted(keys: Iterable[Any]) -> list[str]:
+    """Those of some names that have a dot."""
+    return [key for key in keys if "." in key]
 
 
 class Layered(Generic[K, V]):
@@ -90,12 +103,11 @@ class Layered(Generic[K, V]):
             self._own[key] = _GONE
         return found
 
-    def among(self, keys: frozenset[K]) -> list[K]:
+    def among(self, keys: Set[K]) -> list[K]:
         """Those of some keys that are there, without looking for each where few are."""
-        if len(keys) <= _FEW:
-            return [key for key in keys if key in self]
-        found = {key for entries, _ in self._layers() for key in entries.keys() & keys}
-        return [key for key in found if key in self]
+        if len(keys) > _FEW:
+            keys = {key for entries, _ in self._layers() for key in entries if key in keys}
+        return [key for key in keys if key in self]
 
     def clear(self) -> None:
         """Remove everything."""
@@ -140,8 +152,8 @@ class Layered(Generic[K, V]):
     def met(self, other: Layered[K, V]) -> tuple[list[K], Layered[K, V]]:
         """A copy of one of two mappings, and the keys it may not share with the other.
 
-        Of the keys that only the larger of the two has got, since they have parted, the dotted
-        names alone are given: so this costs what has happened to the smaller one.
+        The keys are not given that only the larger of the two has got since they have parted: so
+        this costs what has happened to the smaller one.
         """
         common = self._common(other)
         larger, smaller = self._above(common), other._above(common)
@@ -155,8 +167,17 @@ class Layered(Generic[K, V]):
             while at is not None:
                 keys.update(dict.fromkeys(at.entries.keys() & layer.keys()))
                 at = at.below
-            keys.update(dict.fromkeys(key for key in layer if isinstance(key, str) and "." in key))
         return list(keys), made
+
+    def dotted(self, other: Layered[K, V]) -> list[str]:
+        """The names with a dot that one of two mappings has bound since they have parted."""
+        common, found = self._common(other), []
+        for mapping in (self, other):
+            for entries, layer in mapping._layers():
+                if layer is not None and layer is common:
+                    break
+                found += layer.dotted if layer is not None else dotted(entries)
+        return found
 
     def _common(self, other: Layered[K, V]) -> Layer | None:
         """The highest layer that two mappings share."""

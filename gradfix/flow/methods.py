@@ -7,6 +7,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from gradfix.flow import classes, dtypes, layers, shapes
+from gradfix.flow.grown import united
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, result_role
 from gradfix.flow.tensors import TensorOps
@@ -219,7 +220,8 @@ class Methods(TensorOps):
             role, cut, leaves = Role.UNTRACKED, "no_grad", frozenset()
         elif role & Role.LEAF:
             role = (role & ~Role.LEAF) | Role.TRACKED if changes else role | Role.TRACKED
-        storages = frozenset({Storage(node)}) | (frozenset() if changes else receiver.storages)
+        fresh = frozenset({Storage(node)})
+        storages = fresh if changes else united(receiver.storages, fresh)
         return replace(
             receiver,
             role=role,
@@ -270,8 +272,9 @@ class Methods(TensorOps):
         values = [argument.value for argument in arguments]
         if name == "append" and receiver.path == self.path and receiver.items is not None:
             # Straight-line code since the list was made: its items stay known one by one.
-            receiver.items = (*receiver.items, *values)
-            receiver.inputs = (*receiver.inputs, *values)
+            same = receiver.inputs is receiver.items
+            receiver.items += tuple(values)
+            receiver.inputs = receiver.items if same else receiver.inputs + tuple(values)
             receiver.length = len(receiver.items)
             return foreign(node, "constant")
         if name in ("append", "add", "appendleft") and values:

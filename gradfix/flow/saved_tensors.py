@@ -16,7 +16,6 @@ from gradfix.flow.torch_ops import Signature, op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,
     SOMEWHERE,
-    UNKNOWN_MEMORY,
     Certainty,
     Kind,
     Leaf,
@@ -124,7 +123,7 @@ class SavedTensors(Recorder):
         (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks)
         """
         overwritten: tuple[Saved, ...] = ()
-        for storage in self.state.saved.among(target.storages - UNKNOWN_MEMORY):
+        for storage in self.state.saved.among(target.storages):
             kept = self.state.saved.pop(storage) or ()
             if kept and len(target.storages) > 1:
                 kept = tuple(

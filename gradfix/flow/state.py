@@ -147,7 +147,7 @@ def join_states(a: State, b: State) -> State:
     names, env = a.env.met(b.env)
     switched = a.switched | b.switched
     joined = State(env, join_modes(a.mode, b.mode), saved, True, switched, versions, a.holders)
-    for name in dict.fromkeys((*names, *settled)):
+    for name in dict.fromkeys((*names, *a.env.dotted(b.env), *settled)):
         known = a.env.get(name)
         if known is None or known is not b.env.get(name):
             _join_bindings(name, a.get(name), b.get(name), joined)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from gradfix.flow import dtypes, op_shapes
-from gradfix.flow.grown import all_united
+from gradfix.flow.grown import all_united, united
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind, requires_grad_role, spread
 from gradfix.flow.saved_tensors import SavedTensors
 from gradfix.flow.state import GradMode, Saved, result_role
@@ -98,12 +98,12 @@ class TensorOps(SavedTensors):
             cut = op.name  # differentiable in name only: the gradient is zero everywhere
         elif needs_grad(role) is not Certainty.NO:
             leaves = all_united(value.leaves for value in tensors)
-        storages = frozenset({Storage(node)})
+        storages: Set[Storage] = frozenset({Storage(node)})
         view = bool(op.view)
         if first is not None and view:
-            storages = first.storages | (storages if op.maybe_copy else frozenset())
+            storages = united(first.storages, storages if op.maybe_copy else frozenset())
         if op.may_return_self and first is not None:
-            storages = first.storages | storages
+            storages = united(first.storages, storages)
             if first.role & Role.LEAF and role & NEEDS_GRAD:
                 role |= Role.LEAF
         one = Value(

@@ -144,7 +144,7 @@ class Value:
     node: ast.AST | None = None
     op: str = ""
     inputs: tuple[Value, ...] = ()
-    storages: frozenset[Storage] = UNKNOWN_MEMORY
+    storages: Set[Storage] = UNKNOWN_MEMORY
     view: bool = False
     shape: Shape | None = None
     dtype: str | None = None
@@ -289,7 +289,7 @@ def join(a: Value, b: Value) -> Value:
             role=role,
             op="join",
             inputs=(a, b),
-            storages=a.storages | b.storages,
+            storages=united(a.storages, b.storages),
             leaves=united(a.leaves, b.leaves),
             view=a.view or b.view,
         )
@@ -302,7 +302,7 @@ def join(a: Value, b: Value) -> Value:
         a.node if a.node is b.node else None,
         "join",
         (a, b),
-        a.storages | b.storages,
+        united(a.storages, b.storages),
         a.view or b.view,
         join_shapes(a.shape, b.shape),
         a.dtype if a.dtype == b.dtype else None,
@@ -343,7 +343,7 @@ def grow(container: Value, added: Value | None) -> None:
     element = element_of(container)
     if added is not None:
         element = added if element is None else join(element, added)
-        container.inputs = (*container.inputs, added)
+        container.inputs += (added,)
     container.element, container.items, container.length = element, None, None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Set
 from itertools import chain, takewhile
 from typing import Any, Generic, TypeVar
 
-from gradfix.flow.layered import Layer
+from gradfix.flow.layered import Layer, Layered
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 #: Copying so few members at once is cheaper than looking for them in layers.
 _FEW = 64
@@ -79,6 +80,18 @@ def united(one: Set[T], two: Set[T]) -> Set[T]:
     larger = one if isinstance(one, Grown) else Grown(Layer(dict.fromkeys(one), None))
     new = _missing(larger, two)
     return Grown(Layer(dict.fromkeys(new), larger.top)) if new else one
+
+
+def among(mapping: Layered[T, V], keys: Set[T]) -> list[T]:
+    """Those of some keys that a mapping has, without looking for each of many."""
+    if isinstance(keys, Grown):
+        found = [
+            entries.keys() & layer.keys()
+            for entries, _ in mapping.layers()
+            for layer in keys.layers()
+        ]
+        keys = set().union(*found)
+    return [key for key in keys if key in mapping]
 
 
 def all_united(sets: Iterable[Set[T]]) -> Set[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -103,12 +103,6 @@ class Layered(Generic[K, V]):
             self._own[key] = _GONE
         return found
 
-    def among(self, keys: Set[K]) -> list[K]:
-        """Those of some keys that are there, without looking for each where few are."""
-        if len(keys) > _FEW:
-            keys = {key for entries, _ in self._layers() for key in entries if key in keys}
-        return [key for key in keys if key in self]
-
     def clear(self) -> None:
         """Remove everything."""
         self._own, self._below = {}, None
@@ -129,11 +123,11 @@ class Layered(Generic[K, V]):
         if self._below is None:
             return self._own
         found: dict[K, Any] = {}
-        for entries in reversed([entries for entries, _ in self._layers()]):
+        for entries in reversed([entries for entries, _ in self.layers()]):
             found.update(entries)
         return {key: value for key, value in found.items() if value is not _GONE}
 
-    def _layers(self) -> Iterator[tuple[dict[K, Any], Layer | None]]:
+    def layers(self) -> Iterator[tuple[dict[K, Any], Layer | None]]:
         """From above, the entries and the layer that holds them; None for what may still change."""
         yield self._own, None
         at = self._below
@@ -173,7 +167,7 @@ class Layered(Generic[K, V]):
         """The names with a dot that one of two mappings has bound since they have parted."""
         common, found = self._common(other), []
         for mapping in (self, other):
-            for entries, layer in mapping._layers():
+            for entries, layer in mapping.layers():
                 if layer is not None and layer is common:
                     break
                 found += layer.dotted if layer is not None else dotted(entries)
@@ -181,12 +175,12 @@ class Layered(Generic[K, V]):
 
     def _common(self, other: Layered[K, V]) -> Layer | None:
         """The highest layer that two mappings share."""
-        theirs = {id(layer) for _, layer in other._layers() if layer is not None}
-        return next((layer for _, layer in self._layers() if id(layer) in theirs), None)
+        theirs = {id(layer) for _, layer in other.layers() if layer is not None}
+        return next((layer for _, layer in self.layers() if id(layer) in theirs), None)
 
     def _above(self, common: Layer | None) -> list[dict[K, Any]]:
         found = []
-        for entries, layer in self._layers():
+        for entries, layer in self.layers():
             if layer is not None and layer is common:
                 break
             found.append(entries)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.dtypes import is_integer
-from gradfix.flow.grown import all_united
+from gradfix.flow.grown import all_united, among
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
 from gradfix.flow.recorder import Recorder
 from gradfix.flow.state import GradMode, Saved, Scope, State, Write, result_role
@@ -123,7 +123,7 @@ class SavedTensors(Recorder):
         (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks)
         """
         overwritten: tuple[Saved, ...] = ()
-        for storage in self.state.saved.among(target.storages):
+        for storage in among(self.state.saved, target.storages):
             kept = self.state.saved.pop(storage) or ()
             if kept and len(target.storages) > 1:
                 kept = tuple(

@@ -246,9 +246,8 @@ class Expressions(Access):
         # The names of a comprehension are its own; in-place writes to outer names remain.
         for name, known in saved.items():
             self._restore(name, known)
-        for name in self.state.env.parted(before.env)[0]:
-            if (name in self.state.env) != (name in before.env):
-                self._restore(name, before.get(name))
+        for name in self.state.env.unlike(before.env):
+            self._restore(name, before.get(name))
         if isinstance(node, ast.DictComp):
             return Value(
                 Kind.DICT, Role.UNTRACKED, node, inputs=(value,), element=value, name="dict"

@@ -56,27 +56,30 @@ class Layered(Generic[K, V]):
     No value may be None.
     """
 
-    __slots__ = ("_below", "_own")
+    __slots__ = ("_shared", "below", "own")
 
     def __init__(self, entries: dict[K, V] | None = None) -> None:
-        self._own: dict[K, Any] = {} if entries is None else entries
-        self._below: Layer | None = None
+        self.own: dict[K, Any] = {} if entries is None else entries
+        self.below: Layer | None = None
+        self._shared = False  # whether a copy has the same ``own``
 
     def copy(self) -> Layered[K, V]:
         """An independent copy."""
         made: Layered[K, V] = Layered()
-        if self._below is None and len(self._own) <= _FEW:
-            made._own = dict(self._own)
+        if self.below is None and len(self.own) <= _FEW:
+            made.own = self.own
+            made._shared = self._shared = True
             return made
-        if self._own:
-            self._below, self._own = Layer(self._own, self._below), {}
-        made._below = self._below
+        if self.own:
+            self.below, self.own = Layer(self.own, self.below), {}
+            self._shared = False
+        made.below = self.below
         return made
 
     def get(self, key: K) -> V | None:
         """What is there for a key, or None."""
-        found = self._own.get(key)
-        at = self._below
+        found = self.own.get(key)
+        at = self.below
         while found is None and at is not None:
             found = at.entries.get(key)
             at = at.below
@@ -92,24 +95,28 @@ class Layered(Generic[K, V]):
         return self.get(key) is not None
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._own[key] = value
+        if self._shared:
+            self.own, self._shared = dict(self.own), False
+        self.own[key] = value
 
     def pop(self, key: K) -> V | None:
         """Remove a key; what was there, or None."""
         found = self.get(key)
-        if self._below is None:
-            self._own.pop(key, None)
-        elif found is not None:
-            self._own[key] = _GONE
+        if found is not None:
+            self[key] = found  # makes ``own`` one of its own
+            if self.below is None:
+                del self.own[key]
+            else:
+                self.own[key] = _GONE
         return found
 
     def clear(self) -> None:
         """Remove everything."""
-        self._own, self._below = {}, None
+        self.own, self.below, self._shared = {}, None, False
 
     def __bool__(self) -> bool:
-        if self._below is None:
-            return bool(self._own)
+        if self.below is None:
+            return bool(self.own)
         return any(True for _ in self.items())
 
     def __iter__(self) -> Iterator[K]:
@@ -120,8 +127,8 @@ class Layered(Generic[K, V]):
         return list(self._flat().items())
 
     def _flat(self) -> dict[K, V]:
-        if self._below is None:
-            return self._own
+        if self.below is None:
+            return self.own
         found: dict[K, Any] = {}
         for entries in reversed([entries for entries, _ in self.layers()]):
             found.update(entries)
@@ -129,17 +136,19 @@ class Layered(Generic[K, V]):
 
     def layers(self) -> Iterator[tuple[dict[K, Any], Layer | None]]:
         """From above, the entries and the layer that holds them; None for what may still change."""
-        yield self._own, None
-        at = self._below
+        yield self.own, None
+        at = self.below
         while at is not None:
             yield at.entries, at
             at = at.below
 
     def parted(self, other: Layered[K, V]) -> tuple[list[K], Layered[K, V]]:
         """The keys that two mappings may hold different values for, and a copy of all else."""
+        if self.own is other.own and self.below is other.below:
+            return [], self.copy()
         common = self._common(other)
         rest: Layered[K, V] = Layered()
-        rest._below = common
+        rest.below = common
         above = [*self._above(common), *other._above(common)]
         return list(dict.fromkeys(key for layer in above for key in layer)), rest
 
@@ -149,12 +158,17 @@ class Layered(Generic[K, V]):
         The keys are not given that only the larger of the two has got since they have parted: so
         this costs what has happened to the smaller one.
         """
+        if self.own is other.own and self.below is other.below:
+            return [], self.copy()
         common = self._common(other)
         larger, smaller = self._above(common), other._above(common)
         if sum(map(len, larger)) < sum(map(len, smaller)):
             larger, smaller, made = smaller, larger, other.copy()
         else:
             made = self.copy()
+        if common is None and len(larger) == len(smaller) == 1:
+            known = larger[0]
+            return [key for key, value in smaller[0].items() if known.get(key) is not value], made
         keys = dict.fromkeys(key for layer in smaller for key in layer)
         for layer in larger:
             at = common
@@ -163,8 +177,16 @@ class Layered(Generic[K, V]):
                 at = at.below
         return list(keys), made
 
+    def unlike(self, other: Layered[K, V]) -> list[K]:
+        """The keys that only one of two mappings has got."""
+        if self.below is None and other.below is None:
+            return list(self.own.keys() ^ other.own.keys())
+        return [key for key in self.parted(other)[0] if (key in self) != (key in other)]
+
     def dotted(self, other: Layered[K, V]) -> list[str]:
         """The names with a dot that one of two mappings has bound since they have parted."""
+        if self.own is other.own and self.below is other.below:
+            return []
         common, found = self._common(other), []
         for mapping in (self, other):
             for entries, layer in mapping.layers():

@@ -70,11 +70,13 @@ class State:
 
     def get(self, name: str) -> Binding | None:
         """What a name holds now."""
-        binding = self.env.get(name)
-        if binding is None or (key := memory(binding.value)) is None:
-            return binding
-        now = self.versions.get(key)
-        if now is None or now is binding.seen:
+        env, versions = self.env, self.versions
+        binding = env.own.get(name) if env.below is None else env.get(name)
+        if binding is None or not (versions.own or versions.below is not None):
+            return binding  # nothing has been written to
+        key = memory(binding.value)
+        now = versions.get(key) if key is not None else None
+        if key is None or now is None or now is binding.seen:
             return binding
         binding = self.env[name] = current(binding, now)
         if memory(binding.value) is not key:
@@ -88,12 +90,16 @@ class State:
 
     def hold(self, name: str, definitions: frozenset[Definition], value: Value) -> Binding:
         """Let a name hold a value that is up to date, instead of what it held."""
-        key = memory(value)
-        if key is None and value.kind in (Kind.TENSOR, Kind.UNKNOWN):
+        key, seen = memory(value), None
+        if key is None and value.kind is Kind.TENSOR:
             key = value.cell = Storage(value.node)
         if key is not None:
-            self.holders.setdefault(key, {})[name] = None
-        seen = self.versions.get(key) if key is not None else None
+            known = self.holders.get(key)
+            if known is None:
+                self.holders[key] = {name: None}
+            else:
+                known[name] = None
+                seen = self.versions.get(key)
         binding = self.env[name] = Binding(definitions, value, seen)
         return binding
 
@@ -104,7 +110,7 @@ class State:
 
     def settled(self) -> State:
         """This state, with all names brought up to date."""
-        for name in list(self.env):
+        for name in list(self.env) if self.versions else ():
             self.get(name)
         return self
 

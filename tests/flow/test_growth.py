@@ -20,6 +20,8 @@ w = nn.Parameter(torch.rand(9))
 p = w * 1
 def g(x):
     return torch.exp(x)
+class C(nn.Module):
+    pass
 """
 BUFFERS = """\
 def f{n}():
@@ -27,6 +29,23 @@ def f{n}():
     for i in range(3):
         out[i] = w[i] * 2
     return out
+"""
+NAMES = """\
+if w is None:
+    y{n} = torch.exp(w)
+    y{n}[0] = 1
+else:
+    y{n} = w * 2
+"""
+DERIVED = """\
+class C{n}(C{before}):
+    def __init__(self):
+        super().__init__()
+        self.w{n} = nn.Parameter(w)
+    def forward(self, x):
+        y = self.w{n} * x
+        y[0] = 1
+        return y
 """
 #: A chain that ends at the function ``g``.
 CALLS = """\
@@ -85,6 +104,13 @@ SHAPES = {
     "comprehensions": "y{n} = torch.stack([torch.exp(w[i]) * v for i, v in enumerate(w)])\n",
     "optimizers": "o{n} = torch.optim.SGD([w], lr=0.1)\nw.sum().backward()\no{n}.step()\n",
     "one function that yields": "    y = torch.exp(w)\n    y[0] = {n}\n    yield y\n",
+    "views that are all written to": "v{n} = p[{n}]\nv{n} += 1\n",
+    "writes to a view on one of two paths": "v{n} = p[{n}]\nif w is None:\n    v{n} += w\n",
+    "other names for a tensor that is written to": "v{n} = p\np += {n}\n",
+    "branches around new names": NAMES,
+    "loops around new names": "for i{n} in range(3):\n    y{n} = torch.exp(w)\n    y{n}[0] = w\n",
+    "Modules derived from the one before": DERIVED,
+    "comments that silence": "y{n} = torch.sigmoid(w)\ny{n}[0] = 1  # noqa: GF201\n",
 }
 
 

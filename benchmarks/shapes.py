@@ -266,6 +266,61 @@ def slices(count: int) -> str:
     return f"{HEAD}def f(x):\n    w = nn.Parameter(x)\n{body}    return w\n"
 
 
+def views_used(count: int) -> str:
+    """Views of one tensor, each written to, and all of them in the loss."""
+    made = "".join(f"    v{n} = w[{n}]\n    v{n} += x\n" for n in range(count // 3))
+    used = "".join(f"    t = t + v{n}\n" for n in range(count // 3))
+    start = "    w = nn.Parameter(x) * 1\n"
+    return f"{HEAD}def f(x):\n{start}{made}    t = 0\n{used}    t.sum().backward()\n"
+
+
+def views_on_paths(count: int) -> str:
+    """Views of one tensor, each written to on one of two paths."""
+    one = "    v{n} = w[{n}]\n    if k == {n}:\n        v{n} += x\n"
+    body = "".join(one.format(n=n) for n in range(count // 3))
+    return f"{HEAD}def f(x, k):\n    w = nn.Parameter(x) * 1\n{body}    return w\n"
+
+
+def cases(count: int) -> str:
+    """One ``match`` with many cases, each with names of its own."""
+    one = (
+        "        case {n}:\n            z{n} = torch.sigmoid(y)\n"
+        "            z{n} += 1\n            y = z{n}\n"
+    )
+    body = "".join(one.format(n=n) for n in range(count // 4))
+    start = "    y = nn.Parameter(w) * x\n    match kind:\n"
+    return f"{HEAD}def f(x, w, kind):\n{start}{body}    return y\n"
+
+
+def tries(count: int) -> str:
+    """One ``try`` after the other, each of which may leave a value as it was."""
+    one = "    try:\n        y = torch.exp(y) * {n}\n    except ValueError:\n        y[{n}] = x\n"
+    body = "".join(one.format(n=n) for n in range(count // 4))
+    return f"{HEAD}def f(x, w):\n    y = nn.Parameter(w) * x\n{body}    return y\n"
+
+
+def filled_dictionary(count: int) -> str:
+    """A dictionary of tensors that is filled, and written to, line by line."""
+    one = "    d['k{n}'] = torch.exp(w * {n})\n    d['k{n}'][0] = x\n"
+    body = "".join(one.format(n=n) for n in range(count // 2))
+    return f"{HEAD}def f(x, w):\n    w = nn.Parameter(w)\n    d = {{}}\n{body}    return d\n"
+
+
+def silenced(count: int) -> str:
+    """A finding and a comment that silences it, again and again."""
+    one = "y{n} = torch.sigmoid(w)\ny{n}[0] = 1  # gradfix: ignore[GF201]\nprint(y{n})\n"
+    body = "".join(one.format(n=n) for n in range(count // 3))
+    return f"{HEAD}w = nn.Parameter(torch.rand(3))\n{body}"
+
+
+def detached(count: int) -> str:
+    """Values that are detached and made tensors again, one after the other, in one loss."""
+    one = "    d{n} = (w * {n}).detach()\n    loss = loss + torch.tensor(d{n} * w)\n"
+    body = "".join(one.format(n=n) for n in range(count // 2))
+    start = "    w = nn.Parameter(x)\n    loss = 0\n"
+    return f"{HEAD}def f(x):\n{start}{body}    loss.backward()\n"
+
+
 #: By name, what makes a source of about so many lines.
 LONG: dict[str, Shape] = {
     shape.__name__.replace("_", " "): shape
@@ -273,7 +328,8 @@ LONG: dict[str, Shape] = {
         literal, dictionary, functions, modules, writes, same_tensor, rebound, leaves, attributes,
         branches, conditions, expression, call_chain, loops, appended, callers, training,
         ignoring, methods, inheriting, layers, closures, comprehensions, yields, long_loop, updates,
-        optimizers, slices,
+        optimizers, slices, views_used, views_on_paths, cases, tries, filled_dictionary, silenced,
+        detached,
     )
 }  # fmt: skip
 

@@ -220,13 +220,12 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
     """``w = f(w)`` with a tracked result, where the ``w`` that is read may be the leaf."""
     statement = definition.statement
     value = definition.value
-    if definition.how != "assign" or not isinstance(statement, ast.Assign):
-        return False
-    if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
+    named = isinstance(definition.node, ast.Name) and definition.how == "assign"
+    if not isinstance(statement, ast.Assign) or statement.targets != [definition.node] or not named:
         return False
     reads = _reads(scope, statement.value, definition.name)
-    # The caller of a function holds what it passes: it cannot be wrapped last.
-    first = scope.by_name[definition.name][0]  # arguments are bound before everything else
+    # The caller of a function holds what it passes, which is bound first: it is not wrapped last.
+    first = scope.by_name[definition.name][0]
     passed = first.how == "argument" and any(first in reaching(scope, read) for read in reads)
     if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED:
         return False
@@ -234,9 +233,8 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call) and not passed:
         return False  # transform-after-wrap
-    if reads_gradient(flow, value, definition.name) is not None:
-        return False  # manual-update
-    return any(_may_be_leaf(flow, scope, read) for read in reads)
+    by_hand = reads_gradient(flow, value, definition.name) is not None  # manual-update
+    return not by_hand and any(_may_be_leaf(flow, scope, read) for read in reads)
 
 
 def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:

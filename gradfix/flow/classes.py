@@ -52,7 +52,7 @@ class ClassFacts:
     dynamic: bool = False  # setattr, __getattr__, __dict__: attributes we cannot see
     path: str | None = None  # the file of a class that is defined in another one
     _bases: list[Value] | None = None
-    _lineage: list[ClassFacts] | None = None
+    _above: list[ClassFacts] | None = None
     _is_module: bool | None = None
 
     @property
@@ -155,20 +155,20 @@ def facts_of(flow: ModuleFlow, value: Value) -> ClassFacts | None:
 
 def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
     """The class and those of its bases that are defined in the project, nearest first."""
-    if facts._lineage is None:
+    if facts._above is None:
         found: dict[ClassFacts, None] = {}  # in order
         stack = [facts]
         while stack:
             at = stack.pop()
             if at in found:
                 continue
-            if at._lineage is not None:
-                found.update(dict.fromkeys(at._lineage))
-                continue
             found[at] = None
+            if at._above is not None:
+                found.update(dict.fromkeys(at._above))
+                continue
             stack += filter(None, [facts_of(flow, base) for base in reversed(at.bases)])
-        facts._lineage = list(found)
-    return facts._lineage
+        facts._above = list(found)[1:]
+    return [facts, *facts._above]
 
 
 def is_module(flow: ModuleFlow, value: Value) -> bool:

@@ -77,12 +77,14 @@ def test_after_a_command_of_a_campaign(shown: list[bool], ended: subprocess.Pope
 
 def test_only_who_carries_the_mark_is_ended() -> None:
     marked = {**os.environ, **dict([MARK.split("=")])}
-    with subprocess.Popen(["sleep", "100"], env=marked, start_new_session=True) as one:
-        with subprocess.Popen(["sleep", "100"], start_new_session=True) as other:
-            guard.end_marked(MARK)
-            assert one.wait() == -9
-            assert other.poll() is None
-            other.kill()
+    with (
+        subprocess.Popen(["sleep", "100"], env=marked, start_new_session=True) as one,
+        subprocess.Popen(["sleep", "100"], start_new_session=True) as other,
+    ):
+        guard.end_marked(MARK)
+        assert one.wait() == -9
+        assert other.poll() is None
+        other.kill()
 
 
 def test_it_runs_without_the_package(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.results import FAILING, NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.skipped import fill_in, take_back
 from gradfix.verify.source import globals_of, names_read_in
+from gradfix.verify.trained import trained_elsewhere
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -202,7 +203,8 @@ class Subject:
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")
         read = frozenset(self.job["attributes_read"]) | read_by_parts(run.module)
-        context = Context(self.places, chosen, read, _own_backward(run.module))
+        own = _own_backward(run.module)
+        context = Context(self.places, chosen, read, own, trained_elsewhere)
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
         found = judge.verdicts()

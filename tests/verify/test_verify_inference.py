@@ -77,10 +77,14 @@ class Deep(nn.Module):
 
     def forward(self, x):
         with torch.no_grad():  # line
-            return self.down(x, 12)
+            call = self.net
+            for _ in range(12):
+                call = wrapped(call)
+            return call(x)
 
-    def down(self, x, depth):
-        return self.down(x, depth - 1) if depth else self.net(x)
+
+def wrapped(function):
+    return lambda x: function(x)
 """,
 }
 

@@ -45,6 +45,7 @@ from gradfix.verify.names import (
     resolve,
     worded,
 )
+from gradfix.verify.parts import part_for
 from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
 
@@ -80,7 +81,7 @@ def _annotated(w: Wanted) -> list[Any]:
 def _instances(note: type, w: Wanted) -> list[Any]:
     """Objects of a class of the project, or a module where just any is asked for."""
     if note is nn.Module:
-        return [nn.Linear(8, 8), nn.Identity()]
+        return [part_for(w.name, w.owner), nn.Identity()]
     if issubclass(note, dict):
         return [MadeUp(w.settings)]
     if issubclass(note, torch.Tensor):
@@ -114,14 +115,14 @@ def _used(w: Wanted) -> list[Any]:
     if ducks := _ducks(w):
         return ducks
     if use.called_on_self and (name in MODULES or not use.counted):
-        return [nn.Linear(8, 8), nn.Identity(), nn.ReLU]
+        return [part_for(w.name, w.owner), nn.Identity(), nn.ReLU]
     if use.is_sequence:
         return _lists(w)
     read = use.attributes
     if read & OF_TENSORS:
         return [torch.eye(8), [8, 8, 8]]
     if read & OF_MODULES:
-        return [nn.Linear(8, 8), nn.Conv2d(8, 8, 3)]
+        return [part_for(w.name, w.owner), nn.Conv2d(8, 8, 3)]
     if read & OF_WORDS:
         return ["relu", "mean"]
     if read & OF_DICTS:
@@ -203,7 +204,7 @@ def _lists(w: Wanted) -> list[Any]:
     for names in w.use.elements[:1]:
         element = _element(names, w) if len(names) == 1 else tuple(8 for _ in names)
     if any(f.endswith(("Sequential", "ModuleList")) for f, _ in w.use.passed):
-        element = nn.Linear(8, 8)
+        element = part_for(w.name, w.owner)
     return [[element] * n for n in dict.fromkeys(sizes)]
 
 
@@ -213,7 +214,7 @@ def _element(names: tuple[str, ...], w: Wanted) -> Any:
     if use is None or w.depth >= DEEP:
         return NUMBER
     if use.called or use.called_on_self:
-        return nn.Linear(8, 8)
+        return part_for(names[0], w.owner)
     return values_for(Wanted(names[0], use=use, space=w.space, owner=w.owner, depth=w.depth + 1))[0]
 
 

@@ -18,6 +18,7 @@ from gradfix.verify.compared import compared, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
+from gradfix.verify.parts import Part
 from gradfix.verify.repair import MISMATCH, lines_reached
 from gradfix.verify.source import statement_at, uses_of_code
 from gradfix.verify.uses import Use
@@ -65,7 +66,7 @@ def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
     if "'int' object has no attribute" in text:
         found += [{**kwargs, name: MadeUp()} for name in numbers]
     if "'int' object is not callable" in text:
-        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
+        found += [{**kwargs, name: Part()} for name in numbers]
         found += [{**kwargs, name: nn.Identity} for name in numbers]
     if match := _LACKS.search(text):
         found += [
@@ -81,7 +82,7 @@ def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
     if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
+        found += [{**kwargs, name: [Part()]} for name in numbers]
     if "must be a mapping" in text:
         found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
     return found
@@ -300,11 +301,11 @@ def _menu(value: Any) -> list[Any]:
     lists: list[Any] = [[8, 8, 8], [8, 8], [8] * 4, [1, 1, 1, 1], [8] * 6, [8], (SIDE, SIDE)]
     nested: list[Any] = [[[8, 8], [8, 8]], [(8, 8, 1)] * 3, (3, SIDE, SIDE)]
     parts: list[Any] = [
-        nn.Linear(8, 8),
+        Part(),
         nn.Identity,
         nn.ReLU,
         nn.BatchNorm2d,
-        [nn.Linear(8, 8)] * 3,
+        [Part()] * 3,
     ]
     words: list[Any] = ["relu", "mean", "linear", "none"]
     rest: list[Any] = [None, False, True, 0.5, MadeUp(), torch.eye(8), {}]

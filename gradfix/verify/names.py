@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.guess import SIDE, WIDTH, annotation
+from gradfix.verify.parts import part_for
 from gradfix.verify.uses import Use
 
 NUMBER = 8
@@ -132,10 +133,15 @@ def named(w: Wanted) -> list[Any]:
         pair = [(SIDE, SIDE)] if "tuple[int, int]" in str(w.note).lower() else []
         return [*pair, [8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
     is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
-    if is_class and "num" not in name and kind not in ("int", "str"):
+    if (
+        is_class
+        and not name.startswith(("n_", "nb_", "num_"))
+        and "num" not in name
+        and kind not in ("int", "str")
+    ):
         return [nn.Identity, 8]
     if kind in ("module", "callable") or (name in MODULES and kind != "int"):
-        return [nn.Linear(8, 8), nn.Identity()]
+        return [part_for(w.name, w.owner), nn.Identity()]
     if w.use.tested and not w.use.counted and not w.use.passed and kind != "int":
         return [False, True]
     for words, value in NAMED_INTS:

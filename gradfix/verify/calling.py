@@ -14,6 +14,7 @@ from torch import nn
 
 from gradfix.verify.build import Offer, file_of
 from gradfix.verify.climb import OutOfTime, Reached, climb, reached
+from gradfix.verify.compared import lacks_value
 from gradfix.verify.drive import (
     Drive,
     Maker,
@@ -162,7 +163,8 @@ class Calls:
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""
-        failed = next((e for e in reversed(self.errors()) if "None" in str(e)), None)
+        lacking = (e for e in reversed(self.errors()) if "None" in str(e) or lacks_value(e))
+        failed = next(lacking, None)
         if failed is None:
             return []
         names = names_at_fault(failed)

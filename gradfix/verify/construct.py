@@ -102,7 +102,7 @@ def _instances(note: type, w: Wanted) -> list[Any]:
 def _used(w: Wanted) -> list[Any]:
     """What the code does with it."""
     use, name = w.use, w.name.lower()
-    if annotation(w.note) in ("int", "float"):
+    if annotation(w.note) in ("int", "float") or _goes_into_a_layer(w):
         return []
     if name in CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
@@ -134,6 +134,17 @@ def _used(w: Wanted) -> list[Any]:
     if use.numbers and len(use.numbers) > 1:
         return use.numbers[:3]
     return []
+
+
+def _goes_into_a_layer(w: Wanted) -> bool:
+    """Whether a layer of torch is made with it: what is called later is that layer, not this."""
+    for function, place in w.use.passed[:6] if w.use.called_on_self else ():
+        target = resolve(function, w)
+        if inspect.isclass(target) and target.__module__.startswith("torch.nn."):
+            parameter = parameter_at(target, place)
+            if parameter is not None and annotation(parameter.annotation) in OF_TORCH:
+                return True
+    return False
 
 
 def _ducks(w: Wanted) -> list[Any]:

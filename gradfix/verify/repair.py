@@ -26,6 +26,7 @@ _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
 _CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
+_SPLIT = re.compile(r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]")
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
@@ -100,6 +101,8 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
+    if match := _SPLIT.search(text):
+        found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))
     if match := _CHANNELS.search(text):
         shape = tuple(int(n) for n in match[1].split(","))
         for i, spec in enumerate(specs):

@@ -21,6 +21,7 @@ from gradfix.verify.drive import (
     Prepared,
     describe,
     has_forward,
+    is_out_of_memory,
     reseed,
 )
 from gradfix.verify.flows import documented_inputs, shapes_by_input
@@ -36,6 +37,7 @@ from gradfix.verify.source import uses_of_code
 _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
+_MOST_LARGE = 3
 _CLIMBS = 200
 _SLOW, _VERY_SLOW = 0.05, 1.0
 
@@ -66,6 +68,8 @@ class Calls:
         self.ran = 0
         self.depth = -1
         self.error: Exception | None = None
+        #: Attempts that asked for more memory than there is; its numbers are too large then.
+        self.large: list[Exception] = []
         self.furthest: tuple[Call, Reached] | None = None
         self.tried: set[tuple[Spec, ...]] = set()
         #: A module that takes long to build serves for many attempts.
@@ -128,7 +132,7 @@ class Calls:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
             yield from self._with(name, [*needed, *more])
-        if not self.ran and self.furthest is not None and not self.missing:
+        if not self.ran and self.furthest is not None and not self.missing and not self.large:
             yield from self._by_climbing()
 
     def _with(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
@@ -151,9 +155,9 @@ class Calls:
                     self.ran, kept = self.ran + 1, kept + 1
                     yield self._drive(call)
                     queue = []
-                elif isinstance(error, StubUsed):  # no other input would help
+                elif isinstance(error, StubUsed) or self._too_large(error):
                     self._missed(depth, call, error)
-                    return
+                    return  # no other input would help
                 elif not kept:
                     self._missed(depth, call, error)
                     if depth < _DEPTH:
@@ -223,7 +227,12 @@ class Calls:
     def errors(self) -> list[Exception]:
         """What the arguments of the constructor may be to blame for; the last call's weigh most."""
         last = [] if self.furthest is None else [self.furthest[1].error]
-        return [e for e in (self.error, *last) if e is not None]
+        return [e for e in (self.error, *self.large[-1:], *last) if e is not None]
+
+    def _too_large(self, error: Exception) -> bool:
+        if is_out_of_memory(error):
+            self.large.append(error)
+        return len(self.large) >= _MOST_LARGE
 
 
 def _is_star(parameter: inspect.Parameter) -> bool:

@@ -67,6 +67,29 @@ def lacks_value(error: Exception) -> bool:
     return test is not None and "None" in ast.unparse(test[0])
 
 
+def keys_of_table(error: Exception) -> list[Any]:
+    """The words or numbers that the table of the failing line knows; none where there is none."""
+    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
+        statement = statement_at(frame.f_code.co_filename, row)
+        for node in ast.walk(statement) if statement is not None else ():
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+                table = _value(_mangled(node.value, frame), frame)
+                if isinstance(table, dict):
+                    return [key for key in table if type(key) in (int, str)]
+    return []
+
+
+def _mangled(node: ast.expr, frame: FrameType) -> ast.expr:
+    """A private attribute under the name that Python gives it inside its class."""
+    if not isinstance(node, ast.Attribute) or not node.attr.startswith("__"):
+        return node
+    for owner in type(frame.f_locals.get("self")).__mro__:
+        name = f"_{owner.__name__.lstrip('_')}{node.attr}"
+        if name in vars(owner):
+            return ast.copy_location(ast.Attribute(node.value, name, ast.Load()), node)
+    return node
+
+
 def _pairs(one: Any, other: Any) -> Iterator[tuple[int, int]]:
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         if len(one) == len(other) <= 6:

@@ -205,7 +205,7 @@ def _lists(w: Wanted) -> list[Any]:
         sizes = [2]
     name = w.name.lower()
     element: Any = NUMBER
-    if "kernel" in name:
+    if "kernel" in name or "window" in name:
         element = 3
     elif any(word in name for word in COUNTS) and "dim" not in name:
         element = 1
@@ -213,7 +213,8 @@ def _lists(w: Wanted) -> list[Any]:
         images: list[Any] = [(3, SIDE, SIDE), (3, 84, 84)]  # those of games are of this size
         return images if size == 3 else [(SIDE, SIDE), *images, [8, 8, 8]]
     for names in w.use.elements[:1]:
-        element = _element(names, w) if len(names) == 1 else tuple(8 for _ in names)
+        made = _element(names, w) if len(names) == 1 else tuple(NUMBER for _ in names)
+        element = element if type(made) is int and made == NUMBER else made
     if any(f.endswith(("Sequential", "ModuleList")) for f, _ in w.use.passed):
         element = part_for(w.name, w.owner)
     return [[element] * n for n in dict.fromkeys(sizes)]

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.compared import compared, lacks_value
+from gradfix.verify.compared import compared, keys_of_table, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
+from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
 from gradfix.verify.parts import Part
@@ -42,6 +43,9 @@ def repaired_constructor(
     """Other arguments that the constructor's error text asks for."""
     found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
     found += _with_others(cls, kwargs, error)
+    if is_out_of_memory(error):
+        found += [larger(kwargs, (8, 16), 2)]
+    found += _with_keys(kwargs, error) + _with_placeholders(cls, kwargs, error)
     if not found:
         for a, b in compared(error):
             found += _matching(kwargs, a, b)
@@ -119,6 +123,34 @@ def _with_others(cls: type[nn.Module], kwargs: Arguments, error: Exception) -> l
     if "CUDA" in text:
         found += _on_cpu(cls, kwargs)
     return found
+
+
+def _with_keys(kwargs: Arguments, error: Exception) -> list[Arguments]:
+    """With keys of the table in which one of the values was looked up in vain."""
+    wrong = error.args[0] if isinstance(error, KeyError) and error.args else None
+    keys = keys_of_table(error) if wrong is not None else []
+    found: list[Arguments] = []
+    for slot in slots_of(kwargs) if keys else ():
+        value = _value_at(kwargs, slot)
+        if type(value) is type(wrong) and value == wrong:
+            found += [_with(kwargs, slot, key) for key in keys[:4]]
+    return found
+
+
+def _with_placeholders(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> list[Arguments]:
+    """With values in place of defaults that only keep a place, as ``sizes=[]``."""
+    if not isinstance(error, (TypeError, ValueError, IndexError)):
+        return []
+    parameters = inspect.signature(cls).parameters.values()
+    empty = [p for p in parameters if p.name not in kwargs and p.default in ([], (), {})]
+    uses = uses_of_code(cls)
+    made = {
+        p.name: values_for(Wanted(p.name, p.annotation, uses.get(p.name, Use()), owner=cls))[0]
+        for p in empty
+    }
+    return [{**kwargs, **made}] if made else []
 
 
 def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:

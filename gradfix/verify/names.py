@@ -128,9 +128,15 @@ def named(w: Wanted) -> list[Any]:
         return [{}]
     if kind in ("list", "tuple", "sequence", "iterable") or (
         kind != "int"
-        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
+        and name.endswith(
+            ("sizes", "dims", "layers_dims", "units", "features_list", "shape", "strides")
+        )
     ):
         pair = [(SIDE, SIDE)] if "tuple[int, int]" in str(w.note).lower() else []
+        if "kernel" in name or "window" in name:
+            return [*pair, [3, 3, 3], [3, 3]]
+        if any(word in name for word in ("stride", "dilation")):
+            return [*pair, [1, 1, 1], [1, 1]]
         return [*pair, [8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
     is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
     if (

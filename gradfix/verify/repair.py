@@ -26,13 +26,17 @@ _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
 _CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
-_SPLIT = re.compile(r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]")
+_SPLIT = re.compile(
+    r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]"
+)
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
 _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
+_ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
+_BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
@@ -162,6 +166,11 @@ def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
 def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
     """With states as recurrent layers want them."""
     found: list[list[Spec]] = []
+    if _BATCHED.search(text):  # the steps first, then the batch
+        turned = [s for s in specs if s.kind == "float" and len(s.shape) > 2]
+        found += [
+            _set(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
+        ]
     if match := _HIDDEN.search(text):
         size = tuple(int(n) for n in match.groups())
         found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
@@ -285,6 +294,8 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         wanted |= {int(n) for n in match.groups() if n}
     if match := _UNPACK.search(text):
         wanted.add(int(match[1]))
+    if match := _ORDERED.search(text):
+        wanted |= {int(n) for n in match.groups() if n}
     if match := _TOO_MANY.search(text):
         wanted.add(int(match[1]))
     if "Dimension out of range" in text:

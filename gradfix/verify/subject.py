@@ -26,10 +26,11 @@ from gradfix.verify.harvest import harvested
 from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
-from gradfix.verify.machine import left_out, make_do
+from gradfix.verify.machine import left_out, make_do, names_gpu
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
+from gradfix.verify.renamed import old_names
 from gradfix.verify.results import FAILING, NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.skipped import fill_in, take_back
 from gradfix.verify.source import globals_of, names_read_in
@@ -68,7 +69,7 @@ class Subject:
         self.driven: list[Drive] = []
         take_back(loaded.module)
         made_up = not self._written()  # who wrote a case wants its values, and its errors
-        make_do(made_up)
+        make_do(made_up, names_gpu=names_gpu(job["path"]))
         self.names = fill_in(loaded.module, job.get("options", {})) if made_up else {}
 
     def result(self) -> TargetResult:
@@ -95,6 +96,7 @@ class Subject:
         read = globals_of(self.value)
         made = [f"{name} = {value!r}" for name, value in self.names.items() if name in read]
         made += [f"without the weights of {name}" for name in left_out()]
+        made += [f"{name} as it was" for name in old_names()]
         return f"  # {', '.join(made)}" if made else ""
 
     def _judged(self) -> list[Judged]:

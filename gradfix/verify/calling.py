@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from gradfix.verify.drive import (
     reseed,
 )
 from gradfix.verify.flows import documented_inputs, shapes_by_input
-from gradfix.verify.guess import Input, Spec, required, shapes_for, starts
+from gradfix.verify.guess import BATCH, LENGTH, Input, Spec, beside, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
 from gradfix.verify.mend import names_at_fault
@@ -131,18 +132,24 @@ class Calls:
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
-            yield from self._with(name, [*needed, *more])
+            yield from self._with(name, [*needed, *more], self.furthest)
         if not self.ran and self.furthest is not None and not self.missing and not self.large:
             yield from self._by_climbing()
 
-    def _with(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
-        """The same for certain parameters."""
+    def _with(
+        self,
+        name: str,
+        needed: list[inspect.Parameter],
+        fewer: tuple[Call, Reached] | None = None,
+    ) -> Iterator[Drive]:
+        """The same for certain parameters; ``fewer`` is what got furthest without the last ones."""
         uses = uses_of_code(getattr(type(self.module), name, None))
         inputs = inputs_for(needed, uses)
         self.tried, kept = set(), 0
         known = shapes_by_input(self.module, name)
         stated = documented_inputs(self.module, name, known)
-        for start in starts(self.module, inputs, known, stated):
+        first = [] if fewer is None else [_extended(fewer[0].specs, inputs)]
+        for start in itertools.chain(first, starts(self.module, inputs, known, stated)):
             queue = [(0, start)]
             while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
                 depth, specs = queue.pop(0)
@@ -233,6 +240,12 @@ class Calls:
         if is_out_of_memory(error):
             self.large.append(error)
         return len(self.large) >= _MOST_LARGE
+
+
+def _extended(specs: list[Spec], inputs: list[Input]) -> list[Spec]:
+    """Inputs that ran into the lack of others, with these as the first of them is."""
+    main = next((s for s in specs if s.kind == "float"), Spec((BATCH, LENGTH)))
+    return [*specs, *(beside(each, main) for each in inputs[len(specs) :])]
 
 
 def _is_star(parameter: inspect.Parameter) -> bool:

@@ -36,9 +36,10 @@ def compared(error: Exception) -> list[tuple[int, int]]:
             continue
         if _is_rank(left) or _is_rank(right):
             continue
-        one, other = _value(left, frame), _value(right, frame)
-        several = isinstance(node.ops[0], (ast.In, ast.NotIn)) and isinstance(other, (list, tuple))
-        for each in other[:3] if several else [other]:
+        one, other = _value(left, frame), _value(_mangled(right, frame), frame)
+        several = isinstance(node.ops[0], (ast.In, ast.NotIn))
+        several = several and isinstance(other, (list, tuple, dict, set))
+        for each in list(other)[:3] if several else [other]:
             found += _pairs(one, each)
     return list(dict.fromkeys(found))
 

@@ -267,6 +267,11 @@ def starts(
             yield [first, second]
 
 
+def beside(each: Input, main: Spec) -> Spec:
+    """An input by its name, beside one that is known."""
+    return _named(each, main, [])
+
+
 def _as_stated(each: Input, guess: Spec, documented: Mapping[str, tuple[int, ...]]) -> Spec:
     """A guess with the shape that the code states for this input."""
     shape = documented.get(each.name)

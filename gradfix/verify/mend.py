@@ -20,7 +20,7 @@ from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
 from gradfix.verify.parts import Part
-from gradfix.verify.repair import MISMATCH, lines_reached
+from gradfix.verify.repair import MISMATCH, layer_sizes, lines_reached
 from gradfix.verify.source import statement_at, uses_of_code
 from gradfix.verify.uses import Use
 
@@ -76,7 +76,7 @@ def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
         found += [
             {**kwargs, name: _with_attribute(value, match[2])}
             for name, value in kwargs.items()
-            if isinstance(value, nn.Module) and type(value).__name__ == match[1]
+            if any(type(each).__name__ == match[1] for each in _modules_in(value))
         ]
     if "indices must be integers" in text:
         found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
@@ -98,6 +98,8 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
     numbers = [name for name, value in kwargs.items() if type(value) is int]
     if match := MISMATCH.search(text):
         found += _matching(kwargs, *map(int, match.groups()))
+    for wanted, got in layer_sizes(text):
+        found += _fitting(kwargs, wanted, got)
     if "channels, but got" in text or "Kernel size can't be greater" in text:
         images = [n for n, v in kwargs.items() if type(v) is tuple and len(v) in (2, 3)]
         found += [{**kwargs, n: (3, 84, 84)} for n in images if kwargs[n] != (3, 84, 84)]
@@ -165,6 +167,17 @@ def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
     return found
 
 
+def _fitting(kwargs: Arguments, wanted: int, got: int) -> list[Arguments]:
+    """With a layer as wide as what it was given; of a list of widths the first one, or the last."""
+    found: list[Arguments] = []
+    for name, value in kwargs.items():
+        if type(value) is int and value == wanted:
+            found.append({**kwargs, name: got})
+        elif type(value) in (list, tuple) and wanted in value[:1]:
+            found.append({**kwargs, name: type(value)((got, *value[1:]))})
+    return found[:3]
+
+
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
     """The widths among the arguments made larger, also those in lists."""
 
@@ -183,10 +196,16 @@ def _on_cpu(cls: type[nn.Module], kwargs: Arguments) -> Iterator[Arguments]:
             yield {**kwargs, each.name: "cpu"}
 
 
-def _with_attribute(module: nn.Module, name: str) -> nn.Module:
-    """A made-up part that also has an attribute which its own class does not give it."""
-    other = copy.deepcopy(module)
-    setattr(other, name, values_for(Wanted(name))[0])
+def _modules_in(value: Any) -> list[nn.Module]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, nn.Module)]
+
+
+def _with_attribute(value: Any, name: str) -> Any:
+    """Made-up parts that also have an attribute which their own class does not give them."""
+    other = copy.deepcopy(value)
+    for module in _modules_in(other):
+        setattr(module, name, values_for(Wanted(name))[0])
     return other
 
 

@@ -26,9 +26,15 @@ class Part(nn.Linear):
     def __init__(self, results: int = 1) -> None:
         super().__init__(_WIDTH, _WIDTH)
         self.results = results
+        self._plain = frozenset({*vars(self), "_plain"})
 
     def _get_name(self) -> str:
         return "Linear"  # the nearest that anybody could write
+
+    def extra_repr(self) -> str:
+        """As that of the layer, with what was added: `mend` tells arguments apart by their text."""
+        added = [f", {name}={v!r}" for name, v in vars(self).items() if name not in self._plain]
+        return super().extra_repr() + "".join(added)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The first tensor among the arguments as the layer makes it; TypeError without one."""

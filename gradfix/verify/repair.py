@@ -45,6 +45,7 @@ _INTEGERS = re.compile(
     r"tensors used as indices must be long|must be .*integer|only integer tensors|"
     r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
 )
+_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b")
 _NO_BOOL = re.compile(
     r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
 )
@@ -66,6 +67,18 @@ def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
     ]
     first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
     return tuple(line for name, line in frames[first:] if not name.startswith(_TORCH))
+
+
+def layer_sizes(text: str) -> list[tuple[int, int]]:
+    """The size that a layer was made for and the one it was given, as its error names them."""
+    if match := _MATMUL.search(text):
+        return [(int(match[3]), int(match[2]))]
+    if match := _CHANNELS.search(text):
+        shape = [int(n) for n in match[1].split(",")]
+        return [(int(match[2]), shape[1] if len(shape) > 1 else shape[0])]
+    if match := _LAST.search(text):
+        return [(int(match[1]), int(match[2]))]
+    return []
 
 
 def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
@@ -141,6 +154,9 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
 def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
     """With integers, masks, complex numbers or plain numbers in them."""
     found: list[list[Spec]] = []
+    if _LISTS.search(text):
+        found += [[replace(s, kind="list") if s.kind == "float" else s for s in specs]]
+        found += [_kind(specs, i, "list") for i, s in enumerate(specs) if s.kind == "float"]
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
         found += [

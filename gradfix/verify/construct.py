@@ -37,7 +37,9 @@ from gradfix.verify.names import (
     OF_TENSORS,
     OF_TORCH,
     OF_WORDS,
+    WIDTHS,
     Wanted,
+    goes_into_a_layer,
     is_loss,
     losses,
     named,
@@ -102,7 +104,7 @@ def _instances(note: type, w: Wanted) -> list[Any]:
 def _used(w: Wanted) -> list[Any]:
     """What the code does with it."""
     use, name = w.use, w.name.lower()
-    if annotation(w.note) in ("int", "float") or _goes_into_a_layer(w):
+    if annotation(w.note) in ("int", "float") or goes_into_a_layer(w):
         return []
     if name in CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
@@ -134,17 +136,6 @@ def _used(w: Wanted) -> list[Any]:
     if use.numbers and len(use.numbers) > 1:
         return use.numbers[:3]
     return []
-
-
-def _goes_into_a_layer(w: Wanted) -> bool:
-    """Whether a layer of torch is made with it: what is called later is that layer, not this."""
-    for function, place in w.use.passed[:6] if w.use.called_on_self else ():
-        target = resolve(function, w)
-        if inspect.isclass(target) and target.__module__.startswith("torch.nn."):
-            parameter = parameter_at(target, place)
-            if parameter is not None and annotation(parameter.annotation) in OF_TORCH:
-                return True
-    return False
 
 
 def _ducks(w: Wanted) -> list[Any]:
@@ -207,7 +198,9 @@ def _lists(w: Wanted) -> list[Any]:
     element: Any = NUMBER
     if "kernel" in name or "window" in name:
         element = 3
-    elif any(word in name for word in COUNTS) and "dim" not in name:
+    elif "drop" in name or "prob" in name:
+        element = 0.0
+    elif any(word in name for word in COUNTS) and not any(word in name for word in WIDTHS):
         element = 1
     elif name.endswith(("shape", "size", "resolution")) and "hidden" not in name and size < 4:
         images: list[Any] = [(3, SIDE, SIDE), (3, 84, 84)]  # those of games are of this size
@@ -232,8 +225,9 @@ def _element(names: tuple[str, ...], w: Wanted) -> Any:
 
 def _passed_on(w: Wanted) -> list[Any]:
     """What the code that gets it next does with it."""
-    if annotation(w.note) == "int" or w.depth >= DEEP:
+    if w.depth >= DEEP:
         return []
+    chosen = annotation(w.note) == "int"  # only what it is compared with says more
     for function, place in w.use.passed[:6]:
         target = resolve(function, w)
         if target is None:
@@ -242,6 +236,8 @@ def _passed_on(w: Wanted) -> list[Any]:
         if parameter is None:
             continue
         if getattr(target, "__module__", "").startswith("torch."):
+            if chosen:
+                continue
             kind = annotation(parameter.annotation)
             known = any(word in w.name.lower() for words, _ in NAMED_INTS for word in words)
             if kind in OF_TORCH and not known:
@@ -259,7 +255,9 @@ def _passed_on(w: Wanted) -> list[Any]:
             w.settings,
             w.depth + 1,
         )
-        for rule in (_annotated, worded, _used, _passed_on):
+        if chosen and len(inner.use.numbers) > 1:
+            return inner.use.numbers[:3]
+        for rule in (_passed_on,) if chosen else (_annotated, worded, _used, _passed_on):
             if found := rule(inner):
                 return found
     return []

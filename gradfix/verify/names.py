@@ -49,6 +49,7 @@ NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "typ
 OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
+WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 
 
@@ -113,6 +114,17 @@ def parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Parame
         return next((p for p in parameters if p.name == place), None)
     fixed = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
     return fixed[place] if place < len(fixed) else None
+
+
+def goes_into_a_layer(w: Wanted) -> bool:
+    """Whether a layer of torch is made with it: what is called later is that layer, not this."""
+    for function, place in w.use.passed[:6] if w.use.called_on_self else ():
+        target = resolve(function, w)
+        if inspect.isclass(target) and target.__module__.startswith("torch.nn."):
+            parameter = parameter_at(target, place)
+            if parameter is not None and annotation(parameter.annotation) in OF_TORCH:
+                return True
+    return False
 
 
 def named(w: Wanted) -> list[Any]:

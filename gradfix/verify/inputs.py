@@ -51,8 +51,8 @@ def parts_of(parameter: inspect.Parameter, use: Use) -> tuple[list[str], str]:
     tensor = use.attributes & _OF_TENSORS - {"index", "count", "copy"}
     if size > 1 and not tensor and (kind in ("list", "tuple", "sequence") or use.unpacked):
         return [parameter.name] * min(size, _MAX_PARTS), "list"
-    if size and use.indexed and not (use.attributes or use.passed or use.counted or use.called):
-        return [parameter.name] * min(size, _MAX_PARTS), "list"  # nothing is done with it as such
+    if size and not use.whole:  # nothing is done with it as such
+        return [parameter.name] * min(size, _MAX_PARTS), "list"
     return [], ""
 
 

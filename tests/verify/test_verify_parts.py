@@ -225,6 +225,9 @@ def test_lists_of_kernels_strides_and_rates_hold_what_fits_them() -> None:
         ("y = maps[-1]", (["maps"], "list")),
         ("y = maps[-1] + maps[-2]", (["maps", "maps"], "list")),
         ("y = maps[0] + maps.mean()", ([], "")),
+        ("y = maps[0] + maps @ self.w", ([], "")),
+        ("y = maps[0, 1]", ([], "")),
+        ("y = [m.mean() for m in maps] + maps[0]", ([], "")),
         ("y = maps[0] + self.conv(maps)", ([], "")),
     ],
 )

@@ -125,7 +125,7 @@ argument chooses: intended? give a case"
                 return self._result(name, parameter, "inconclusive", message, blames)
             if who := self._inference(name, parameter, cuts):
                 rows = ", ".join(str(b.row) for b in blames)
-                message = f"no gradient arrives; nothing is recorded at line {rows}, and {who}: \
+                message = f"no gradient arrives; it is stopped at line {rows}, and {who}: \
 meant for inference only?"
                 return self._result(name, parameter, "inconclusive", message, blames)
             verdict = "escaped" if {b.code for b in blames} == {"GF305"} else "severed"
@@ -139,11 +139,10 @@ meant for inference only?"
         return self._discarded(name, parameter, reached)
 
     def _inference(self, name: str, parameter: torch.nn.Parameter, cuts: list[Edge]) -> str | None:
-        """Who trains a Parameter, where a block without gradients covers all that is returned."""
+        """Who trains a Parameter, where all that is returned is detached or made without grad mode."""
         if self.run.root is None or self.run.root.requires_grad:
             return None
-        quiet = [e.call for e in cuts if e.call.inference or not e.call.grad_mode]
-        if len(quiet) < len(cuts) or not all(lines.quiet_block(call.site) for call in quiet):
+        if not all(lines.is_stop(edge.call) for edge in cuts):
             return None
         return self.context.trained_elsewhere(self.run, name, parameter)
 

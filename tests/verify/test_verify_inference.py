@@ -69,6 +69,15 @@ class Generator(nn.Module):
     def step(self, x):
         return self.net(x)
 """,
+    "Detached": """
+class Detached(nn.Module):
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net.forward(x).detach()  # line
+""",
     "Deep": """
 class Deep(nn.Module):
     def __init__(self, net: nn.Module):
@@ -147,6 +156,24 @@ class PartlyWithout(nn.Module):
             x = self.body(x)
         return self.top(x)
 """,
+    "OwnDetached": """
+class OwnDetached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.net(x).detach()  # line
+""",
+    "Copied": """
+class Copied(nn.Module):
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return torch.tensor(self.net(x).tolist())  # line
+""",
     "StaysOff": """
 class StaysOff(nn.Module):
     def __init__(self):
@@ -180,6 +207,7 @@ def run(name: str, text: str, folder: Path) -> TargetResult:
         ("TrainsItself", "TrainsItself.__init__ trains it"),
         ("Ensemble", "the part that holds it, models, is made elsewhere"),
         ("Teacher", "the part that holds it, net, is made elsewhere"),
+        ("Detached", "the part that holds it, net, is made elsewhere"),
         ("Deep", "the part that holds it, net, is made elsewhere"),
         ("Generator", "Generator.loss computes with it with gradients"),
     ],
@@ -189,9 +217,7 @@ def test_it_is_asked_about(name: str, who: str, tmp_path: Path) -> None:
     row = line_in(ASKED[name])
     assert result.status == "not_verified"
     assert result.reason is not None
-    assert f"nothing is recorded at line {row}, and {who}: meant for inference only?" in (
-        result.reason
-    )
+    assert f"it is stopped at line {row}, and {who}: meant for inference only?" in (result.reason)
     assert {p.verdict for p in result.parameters} == {"inconclusive"}
     assert {b.row for p in result.parameters for b in p.blame} == {row}
 
@@ -199,7 +225,7 @@ def test_it_is_asked_about(name: str, who: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BLAMED)
 def test_it_is_blamed(name: str, tmp_path: Path) -> None:
     result = run(name, BLAMED[name], tmp_path)
-    bad = [p for p in result.parameters if p.verdict == "severed"]
+    bad = [p for p in result.parameters if p.verdict in ("severed", "escaped")]
     assert result.status == "failed"
     assert {p.name.partition(".")[0] for p in bad} <= {"net", "body"}
     if line_in(BLAMED[name]):

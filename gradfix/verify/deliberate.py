@@ -131,14 +131,19 @@ def _hidden_writes(graph: Graph, cuts: list[Edge], roots: set[int]) -> list[Edge
     """Writes autograd cannot see, into values it has recorded, fed by what was cut."""
     needed = graph.sources_of(roots)
     todo, seen = [edge.target for edge in cuts], {edge.target for edge in cuts}
-    found = [edge for edge in cuts if edge.call.hidden_write]
+    found = [edge for edge in cuts if _hides(edge.call)]
     while todo:
         for edge in graph.outgoing[todo.pop()]:
             if edge.target in needed and edge.target not in seen:
                 seen.add(edge.target)
                 todo.append(edge.target)
-                found += [edge] if edge.call.hidden_write else []
+                found += [edge] if _hides(edge.call) else []
     return found
+
+
+def _hides(call: Call) -> bool:
+    """Whether a write falsifies what was recorded. One that sets a Parameter is asked about."""
+    return call.hidden_write and not call.leaf_write
 
 
 def _is_accident(run: Run, edge: Edge) -> bool:

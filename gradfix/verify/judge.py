@@ -139,7 +139,7 @@ meant for inference only?"
         return self._discarded(name, parameter, reached)
 
     def _inference(self, name: str, parameter: torch.nn.Parameter, cuts: list[Edge]) -> str | None:
-        """Who trains a Parameter, where all that is returned is detached or made without grad mode."""
+        """Who trains a Parameter, where all that is returned is detached or without history."""
         if self.run.root is None or self.run.root.requires_grad:
             return None
         if not all(lines.is_stop(edge.call) for edge in cuts):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from gradfix.verify.drive import has_forward
 from gradfix.verify.examine import Run
 from gradfix.verify.source import tree_of
 
@@ -34,7 +35,8 @@ def trained_elsewhere(run: Run, name: str, parameter: nn.Parameter) -> str | Non
         return f"{cls.__name__}.__init__ trains it"
     if head in _handed_in(cls):
         return f"the part that holds it, {head}, is made elsewhere"
-    method = _another_method(cls, head)
+    # Without a forward any method may be what was called.
+    method = _another_method(cls, head) if has_forward(cls) else None
     return None if method is None else f"{cls.__name__}.{method} computes with it with gradients"
 
 

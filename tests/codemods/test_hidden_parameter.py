@@ -611,6 +611,86 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
+=== what fills all parts of the Module will fill the list's, too | values unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        self.apply(self.init)
+
+    def init(self, part):
+        if isinstance(part, nn.Linear):
+            nn.init.constant_(part.weight, 0.5)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.apply(self.init)
+
+    def init(self, part):
+        if isinstance(part, nn.Linear):
+            nn.init.constant_(part.weight, 0.5)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+=== a loop that fills all Parameters | values unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.5)
+
+    def forward(self, x):
+        return self.rest[1](self.rest[0](self.first(x)))
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.5)
+
+    def forward(self, x):
+        return self.rest[1](self.rest[0](self.first(x)))
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
 === names that are only a default | unsafe none
 class Net(nn.Module):
     def __init__(self, tasks=("sst", "mnli")):
@@ -1552,6 +1632,22 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(3)).sum().backward()
 reason: whether it is to be trained
+=== the class runs one child after the other
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.extra = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    def forward(self, x):
+        for child in self.children():
+            x = child(x)
+        return x + self.extra[0](x) + self.extra[1](x)
+
+
+net = Net()
+out = net(torch.ones(2))
+reason: goes through its children
 === handed to unknown code
 def use(layers, x):
     return layers[0](x)

@@ -300,9 +300,15 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
             outer = flow.parents.get(call)
             if not (isinstance(outer, ast.Call) and outer.func is call):
                 return True
-        if name.startswith("torch.optim."):
+        if name.startswith("torch.optim.") or (call is not None and _is_given_self(call)):
             return True
     return False
+
+
+def _is_given_self(call: ast.Call) -> bool:
+    """Whether a call gets the Module itself, and may register what else it gets."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(isinstance(node, ast.Name) and node.id == "self" for node in given)
 
 
 def _around(flow: ModuleFlow, read: ast.AST) -> Iterator[ast.AST]:

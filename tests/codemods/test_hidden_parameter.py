@@ -881,6 +881,20 @@ class Net(nn.Module):
 net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
+=== handed to a function together with the Module
+def install(owner, layers):
+    for i, layer in enumerate(layers):
+        owner.add_module(f"layer{i}", layer)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        install(self, layers=self.layers)
+
+
+net = Net()
 === layers set as attributes
 class Net(nn.Module):
     def __init__(self):

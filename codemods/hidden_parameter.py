@@ -293,16 +293,21 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)
-        if call is not None and read in set(walk(call.func)):
-            continue  # one of the elements is called
-        name = flow.value(call.func).name if call is not None else ""
-        if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
-            outer = flow.parents.get(call)
-            if not (isinstance(outer, ast.Call) and outer.func is call):
+        while call is not None and read not in set(walk(call.func)):  # else an element is called
+            if _takes(flow, call):
                 return True
-        if name.startswith("torch.optim.") or (call is not None and _is_given_self(call)):
-            return True
+            call = flow.enclosing(call, ast.Call)
     return False
+
+
+def _takes(flow: ModuleFlow, call: ast.Call) -> bool:
+    """Whether a call registers or trains what it is given, or may do so."""
+    name = flow.value(call.func).name
+    if name.startswith("torch.nn.") and name.endswith(_KEEPERS):
+        outer = flow.parents.get(call)
+        if not (isinstance(outer, ast.Call) and outer.func is call):
+            return True
+    return name.startswith("torch.optim.") or _is_given_self(call)
 
 
 def _is_given_self(call: ast.Call) -> bool:

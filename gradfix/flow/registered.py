@@ -69,8 +69,20 @@ def held(flow: ModuleFlow, node: ast.expr) -> tuple[Held, bool]:
         return Held.MODULE, is_weighted(flow, value) and not _put_to_rest(node)
     if value.kind in (Kind.SEQUENCE, Kind.DICT):
         inner = element_of(value)
-        return Held.OTHER, inner is not None and is_weighted(flow, inner)
+        made = any(
+            isinstance(part, ast.Call) and is_weighted(flow, flow.value(part))
+            for part in _parts(node)
+            if not _put_to_rest(part)
+        )
+        return Held.OTHER, made or (inner is not None and is_weighted(flow, inner))
     return (Held.UNKNOWN if value.kind is Kind.UNKNOWN else Held.OTHER), False
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    """What a list, tuple or dict that is written out holds."""
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        return node.elts
+    return node.values if isinstance(node, ast.Dict) else []
 
 
 def _copied(flow: ModuleFlow, node: ast.expr) -> Value:
@@ -151,8 +163,10 @@ def is_registered(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.expr) -
     """Whether an element is an attribute of the Module, or handed to something that keeps it."""
     if isinstance(node, ast.Attribute):
         return flow.value(node).kind is not Kind.REFERENCE
+    if isinstance(node, ast.Subscript):
+        return is_registered(flow, facts, node.value)
     if not isinstance(node, ast.Name):
-        return False
+        return any(is_registered(flow, facts, part) for part in _parts(node))
     value = flow.value(node)
     if any(value is own for found in facts.assigned.values() for own in found):
         return True

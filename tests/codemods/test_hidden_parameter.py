@@ -895,6 +895,65 @@ class Net(nn.Module):
 
 
 net = Net()
+=== lists of lists, and of parts of what is registered
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.grid = [[self.a, self.b], [self.b, self.a]]
+        self.stages = {"one": [self.a], "two": [self.b]}
+        self.layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.ends = [self.layers[0], self.layers[1]]
+        self.pairs = []
+        for layer in self.layers:
+            self.pairs.append((layer, nn.ReLU()))
+
+    def forward(self, x):
+        for row in self.grid:
+            for layer in row:
+                x = layer(x)
+        return self.ends[0](self.stages["one"][0](x))
+
+
+net = Net()
+out = net(torch.ones(2))
+=== pairs whose layers are registered by name
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = []
+        for i in range(2):
+            line, norm = nn.Linear(2, 2), nn.LayerNorm(2)
+            self.add_module(f"line{i}", line)
+            self.add_module(f"norm{i}", norm)
+            self.blocks.append((line, norm))
+
+    def forward(self, x):
+        for line, norm in self.blocks:
+            x = norm(line(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+=== named layers that become a Sequential
+from collections import OrderedDict
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.plan = [("line", nn.Linear(2, 2)), ("act", nn.ReLU())]
+        self.layers = nn.Sequential(OrderedDict(self.plan))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+net = Net()
+out = net(torch.ones(2))
 === layers set as attributes
 class Net(nn.Module):
     def __init__(self):
@@ -1456,6 +1515,43 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 reason: `.get`
+=== pairs of layers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = []
+        for _ in range(2):
+            self.blocks.append((nn.Linear(2, 2), nn.LayerNorm(2)))
+
+    def forward(self, x):
+        for line, norm in self.blocks:
+            x = x + norm(line(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+reason: not all elements are layers
+=== layers with their names, and dicts of layers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.named = [("a", nn.Linear(2, 2)), ("b", nn.Linear(2, 2))]
+        self.blocks = []
+        for _ in range(2):
+            self.blocks.append({"line": nn.Linear(2, 2), "act": nn.ReLU()})
+
+    def forward(self, x):
+        for name, line in self.named:
+            x = line(x)
+        for block in self.blocks:
+            x = block["act"](block["line"](x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+reason: not all elements are layers
 === a slice
 class Net(nn.Module):
     def __init__(self):

@@ -364,6 +364,67 @@ net[1] = nn.Linear(4, 2)
 opt = torch.optim.SGD(net.parameters(), lr=0.01)
 net(torch.ones(3)).sum().backward()
 opt.step()
+=== clipped in place after every step
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def clip(self):
+        self.w.data = self.w.data.clamp(-1, 1)
+
+    def forward(self, x):
+        return (x * self.w).sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net(torch.ones(3)).backward()
+    opt.step()
+    net.clip()
+=== a new optimizer for every new Parameter
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def grow(self):
+        self.w = Parameter(torch.ones(len(self.w) + 1))
+
+    def forward(self):
+        return self.w.sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net().backward()
+    opt.step()
+    net.grow()
+    opt = torch.optim.SGD(net.parameters(), lr=0.1)
+=== a new Parameter only once training is over
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def freeze(self):
+        self.w = Parameter(self.w.detach(), requires_grad=False)
+
+    def forward(self):
+        return self.w.sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net().backward()
+    opt.step()
+net.freeze()
 === a copy takes the model's name, and the model has another
 import copy
 net = nn.Linear(3, 1)
@@ -552,6 +613,27 @@ def fit(net, opt):
 net = Net()
 opt = torch.optim.SGD(net.parameters(), lr=0.1)
 fit(net, opt)
+reason: where the optimizer belongs
+=== clipped to a new Parameter after every step
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def clip(self):
+        self.w = Parameter(self.w.clamp(-1, 1))
+
+    def forward(self, x):
+        return (x * self.w).sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net(torch.ones(3)).backward()
+    opt.step()
+    net.clip()
 reason: where the optimizer belongs
 === a copy takes the model's name
 import copy

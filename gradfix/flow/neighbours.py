@@ -52,8 +52,11 @@ def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use,
     if mentioning is None:
         return Use.UNCLEAR, ""
     found = Use.NONE, ""
+    bound = re.compile(rf"\bself\.{name}\s*(?::[^=\n]+)?=(?!=)")
+    # Where no other class has such an attribute, it is this one's that is meant.
+    alone = not any(bound.search(project.text(other) or "") for other in mentioning)
     for other in mentioning:
-        use = _use_in(project, other, name, family)
+        use = _use_in(project, other, name, family, alone=alone)
         if use > found[0]:
             found = use, project.shown(other)
     return found
@@ -72,19 +75,22 @@ def _family(flow: ModuleFlow, facts: classes.ClassFacts) -> frozenset[str]:
 # -- one other file -----------------------------------------------------------------------------
 
 
-def _use_in(project: Project, path: str, name: str, family: frozenset[str]) -> Use:
+def _use_in(project: Project, path: str, name: str, family: frozenset[str], *, alone: bool) -> Use:
     text = project.text(path) or ""
-    knows = any(re.search(rf"\b{word}\b", text) for word in family)
+    names = any(re.search(rf"\b{word}\b", text) for word in family)
+    knows = alone or names
     if path.endswith(".ipynb"):
-        if knows and _WALKS_TEXT.search(text):
+        if names and _WALKS_TEXT.search(text):
             return Use.UNCLEAR
         lines = [line for line in text.splitlines() if re.search(rf"(?<!\bself)\.{name}\b", line)]
         trained = knows and any(_TRAINS_TEXT.search(line) for line in lines)
         return Use.TRAINED if trained else Use.UNCLEAR if lines else Use.NONE
+    if not names and re.search(rf"(?<!\bself)\.{name}\b", text) is None:
+        return Use.NONE  # all such attributes are those of its own classes
     opened = project.opened(path)
     if opened is None:
         return Use.UNCLEAR
-    found = Use.UNCLEAR if knows and _WALKS_TEXT.search(text) else Use.NONE
+    found = Use.UNCLEAR if names and _WALKS_TEXT.search(text) else Use.NONE
     for use in _uses(opened.tree, name, family):
         trained = any(_trains(node) for node in use[0])
         found = max(found, use[1] if not trained else Use.TRAINED if knows else Use.UNCLEAR)
@@ -163,8 +169,10 @@ def _mentioning(project: Project, path: str, name: str, family: frozenset[str]) 
     if files is None:
         return None
     words = re.compile(rf"\.{re.escape(name)}\b|\b(?:{'|'.join(family)})\b")
-    return [
-        other
-        for other in files
-        if other != path and words.search(project.text(other) or "") is not None
-    ]
+    spelled = (f".{name}", *family)  # looking for text is faster than the pattern
+    found = []
+    for other in files:
+        text = "" if other == path else project.text(other) or ""
+        if any(word in text for word in spelled) and words.search(text) is not None:
+            found.append(other)
+    return found

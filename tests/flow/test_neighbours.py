@@ -100,7 +100,11 @@ def test_what_others_may_do_with_it_is_not_decided_for_them(text: str) -> None:
 
 def test_a_file_that_does_not_name_the_class_may_still_get_it() -> None:
     text = "def groups(net):\n    return [{'params': h.parameters()} for h in net.heads]\n"
-    assert safety({"groups.py": text}) is Safety.UNSAFE
+    assert found({"groups.py": text}) == []
+    other = "class Other:\n    def __init__(self):\n        self.heads: list = []\n"
+    assert safety({"groups.py": text, "other.py": other}) is Safety.UNSAFE
+    assert safety({"groups.py": "net.heads\nmodel.apply(init)\n"}) is Safety.UNSAFE
+    assert safety({"groups.py": "model.apply(init)\n"}) is Safety.SAFE
 
 
 def test_a_file_that_does_not_parse_may_do_anything() -> None:

@@ -308,6 +308,40 @@ for _ in range(3):
     ahead = [w - 0.1 * w.grad for w in weights]
     for w in weights:
         w.grad = None
+=== the loop's variable is read after its update
+net = nn.Linear(2, 1)
+net(torch.ones(2)).sum().backward()
+norms, fast = [], {}
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    norms.append([part.norm() for part in [p]])
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    fast[name] = p
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    norms.append((lambda: p)())
+=== the last one is read after the loop
+weights = [torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)]
+sum((w * w).sum() for w in weights).backward()
+for w in weights:
+    w = w - 0.1 * w.grad
+out = w
+=== a new leaf in every turn, updated under no_grad
+start = torch.ones(2)
+for _ in range(3):
+    w = Parameter(start)
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+        start = w
+=== made a leaf again after an update under no_grad
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+    w.requires_grad = True
 === slots that are filled once
 weights = {"a": torch.ones(2, requires_grad=True)}
 moved = {}

@@ -68,8 +68,8 @@ class InplaceOnLeaf(Codemod):
     have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
     an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
     values afterwards. Manual where the written value itself needs a gradient, and for constructors
-    that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are left
-    alone.
+    that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are
+    left alone.
 
     References
     ----------

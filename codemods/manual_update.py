@@ -10,7 +10,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.dropped_updates import Dropped, dropped_updates
-from gradfix.flow.names import captured, reaching
+from gradfix.flow.names import bound_to, captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_attributes, renewed_elements, untracked_updates
@@ -195,9 +195,10 @@ class ManualUpdate(Codemod):
         statement = definition.statement
         assert isinstance(statement, ast.Assign)
         call = statement.value
-        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-        arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
-        body = f"{definition.name}.{call.func.attr}_({arguments})"
+        assert isinstance(call, ast.Call)
+        _, name, given = _projection(flow, call)
+        arguments = ", ".join(flow.source_of(a) for a in [*given, *call.keywords])
+        body = f"{definition.name}.{name}_({arguments})"
         fix, why_not = None, None
         try:
             edit = under_no_grad(flow, scope, statement, body)
@@ -228,6 +229,8 @@ class ManualUpdate(Codemod):
         if "." not in name and (captured(flow, scope, name) or name in flow.shared_names):
             raise NotFixable(f"`{name}` is shared with another function")
         right = statement.value
+        if statement.targets != [definition.node]:
+            raise NotFixable("the statement binds several names")
         if not isinstance(right, ast.BinOp) or not isinstance(right.op, (ast.Sub, ast.Add)):
             raise NotFixable("the update is no plain sum or difference")
         if flow.source_of(right.left) != name:
@@ -257,12 +260,10 @@ class ManualUpdate(Codemod):
 
 def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
     """``w = <something with w and w.grad>`` that gives a tracked tensor."""
-    statement = definition.statement
-    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+    bound = bound_to(definition)
+    if bound is None:
         return False
-    if statement.targets != [definition.node]:
-        return False
-    value = flow.value(statement.value)
+    value = flow.value(bound)
     if not value.is_tensor or value.needs_grad is not Certainty.YES or value.role & Role.LEAF:
         return False
     read = reads_gradient(flow, value, definition.name)
@@ -293,10 +294,10 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
     call = statement.value
     if statement.targets != [definition.node] or not isinstance(call, ast.Call):
         return False
-    if not isinstance(call.func, ast.Attribute) or not isinstance(call.func.value, ast.Name):
+    read, name, _ = _projection(flow, call)
+    if not isinstance(read, ast.Name) or read.id != definition.name:
         return False
-    read = call.func.value
-    if read.id != definition.name or op_facts(f"{call.func.attr}_", "method") is None:
+    if op_facts(f"{name}_", "method") is None:
         return False
     value = flow.value(call)
     leaves = {d for d in reaching(scope, read) if d.value.is_leaf}
@@ -312,6 +313,16 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
         and event.receiver.kind is Kind.OPTIMIZER
         for event in flow.all(Call)
     )  # fmt: skip
+
+
+def _projection(flow: ModuleFlow, call: ast.Call) -> tuple[ast.expr | None, str, list[ast.expr]]:
+    """The tensor, the method and its arguments, of ``w.clamp(...)`` and ``torch.clamp(w, ...)``."""
+    function = flow.value(call.func)
+    if function.kind is Kind.REFERENCE and function.name.count(".") == 1 and call.args:
+        return call.args[0], function.name.removeprefix("torch."), call.args[1:]
+    if isinstance(call.func, ast.Attribute):
+        return call.func.value, call.func.attr, call.args
+    return None, "", []
 
 
 def _is_zeroed(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:

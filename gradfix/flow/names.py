@@ -91,6 +91,24 @@ def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
     return scope.uses.get(node, frozenset())
 
 
+def bound_to(definition: Definition) -> ast.expr | None:
+    """The expression an assignment binds a name to, also as one of several; None where unclear."""
+    statement = definition.statement
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return None
+    for target in statement.targets:
+        if target is definition.node:
+            return statement.value
+        several = (target, statement.value)
+        if all(isinstance(one, (ast.Tuple, ast.List)) for one in several):
+            names, values = (one.elts for one in several)  # type: ignore[attr-defined]
+            plain = not any(isinstance(part, ast.Starred) for part in (*names, *values))
+            if plain and len(names) == len(values) and definition.node in names:
+                found: ast.expr = values[names.index(definition.node)]
+                return found
+    return None
+
+
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     """Every use that a definition can reach."""
     return [node for node, definitions in scope.uses.items() if definition in definitions]

@@ -336,10 +336,59 @@ for _ in range(3):
     with torch.no_grad():
         w -= 0.1 * w.grad
     w.grad = None
+=== kept within bounds after each step, by a method | raises
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    delta = delta.clamp(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+--->
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    with torch.no_grad():
+        delta.clamp_(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+=== kept within bounds after each step, by a function | raises
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    delta = torch.clamp(delta, -0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+--->
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    with torch.no_grad():
+        delta.clamp_(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
 """)
 
 
 REPORT = cases("""
+=== several leaves in one statement
+w = torch.ones(2, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+for _ in range(2):
+    (w.sum() + b - 3).pow(2).sum().backward()
+    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad
+reason: several names
 === no plain sum or difference
 w = torch.ones(2, requires_grad=True)
 for _ in range(2):

@@ -8,6 +8,21 @@ from snippets import Case, cases
 CODE = "GF104"
 
 LEAVE = cases("""
+=== several steps that are differentiated themselves, in one statement
+w = torch.ones(2, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+gw, gb = torch.autograd.grad((w.sum() + b - 3).pow(2).sum(), [w, b], create_graph=True)
+fast, bias = w - 0.1 * gw, b - 0.1 * gb
+(fast.sum() + bias).sum().backward()
+assert w.grad is not None and b.grad is not None
+=== a bounded copy that only this turn uses
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(2):
+    small = torch.clamp(delta, -0.5, 0.5)
+    opt.zero_grad()
+    (small - 1).pow(2).sum().backward()
+    opt.step()
 === a sampler whose step has a name, from a new leaf in every turn
 x = torch.zeros(3)
 for _ in range(3):

@@ -75,6 +75,10 @@ class Others:
         self._leaves: dict[Leaf, Leaf] = {}
         self._known: dict[int, tuple[Value, Value | None]] = {}
 
+    def release(self) -> None:
+        """Forget everything: what stands for nodes knows its way back here."""
+        self.__dict__.clear()
+
     # -- names --------------------------------------------------------------------------------
 
     def follow(self, value: Value) -> Value:

@@ -121,6 +121,10 @@ class Facts:
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
+        for value in self.made:
+            value.inputs = ()  # some are made from themselves
+        for value in self.values.values():
+            value.attributes = None  # and Parameters know their layer
         self.__dict__.clear()
 
     def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:

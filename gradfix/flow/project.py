@@ -115,7 +115,7 @@ class Project:
         """Let everything go: nothing more is asked, and no garbage collector has to look for it."""
         self._release(list(self._opened))
         self._opened.clear()
-        self._current = None
+        self._current = self.facts = None
 
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -18,16 +18,21 @@ symbol
 from __future__ import annotations
 
 import ast
-import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enum import Enum, IntFlag
+else:
+    from gradfix.flow.constants import Enum, IntFlag
 
 #: One dimension: a number, a symbol, or None where nothing is known.
 Dim = int | str | None
 Shape = tuple[Dim, ...]
 
 
-class Role(enum.IntFlag):
+class Role(IntFlag):
     """The possible places of a tensor in the autograd graph; a value holds a set of them."""
 
     LEAF = 1
@@ -35,13 +40,11 @@ class Role(enum.IntFlag):
     UNTRACKED = 4
     UNKNOWN = 8
 
-    __hash__ = int.__hash__  # that of `enum` calls Python
-
 
 NEEDS_GRAD = Role.LEAF | Role.TRACKED
 
 
-class Certainty(enum.Enum):
+class Certainty(Enum):
     """The answer to a yes-or-no question about a value."""
 
     YES = "yes"
@@ -49,7 +52,7 @@ class Certainty(enum.Enum):
     MAYBE = "maybe"
 
 
-class Kind(enum.Enum):
+class Kind(Enum):
     """What sort of object a value is, as far as autograd is concerned."""
 
     TENSOR = "tensor"
@@ -67,8 +70,6 @@ class Kind(enum.Enum):
     CONTEXT = "context"  # a grad-mode context manager
     FOREIGN = "foreign"  # certainly not a tensor (NumPy arrays, devices, dtypes, ...)
     UNKNOWN = "unknown"
-
-    __hash__ = object.__hash__  # that of `enum` calls Python
 
 
 class Elsewhere(ast.AST):

@@ -76,11 +76,20 @@ def collect(node: ast.ClassDef) -> ClassFacts:
                 facts.properties.add(item.name)
             facts.dynamic |= item.name in ("__getattr__", "__getattribute__")
     for statement in statements(node.body):
-        _note_attributes(facts, statement)
+        if isinstance(statement, ast.Expr):
+            _note_call(facts, statement.value)
+        elif not isinstance(statement, _BINDS_NOTHING):
+            _note_attributes(facts, statement)
     return facts
 
 
-_SIMPLE = (ast.Assign, ast.Expr, ast.Return, ast.AugAssign, ast.AnnAssign, ast.Raise, ast.Pass)
+_BINDS_NOTHING = (ast.If, ast.Return, ast.Raise, ast.FunctionDef, ast.Try, ast.While, ast.Pass)
+#: The fields of each kind of statement that hold other statements, directly or in their parts.
+_INSIDE = {
+    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
+    for kind in ast.stmt.__subclasses__()
+    if not {"body", "cases"}.isdisjoint(kind._fields)
+}
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -89,10 +98,11 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     while stack:
         statement = stack.pop()
         yield statement
-        if isinstance(statement, _SIMPLE):
+        inside = _INSIDE.get(statement.__class__)
+        if inside is None:
             continue  # most statements have none inside
-        for name in ("body", "orelse", "finalbody"):
-            stack += getattr(statement, name, ())
+        for name in inside:
+            stack += getattr(statement, name)
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             stack += part.body
 
@@ -144,7 +154,10 @@ def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
             targets.append(target.value)
         elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
             facts.written[target.attr] = facts.written.get(target.attr, 0) + 1
-    call = statement.value if isinstance(statement, ast.Expr) else None
+
+
+def _note_call(facts: ClassFacts, call: ast.expr) -> None:
+    """Note what a statement that is a call may bind."""
     if isinstance(call, ast.Call):
         if isinstance(call.func, ast.Name):
             facts.dynamic |= call.func.id == "setattr"

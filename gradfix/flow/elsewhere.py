@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,7 @@ from gradfix.flow.values import (
     Value,
     number,
     reference,
+    replace,
     unknown,
 )
 

@@ -39,7 +39,7 @@ class Facts:
 
     @cached_property
     def parents(self) -> Parents:
-        """The parent of every node, worked out for each top-level statement when first asked."""
+        """The parent of every node, worked out function by function when first asked."""
         return Parents(self.tree)
 
     def attributes(self, name: str) -> list[ast.Attribute]:
@@ -309,14 +309,23 @@ class Parents(Mapping[ast.AST, ast.AST]):
     """A mapping from nodes to their parents that is built piece by piece.
 
     Most questions are about a few functions of a file; walking the whole tree for them would cost
-    as much as parsing it.
+    as much as parsing it. A piece is a statement of the module, or of a class of it.
     """
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
-        self._rows = [_first_row(statement) for statement in tree.body]
+        self._pieces: list[ast.stmt] = []
+        self._known: dict[ast.AST, ast.AST] = {}
+        self._cut_up(tree)
+        self._rows = [_first_row(statement) for statement in self._pieces]
         self._built: set[int] = set()
-        self._known: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+
+    def _cut_up(self, around: ast.Module | ast.ClassDef) -> None:
+        for statement in around.body:
+            self._known[statement] = around
+            self._pieces.append(statement)
+            if isinstance(statement, ast.ClassDef):
+                self._cut_up(statement)
 
     def __getitem__(self, node: ast.AST) -> ast.AST:
         if node not in self._known and node is not self._tree:
@@ -330,14 +339,14 @@ class Parents(Mapping[ast.AST, ast.AST]):
         if at in self._built or not 0 <= at < len(self._rows):
             return
         self._built.add(at)
-        stack: list[ast.AST] = [self._tree.body[at]]
+        stack: list[ast.AST] = [self._pieces[at]]
         known = self._known
         while stack:
             node = stack.pop()
-            below = children(node)
-            for child in below:
-                known[child] = node
-            stack += below
+            for child in children(node):
+                if child not in known:  # no piece of its own
+                    known[child] = node
+                    stack.append(child)
 
     def __iter__(self) -> Iterator[ast.AST]:
         for at in range(len(self._rows)):

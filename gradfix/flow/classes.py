@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import layers
 from gradfix.flow.nodes import walk
+from gradfix.flow.top_level import attributes_of, stored_by
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
 
 if TYPE_CHECKING:
@@ -18,18 +19,8 @@ Method = ast.FunctionDef | ast.AsyncFunctionDef
 
 #: Methods whose purpose is to write values into parameters.
 _INITIALISERS = frozenset(
-    {
-        "__init__",
-        "reset_parameters",
-        "init_weights",
-        "_init_weights",
-        "initialize",
-        "reset",
-        "_reset_parameters",
-        "weight_init",
-        "weights_init",
-        "init_parameters",
-    }
+    """__init__ reset_parameters init_weights _init_weights initialize reset _reset_parameters
+    weight_init weights_init init_parameters""".split()
 )
 
 
@@ -139,21 +130,10 @@ def _note_rebound(
 
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
     """Count the attributes that one statement binds."""
-    targets: list[ast.expr] = []
-    if isinstance(statement, (ast.Assign, ast.Delete)):
-        targets = list(statement.targets)
-    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign, ast.For, ast.AsyncFor)):
-        targets = [statement.target]
-    elif isinstance(statement, (ast.With, ast.AsyncWith)):
-        targets = [item.optional_vars for item in statement.items if item.optional_vars is not None]
-    while targets:
-        target = targets.pop()
-        if isinstance(target, (ast.Tuple, ast.List)):
-            targets += target.elts
-        elif isinstance(target, ast.Starred):
-            targets.append(target.value)
-        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            facts.written[target.attr] = facts.written.get(target.attr, 0) + 1
+    for target in stored_by(statement):
+        for bound in attributes_of(target):
+            if isinstance(bound.value, ast.Name):
+                facts.written[bound.attr] = facts.written.get(bound.attr, 0) + 1
 
 
 def _note_call(facts: ClassFacts, call: ast.expr) -> None:

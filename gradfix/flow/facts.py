@@ -183,17 +183,17 @@ class Facts:
         first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
         for decorator in getattr(node, "decorator_list", ()):
             first = min(first, decorator.lineno)
-        starts = self._line_starts
-        if starts is None:
+        before = self._characters_before
+        if before is None:
             return "\n".join(self.lines[first - 1 : last])
-        return self.text[starts[first - 1] : starts[last]]
+        return self.text[before[first - 1] + first - 1 : before[last] + last]
 
     @cached_property
-    def _line_starts(self) -> list[int] | None:
-        """Where each line starts in the text; None where lines do not end the usual way."""
+    def _characters_before(self) -> list[int] | None:
+        """The characters before each line, without line ends; None where those are not usual."""
         if "\r" in self.text:
             return None
-        return [0, *accumulate(len(line) + 1 for line in self.lines)]
+        return [0, *accumulate(map(len, self.lines))]
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""

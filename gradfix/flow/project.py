@@ -27,7 +27,7 @@ OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | froze
     sys.stdlib_module_names
 )
 #: Characters of source text whose syntax trees may be kept in memory from source to source.
-_KEPT = 8_000_000
+_KEPT = 16_000_000
 #: Longer files are tables, not code.
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.

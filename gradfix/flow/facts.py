@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gradfix.flow.cells import cells_of
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Scope
 from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
+
+if TYPE_CHECKING:
+    from gradfix.flow.elsewhere import Others
 
 N = TypeVar("N", bound=ast.AST)
 T = TypeVar("T")
@@ -36,6 +39,7 @@ class Facts:
     values: dict[ast.AST, Value]
     made: list[Value]
     scopes: list[Scope]
+    others: Others | None
 
     @cached_property
     def parents(self) -> Parents:
@@ -121,6 +125,8 @@ class Facts:
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
+        if self.others is not None:
+            self.others.release()
         for value in self.made:
             value.inputs = ()  # some are made from themselves
         for value in self.values.values():

@@ -92,12 +92,6 @@ class ModuleFlow(TextFacts):
         """Every event of one type, in the order of interpretation."""
         return self.events.get(kind, [])  # type: ignore[return-value]
 
-    def release(self) -> None:
-        """Forget everything, and what is known of other files."""
-        if self.others is not None:
-            self.others.release()
-        super().release()
-
     # -- running ------------------------------------------------------------------------------
 
     def _run_queue(self, *, everything: bool) -> None:

@@ -109,16 +109,13 @@ class SelfReassignment(Codemod):
     def _attributes(self, flow: ModuleFlow) -> Iterator[Finding]:
         """``self.w = self.w.clamp()`` in a Module: the attribute takes only Parameters."""
         for store in flow.all(AttributeStore):
-            if not store.value.is_tracked:
+            if store.value.parameter or not store.value.is_tracked:
                 continue
             facts = flow.class_facts(store.scope.class_node)
             if facts is None or store.scope.name == "__init__" or not is_module(flow, store.owner):
                 continue
             bound = constructed(flow, store.owner, store.name)
-            value = store.value
-            if not bound or value.parameter:
-                continue
-            if not all(made.is_leaf and made.parameter for made in bound):
+            if not bound or not all(made.is_leaf and made.parameter for made in bound):
                 continue
             if is_meant_to_raise(flow, store.node):
                 continue

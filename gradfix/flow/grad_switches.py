@@ -17,6 +17,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Call, GradMode, Scope
 from gradfix.flow.values import Kind, Role, Value
+from gradfix.words import mentions
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -35,7 +36,7 @@ class Leak:
 
 def leaks(flow: ModuleFlow) -> Iterator[Leak]:
     """Every switch that is still off when a backward comes that needs grad mode."""
-    if "enable_grad" in flow.text or "_set_grad_enabled" in flow.text:
+    if mentions(flow.text, "enable_grad") or mentions(flow.text, "_set_grad_enabled"):
         return
     flow.complete()
     calls = flow.all(Call)

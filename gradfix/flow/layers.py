@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.op_shapes import is_reduced
@@ -22,6 +21,7 @@ from gradfix.flow.values import (
     dim_of,
     element_of,
     grow,
+    replace,
     sequence,
     unknown,
 )

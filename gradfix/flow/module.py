@@ -21,6 +21,7 @@ from gradfix.flow.telling import Telling
 from gradfix.flow.text_facts import SWITCHES, TextFacts
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 from gradfix.recorded import FileFacts
+from gradfix.words import mentions
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 #: Decorators that leave what a function returns alone.
@@ -321,7 +322,7 @@ class ModuleFlow(TextFacts):
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
             return starred
-        if name == "torch" and "import *" in self.text:
+        if name == "torch" and mentions(self.text, "import *"):
             return reference(name)  # the one name that means the same wherever it comes from
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 

@@ -10,6 +10,8 @@ from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Definition, Scope
 from gradfix.flow.values import Kind
 
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
 
 def occurrences(scope: Scope, name: str) -> list[ast.Name]:
     """Every ``Name`` node spelled ``name`` in the scope, nested functions not included."""
@@ -40,14 +42,16 @@ def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            # Decorators and defaults are evaluated outside of the function.
-            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
-            stack += getattr(node, "decorator_list", [])
+        if not isinstance(node, _NESTED):
+            below = children(node)
+            below.reverse()
+            stack += below
         elif isinstance(node, ast.ClassDef):
             stack += [*node.decorator_list, *node.bases]
         else:
-            stack += reversed(list(children(node)))
+            # Decorators and defaults are evaluated outside of the function.
+            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            stack += getattr(node, "decorator_list", [])
 
 
 def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:

@@ -12,6 +12,7 @@ from gradfix.flow.names import own_nodes, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.words import mentions
 
 
 def optimizers(flow: ModuleFlow) -> list[OptimizerMade]:
@@ -200,7 +201,7 @@ def is_meant_as_leaf(flow: ModuleFlow, node: ast.expr) -> bool:
     """Whether a value of unknown origin is one after the other of a model's Parameters."""
     if flow.value(node).kind is not Kind.UNKNOWN or not isinstance(node, (ast.Name, ast.Attribute)):
         return False
-    if "param_groups" in flow.text:
+    if mentions(flow.text, "param_groups"):
         return False  # gradients may be put into what the optimizer holds by hand
     text = flow.source_of(node)
     at = flow.parents.get(node)

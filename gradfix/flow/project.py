@@ -27,7 +27,7 @@ OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | froze
     sys.stdlib_module_names
 )
 #: Characters of source text whose syntax trees may be kept in memory from source to source.
-_KEPT = 8_000_000
+_KEPT = 16_000_000
 #: Longer files are tables, not code.
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
@@ -115,7 +115,7 @@ class Project:
         """Let everything go: nothing more is asked, and no garbage collector has to look for it."""
         self._release(list(self._opened))
         self._opened.clear()
-        self._current = None
+        self._current = self.facts = None
 
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:

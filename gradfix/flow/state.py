@@ -8,13 +8,18 @@ per place in the source, with everything joined that can reach it.
 from __future__ import annotations
 
 import ast
-import enum
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gradfix.flow.values import Certainty, Role, Storage, Value, join, join_all, sequence
 
+if TYPE_CHECKING:
+    from enum import Enum
+else:
+    from gradfix.flow.constants import Enum
 
-class GradMode(enum.Enum):
+
+class GradMode(Enum):
     """Whether operations are recorded (``torch.is_grad_enabled()``)."""
 
     ON = "on"

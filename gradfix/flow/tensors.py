@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from gradfix.flow import dtypes, op_shapes
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind, requires_grad_role, spread
@@ -21,6 +20,7 @@ from gradfix.flow.values import (
     Value,
     foreign,
     needs_grad,
+    replace,
     unknown,
 )
 

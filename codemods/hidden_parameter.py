@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
-from gradfix.flow import ModuleFlow, classes, unregistered
+from gradfix.flow import ModuleFlow, classes, neighbours, unregistered
 from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
@@ -18,7 +18,9 @@ from gradfix.flow.registered import (
     held,
     is_registered,
     key_trouble,
+    lists_children,
     registers_by_hand,
+    walked_over,
 )
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
@@ -102,12 +104,15 @@ class HiddenParameter(Codemod):
     ----------
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
-    too. Unsafe where keys are strings whose text is not known, for Parameters that a method hands
+    too, also in other files of the project. Unsafe where keys are strings whose text is not known,
+    where another file may do anything with an attribute of that name, where the file goes through
+    the parts of Modules (``apply``), which then meets new ones, for Parameters that a method hands
     out, and for plain tensors that require grad: somebody may train those on purpose beside the
-    weights. Manual for keys that are no strings
-    or have dots, for functions or None among the elements, for ``[layer] * n``, and for slices,
+    weights. Manual for keys that are no strings or have dots, for functions or None among the
+    elements, for ``[layer] * n``, for classes that go through their ``children()``, and for slices,
     ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
-    registered elsewhere, and a single element hidden in a list, are left alone.
+    registered elsewhere, also in another file that names the class, and a single element hidden in
+    a list, are left alone. Registered layers also follow ``eval()`` and ``to()``.
 
     References
     ----------
@@ -167,10 +172,13 @@ class HiddenParameter(Codemod):
         alone = len(found.elements) == 1 and not found.filled and not found.repeated
         if not weighted or (alone and not found.mapping) or _is_deliberate(flow, found):
             return
+        use, where = neighbours.use_of(flow, found.facts, found.name)
+        if use is neighbours.Use.TRAINED:
+            return
         fix, why_not = None, None
         try:
             flow.complete()
-            fix = self._registered(flow, found, {kind for kind, _ in kinds})
+            fix = self._registered(flow, found, {kind for kind, _ in kinds}, use, where)
         except NotFixable as reason:
             why_not = str(reason)
         what = "dict" if found.mapping else "tuple" if isinstance(found.node, ast.Tuple) else "list"
@@ -186,7 +194,14 @@ class HiddenParameter(Codemod):
             why_not=why_not,
         )
 
-    def _registered(self, flow: ModuleFlow, found: Container, kinds: set[Held]) -> Fix:
+    def _registered(
+        self,
+        flow: ModuleFlow,
+        found: Container,
+        kinds: set[Held],
+        use: neighbours.Use,
+        where: str,
+    ) -> Fix:
         if found.unseen:
             raise NotFixable(found.unseen)
         if found.repeated:
@@ -196,10 +211,15 @@ class HiddenParameter(Codemod):
         late = constructed_before(flow, found.facts, found.store.node)
         if late is not None:
             raise NotFixable(late)
+        if lists_children(flow, found.facts):
+            raise NotFixable("the class goes through its children, and would meet a new one")
         parameters = kinds == {Held.PARAMETER}
         # Parameters that a method hands out may be trained beside ``parameters()``, on purpose.
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
-        safety = Safety.UNSAFE if handed_out else Safety.SAFE
+        elsewhere = use is neighbours.Use.UNCLEAR
+        walk_over = walked_over(flow, found.facts)
+        doubt = handed_out or elsewhere or walk_over is not None
+        safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
             if trouble:
@@ -218,7 +238,10 @@ class HiddenParameter(Codemod):
         edits.append(
             Edit(EditKind.REPLACE, flow.span(found.node), f"{wrapper}({text})"),
         )
-        return self.fix(safety, f"use {wrapper}", *edits)
+        note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
+        if walk_over is not None:
+            note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
+        return self.fix(safety, f"use {wrapper}{note}", *edits)
 
     # -- tensors ------------------------------------------------------------------------------
 
@@ -270,16 +293,27 @@ def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:
         if any(isinstance(n, ast.Attribute) and n.attr in _OPTIMIZED for n in _around(flow, read)):
             return True
         call = flow.enclosing(read, ast.Call)
-        if call is not None and read in set(walk(call.func)):
-            continue  # one of the elements is called
-        name = flow.value(call.func).name if call is not None else ""
-        if call is not None and name.startswith("torch.nn.") and name.endswith(_KEEPERS):
-            outer = flow.parents.get(call)
-            if not (isinstance(outer, ast.Call) and outer.func is call):
+        while call is not None and read not in set(walk(call.func)):  # else an element is called
+            if _takes(flow, call):
                 return True
-        if name.startswith("torch.optim."):
-            return True
+            call = flow.enclosing(call, ast.Call)
     return False
+
+
+def _takes(flow: ModuleFlow, call: ast.Call) -> bool:
+    """Whether a call registers or trains what it is given, or may do so."""
+    name = flow.value(call.func).name
+    if name.startswith("torch.nn.") and name.endswith(_KEEPERS):
+        outer = flow.parents.get(call)
+        if not (isinstance(outer, ast.Call) and outer.func is call):
+            return True
+    return name.startswith("torch.optim.") or _is_given_self(call)
+
+
+def _is_given_self(call: ast.Call) -> bool:
+    """Whether a call gets the Module itself, and may register what else it gets."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(isinstance(node, ast.Name) and node.id == "self" for node in given)
 
 
 def _around(flow: ModuleFlow, read: ast.AST) -> Iterator[ast.AST]:

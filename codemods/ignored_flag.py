@@ -70,19 +70,19 @@ class IgnoredFlag(Codemod):
         for store, module in ignored_flags(flow):
             statement, fix, why_not = store.statement, None, None
             assert isinstance(store.node, ast.Attribute)
+            on = bool(store.value.const)
             if isinstance(statement, ast.Assign) and statement.targets == [store.node]:
-                text = f"{flow.source_of(store.node.value)}.requires_grad_(False)"
+                text = f"{flow.source_of(store.node.value)}.requires_grad_({on})"
                 edit = Edit(EditKind.STATEMENT, flow.span(statement), text)
-                fix = self.fix(
-                    Safety.UNSAFE, "freeze the Module's Parameters", edit, values=Values.CHANGED
-                )
+                title = f"{'train' if on else 'freeze'} the Module's Parameters"
+                fix = self.fix(Safety.UNSAFE, title, edit, values=Values.CHANGED)
             else:
                 why_not = "several targets are assigned at once"
             yield self.finding(
                 flow.span(store.node),
-                "a Module has no flag `requires_grad`: nothing is frozen",
+                f"a Module has no flag `requires_grad`: nothing is {'trained' if on else 'frozen'}",
                 because=(flow.note(module, "the Module comes from here"),),
-                help="call `requires_grad_(False)`, which goes through all Parameters",
+                help=f"call `requires_grad_({on})`, which goes through all Parameters",
                 fix=fix,
                 why_not=why_not,
             )

@@ -69,9 +69,9 @@ class InplaceOnLeaf(Codemod):
     raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
     have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
     an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards. Manual where the written value itself needs a gradient, and for constructors that
-    are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are left
-    alone.
+    values afterwards. Manual where the written value itself needs a gradient, and for constructors
+    that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are
+    left alone.
 
     References
     ----------
@@ -148,10 +148,8 @@ class InplaceOnLeaf(Codemod):
         )
 
     def _without_flag(self, flow: ModuleFlow, write: Write, buffer: Definition) -> Fix:
-        assert isinstance(buffer.statement, ast.Assign) and isinstance(
-            buffer.statement.value, ast.Call
-        )
-        call = buffer.statement.value
+        call = buffer.value.node
+        assert isinstance(call, ast.Call)
         if any(keyword.arg is None for keyword in call.keywords):
             raise NotFixable("the keyword arguments of the buffer are not visible")
         arguments = [flow.source_of(argument) for argument in call.args]
@@ -298,7 +296,11 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
         "torch.tensor",
     ):
         return False
-    if value.node is not statement.value or is_initialiser(write.scope.name):
+    bound = statement.value
+    made = bound.elts if isinstance(bound, (ast.Tuple, ast.List)) else [bound]
+    if not isinstance(value.node, ast.Call) or value.node not in made:
+        return False
+    if is_initialiser(write.scope.name):
         return False
     if write.how == "method" or write.value is None:
         return False  # values of its own: a leaf that is being initialised

@@ -7,12 +7,8 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.training_steps import (
-    lost_gradients,
-    unfilled,
-    unrecorded,
-    zeroed_collections,
-)
+from gradfix.flow.grad_switches import unrecorded
+from gradfix.flow.training_steps import lost_gradients, unfilled, zeroed_collections
 from gradfix.model import Finding
 
 

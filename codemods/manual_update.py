@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
-from gradfix.flow.names import captured, reaching
+from gradfix.flow.dropped_updates import Dropped, dropped_updates
+from gradfix.flow.names import bound_to, captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
-from gradfix.flow.renewed import renewed_attributes, renewed_elements
-from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade, Scope
+from gradfix.flow.renewed import renewed_attributes, renewed_elements, untracked_updates
+from gradfix.flow.state import AttributeStore, Backward, Call, GradRead, OptimizerMade, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
 from gradfix.recipes.no_grad import no_grad_in, under_no_grad
 
 
@@ -27,9 +28,10 @@ class ManualUpdate(Codemod):
 
     What it does
     ------------
-    Finds ``w = w - lr * w.grad`` with grad mode on, where ``w`` goes on being used as the leaf, and
+    Finds ``w = w - lr * w.grad`` where ``w`` goes on being used as the leaf, and
     the same for every element of a list or dict (``ws = [w - lr * w.grad for w in ws]``) and for
-    an attribute of an object that is trained in several turns.
+    an attribute of an object that is trained in several turns. Also finds
+    ``for p in model.parameters(): p = p - lr * p.grad``, which updates nothing.
 
     Why is this bad?
     ----------------
@@ -65,7 +67,8 @@ class ManualUpdate(Codemod):
     Fix safety
     ----------
     Safe in a loop that differentiates again: the code raises on its second pass. Unsafe where the
-    old tensor is kept somewhere, because an update in place changes that one, too. Manual for the
+    old tensor is kept somewhere, because an update in place changes that one, too, and where the
+    update went to a loop variable, because now there is training. Manual for the
     elements of a list or dict. Updates that are differentiated themselves (MAML) use
     ``torch.autograd.grad`` and are left alone.
 
@@ -100,6 +103,14 @@ class ManualUpdate(Codemod):
                         flow, scope, definition, meant[min(later, key=flow.span)].node
                     )
 
+        for dropped in dropped_updates(flow):
+            if dropped.definition not in done:
+                done.add(dropped.definition)
+                yield self._dropped(flow, dropped)
+        for scope, definition, read in untracked_updates(flow):
+            if definition not in done:
+                done.add(definition)
+                yield self._report(flow, scope, definition, read, recorded=False)
         for scope, definition, read in renewed_attributes(flow):
             if definition not in done:
                 yield self._report(flow, scope, definition, read, attribute=True)
@@ -123,12 +134,13 @@ class ManualUpdate(Codemod):
         later: ast.AST,
         *,
         attribute: bool = False,
+        recorded: bool = True,
     ) -> Finding:
         statement = definition.statement
         assert isinstance(statement, ast.Assign)
         fix, why_not = None, None
         try:
-            fix = self._in_place(flow, scope, definition, statement, attribute)
+            fix = self._in_place(flow, scope, definition, statement, attribute, recorded)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -143,14 +155,43 @@ class ManualUpdate(Codemod):
             why_not=why_not,
         )
 
+    def _dropped(self, flow: ModuleFlow, dropped: Dropped) -> Finding:
+        """``for p in model.parameters(): p = p - lr * p.grad``: no Parameter changes."""
+        name, value = dropped.definition.name, dropped.statement.value
+        fix, why_not = None, None
+        try:
+            if not isinstance(value, ast.BinOp) or flow.source_of(value.left) != name:
+                raise NotFixable("the update is no plain sum or difference")
+            if not dropped.over_parameters:
+                raise NotFixable("whether the loop runs through leaves is not known")
+            if "\n" in flow.source_of(value):
+                raise NotFixable("the update spans several lines")
+            sign = "-=" if isinstance(value.op, ast.Sub) else "+="
+            body = f"{name} {sign} {flow.source_of(value.right)}"
+            edit = under_no_grad(flow, dropped.scope, dropped.statement, body)
+            fix = self.fix(
+                Safety.UNSAFE, "update in place under no_grad", edit, values=Values.CHANGED
+            )
+        except NotFixable as reason:
+            why_not = str(reason)
+        return self.finding(
+            flow.span(dropped.statement),
+            f"the update only rebinds the loop's `{name}`: nothing is updated",
+            because=(flow.note(dropped.loop.target, "the loop binds the name anew in each turn"),),
+            help="update the Parameter in place under torch.no_grad()",
+            fix=fix,
+            why_not=why_not,
+        )
+
     def _projected(self, flow: ModuleFlow, scope: Scope, definition: Definition) -> Finding:
         """``w = w.clamp(...)`` after the optimizer's step: the optimizer keeps the old tensor."""
         statement = definition.statement
         assert isinstance(statement, ast.Assign)
         call = statement.value
-        assert isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
-        arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
-        body = f"{definition.name}.{call.func.attr}_({arguments})"
+        assert isinstance(call, ast.Call)
+        _, name, given = _projection(flow, call)
+        arguments = ", ".join(flow.source_of(a) for a in [*given, *call.keywords])
+        body = f"{definition.name}.{name}_({arguments})"
         fix, why_not = None, None
         try:
             edit = under_no_grad(flow, scope, statement, body)
@@ -175,22 +216,31 @@ class ManualUpdate(Codemod):
         definition: Definition,
         statement: ast.Assign,
         attribute: bool,
+        recorded: bool,
     ) -> Fix:
         name = definition.name
-        no_grad = no_grad_in(flow, scope)
         if "." not in name and (captured(flow, scope, name) or name in flow.shared_names):
             raise NotFixable(f"`{name}` is shared with another function")
         right = statement.value
+        if statement.targets != [definition.node]:
+            raise NotFixable("the statement binds several names")
         if not isinstance(right, ast.BinOp) or not isinstance(right.op, (ast.Sub, ast.Add)):
             raise NotFixable("the update is no plain sum or difference")
         if flow.source_of(right.left) != name:
             raise NotFixable("the update does not start from the parameter itself")
         if "\n" in flow.source_of(statement):
             raise NotFixable("the update spans several lines")
+        shapes = flow.value(right.left).shape, flow.value(right).shape
+        if None not in shapes and shapes[0] != shapes[1]:
+            raise NotFixable("the update changes the shape")
+        if _is_differentiated_later(flow, scope, definition):
+            raise NotFixable("a value computed before the update is differentiated after it")
         sign = "-=" if isinstance(right.op, ast.Sub) else "+="
         text = flow.source_of(right.right)
-        content = f"with {no_grad}():\n    {name} {sign} {text}"
-        if not _is_zeroed(flow, scope, name):
+        content = f"{name} {sign} {text}"
+        if recorded:  # else grad mode is off already
+            content = f"with {no_grad_in(flow, scope)}():\n    {content}"
+        if not _is_zeroed(flow, scope, definition):
             content += f"\n{name}.grad = None"
         kept = attribute or _kept_elsewhere(flow, scope, name)
         safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
@@ -203,17 +253,29 @@ class ManualUpdate(Codemod):
 
 def _is_update(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
     """``w = <something with w and w.grad>`` that gives a tracked tensor."""
-    statement = definition.statement
-    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+    bound = bound_to(definition)
+    if bound is None:
         return False
-    if statement.targets != [definition.node]:
-        return False
-    value = flow.value(statement.value)
+    value = flow.value(bound)
     if not value.is_tensor or value.needs_grad is not Certainty.YES or value.role & Role.LEAF:
         return False
     read = reads_gradient(flow, value, definition.name)
     return read is not None and any(
         not (d.value.is_tensor and d.value.role == Role.TRACKED) for d in reaching(scope, read.base)
+    )
+
+
+def _is_differentiated_later(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
+    """Whether a graph that may hold the old value is used after the update, in the same turn."""
+    assert definition.statement is not None
+    at = flow.span(definition.statement)
+    inside = set(walk(definition.loops[-1])) if definition.loops else None
+    return any(
+        event.scope is scope
+        and flow.span(event.node) > at
+        and (inside is None or event.node in inside)
+        and (event.loss.node is None or flow.span(event.loss.node) < at)
+        for event in flow.all(Backward)
     )
 
 
@@ -225,10 +287,10 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
     call = statement.value
     if statement.targets != [definition.node] or not isinstance(call, ast.Call):
         return False
-    if not isinstance(call.func, ast.Attribute) or not isinstance(call.func.value, ast.Name):
+    read, name, _ = _projection(flow, call)
+    if not isinstance(read, ast.Name) or read.id != definition.name:
         return False
-    read = call.func.value
-    if read.id != definition.name or op_facts(f"{call.func.attr}_", "method") is None:
+    if op_facts(f"{name}_", "method") is None:
         return False
     value = flow.value(call)
     leaves = {d for d in reaching(scope, read) if d.value.is_leaf}
@@ -246,18 +308,44 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
     )  # fmt: skip
 
 
-def _is_zeroed(flow: ModuleFlow, scope: Scope, name: str) -> bool:
-    """Whether the code clears the leaf's gradient itself."""
-    for read in flow.all(GradRead):
-        if read.scope is not scope or flow.source_of(read.base) != name:
-            continue
-        if read.store:
+def _projection(flow: ModuleFlow, call: ast.Call) -> tuple[ast.expr | None, str, list[ast.expr]]:
+    """The tensor, the method and its arguments, of ``w.clamp(...)`` and ``torch.clamp(w, ...)``."""
+    function = flow.value(call.func)
+    if function.kind is Kind.REFERENCE and function.name.count(".") == 1 and call.args:
+        return call.args[0], function.name.removeprefix("torch."), call.args[1:]
+    if isinstance(call.func, ast.Attribute):
+        return call.func.value, call.func.attr, call.args
+    return None, "", []
+
+
+def _is_zeroed(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
+    """Whether the code clears the leaf's gradient itself, before the next backward."""
+    inside = set(walk(definition.loops[-1])) if definition.loops else None
+    clears = [
+        read.node
+        for read in flow.all(GradRead)
+        if read.scope is scope
+        and flow.source_of(read.base) == definition.name
+        and (read.store or _is_cleared(flow, read.node))
+    ]
+    backwards = [event.node for event in flow.all(Backward) if event.scope is scope]
+    assert definition.statement is not None
+    at = flow.span(definition.statement)
+    # What comes after the update comes first; after the end of the loop comes its beginning.
+    order = sorted(
+        (flow.span(node) < at, flow.span(node), node in clears)
+        for node in [*clears, *backwards]
+        if inside is None or node in inside
+    )
+    return order[0][2] if order else bool(clears)
+
+
+def _is_cleared(flow: ModuleFlow, node: ast.AST) -> bool:
+    around = flow.parents.get(node)
+    while isinstance(around, ast.Attribute):
+        if around.attr in ("zero_", "detach_"):
             return True
-        around = flow.parents.get(read.node)
-        while isinstance(around, ast.Attribute):
-            if around.attr in ("zero_", "detach_"):
-                return True
-            around = flow.parents.get(around)
+        around = flow.parents.get(around)
     return False
 
 

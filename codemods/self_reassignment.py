@@ -110,16 +110,15 @@ class SelfReassignment(Codemod):
     def _attributes(self, flow: ModuleFlow) -> Iterator[Finding]:
         """``self.w = self.w.clamp()`` in a Module: the attribute takes only Parameters."""
         for store in flow.all(AttributeStore):
+            if store.value.parameter or not store.value.is_tracked:
+                continue
             facts = flow.class_facts(store.scope.class_node)
             if facts is None or store.scope.name == "__init__" or not is_module(flow, store.owner):
                 continue
             bound = constructed(flow, store.owner, store.name)
-            value = store.value
-            if not bound or value.parameter:
+            if not bound or not all(made.is_leaf and made.parameter for made in bound):
                 continue
-            if not all(made.is_leaf and made.parameter for made in bound):
-                continue
-            if not value.is_tracked or is_meant_to_raise(flow, store.node):
+            if is_meant_to_raise(flow, store.node):
                 continue
             if not is_another_case(flow, store, bound):
                 yield self._attribute(flow, store, bound[0])
@@ -220,15 +219,16 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
     """``w = f(w)`` with a tracked result, where the ``w`` that is read may be the leaf."""
     statement = definition.statement
     value = definition.value
-    named = isinstance(definition.node, ast.Name) and definition.how == "assign"
-    if not isinstance(statement, ast.Assign) or statement.targets != [definition.node] or not named:
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return False
+    if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED:
+        return False
+    if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return False
     reads = _reads(scope, statement.value, definition.name)
     # The caller of a function holds what it passes, which is bound first: it is not wrapped last.
     first = scope.by_name[definition.name][0]
     passed = first.how == "argument" and any(first in reaching(scope, read) for read in reads)
-    if value.needs_grad is not Certainty.YES or not value.role & Role.TRACKED:
-        return False
     if value.role & Role.LEAF and not (passed and value.op in CASTS):
         return False
     if value.op in VIEWS | CASTS and isinstance(statement.value, ast.Call) and not passed:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
-from gradfix.flow.misdirected import Misdirected, misdirected
+from gradfix.flow.misdirected import Misdirected, misdirected, outlived
 from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import (
@@ -104,6 +104,8 @@ class StaleOptimizer(Codemod):
         yield from self._reset_later(flow)
         for wrong in misdirected(flow):
             yield self._misdirected(flow, wrong)
+        for old in outlived(flow):
+            yield self._stale(flow, old.rebound, old.made, old.rebound)
 
     def _misdirected(self, flow: ModuleFlow, wrong: Misdirected) -> Finding:
         edit = Edit(EditKind.REPLACE, flow.span(wrong.given), wrong.wanted)

@@ -15,6 +15,7 @@ from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.versions import Definition
+from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 
 
@@ -273,12 +274,23 @@ def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.ex
                     )
 
 
+#: What shows one element in several places: in-place operations raise on it.
+_REPEATS = frozenset({"expand", "expand_as", "broadcast_to"})
+#: How many transformations back one of these is looked for.
+_STEPS = 20
+
+
 def _must_not_be_written(flow: ModuleFlow, value: Value) -> None:
-    """An in-place write that is legal on the non-leaf would raise on the leaf it becomes."""
+    """A write that is legal on the non-leaf, and an optimizer's, would raise on the new leaf."""
     write = is_written_while_recorded(flow, value)
     if write is not None:
         row = flow.span(write.node).row
         raise NotFixable(f"it is written in place on line {row}, which would raise on a leaf")
+    found = Walk([value], _STEPS)
+    for at in found:
+        if at.op in _REPEATS:
+            raise NotFixable("the rows of an expanded tensor share memory: no optimizer can write")
+        found.further(() if at.is_leaf else at.inputs)
 
 
 def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) -> str:

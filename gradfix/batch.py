@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from gradfix import engine, files
 from gradfix.config import Settings
 from gradfix.errors import SourceError, internal
+from gradfix.flow.places import Listing
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
 from gradfix.repository import from_root
@@ -84,15 +85,17 @@ def run(
     review: Review | None = None,
     read: Callable[[str], str | None] = files.text_of,
     load: Callable[[str], bytes] | None = None,
+    listing: Listing = files.listed,
 ) -> Iterator[Processed]:
     """Process every file, in order; never raises for what is wrong with one of them.
 
     Files are read with ``load``, if not from the disk. What one imports is looked up around it and
-    under ``roots``, and read with ``read``. It is taken to stay as it is: see `gradfix.unwritten`.
+    under ``roots``, and read with ``read``; ``listing`` tells who else is there. All that is taken
+    to stay as it is: see `gradfix.unwritten`.
     What ``cache`` knows is not found out again. ``review`` is asked about every file that is to be
     changed.
     """
-    project = Project(read, map(os.path.abspath, roots))
+    project = Project(read, map(os.path.abspath, roots), listing)
     with _uncollected():
         for item in items:
             if isinstance(item, Failure):
@@ -181,7 +184,7 @@ def process_bytes(
     """Process source bytes that are in no file; ``path`` is where they are taken to lie."""
     view = None
     if path is not None:
-        view = Project(files.text_of, [os.getcwd()]).at(os.path.abspath(path))
+        view = Project(files.text_of, [os.getcwd()], files.listed).at(os.path.abspath(path))
     try:
         decoded = _opened(raw, filename)
     except SourceError as error:

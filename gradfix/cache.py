@@ -4,7 +4,8 @@ NOTE: when an entry counts. It is found under a key of everything that decides a
 files: gradfix's own source, Python's version, the settings, the folders that imports start from,
 and the path. It counts if the file has the same content, and if every path that was looked for to
 resolve its imports has the same text, or still none: a module that comes into being may change
-what an import means.
+what an import means. What depends on who else is there counts as long as the whole project stays
+the same, which is written down as one more path, with a star for all files below a folder.
 
 The cache is a help and nothing else. Whatever is wrong with it (damaged, locked, read-only, full),
 the run goes on without it, with one warning. Several runs may share it.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 FOLDER = ".gradfix_cache"
 _FILE = "checked-1.sqlite"
+_ALL = "*"  # stands for all source files below a folder
 _DAY = 24 * 3600
 _KEPT_DAYS = 30
 _TOGETHER = 200  # entries that are written in one transaction
@@ -71,10 +73,14 @@ class Digests:
 
     def looked_for(self, path: str, project: Project) -> dict[str, str | None]:
         """All that was looked for to find out about one file; None for what is not there."""
-        return {other: self.of(other, project) for other in project.looked_for(path)}
+        top = project.looked_around.get(path)
+        whole = () if top is None else (os.path.join(top, _ALL),)
+        return {other: self.of(other, project) for other in (*project.looked_for(path), *whole)}
 
     def of(self, path: str, project: Project) -> str | None:
         """The digest of a file's text, None where it cannot be read."""
+        if os.path.basename(path) == _ALL:
+            return self._of_all(os.path.dirname(path), project)
         text = project.text(path)
         if text is None:
             return None
@@ -82,6 +88,14 @@ class Digests:
         if known is None or known[0] is not text:
             known = self._known[path] = text, digest(_bytes(text))
         return known[1].hex()
+
+    def _of_all(self, top: str, project: Project) -> str:
+        """One digest of all source files below a folder."""
+        from gradfix.flow.around import files_below
+
+        files = files_below(project, top)
+        parts = ["many"] if files is None else [f"{f} {self.of(f, project)}" for f in files]
+        return digest(_bytes("\0".join(parts))).hex()
 
 
 class Cache:
@@ -135,7 +149,7 @@ class Cache:
             source,
             source.text,
             tuple(replace(finding, filename=source.filename) for finding in known),
-            consulted=tuple(sorted(other for other in there if other != path)),
+            consulted=tuple(sorted(o for o in there if o != path and os.path.basename(o) != _ALL)),
         )
 
     def put(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from gradfix.model import Edit, Finding, Fix, Note, Safety, Span, Values
+from gradfix.words import mentions
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +45,7 @@ class Words:
 
     def search(self, text: str, /) -> bool:
         """Whether one of them is in the text."""
-        if any(word in text for word in self._words):
+        if any(mentions(text, word) for word in self._words):
             return True
         return self._pattern is not None and self._pattern.search(text) is not None
 
@@ -57,7 +58,7 @@ class AllOf:
 
     def search(self, text: str, /) -> bool:
         """Whether all of them are in the text."""
-        return all(word in text for word in self._words)
+        return all(mentions(text, word) for word in self._words)
 
 
 class NotFixable(Exception):

@@ -24,6 +24,7 @@ from gradfix.errors import RewriteError, SourceError
 from gradfix.fingerprints import identified, identity, without
 from gradfix.lines import has_lone_cr, split_lines
 from gradfix.model import Failure, Finding, Fix, Outcome, Safety, Source
+from gradfix.words import mentions
 
 if TYPE_CHECKING:
     import libcst
@@ -196,7 +197,7 @@ def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
     matches: dict[Trigger, bool] = {}
     found = []
     for codemod in codemods:
-        if codemod.mentions in text:
+        if mentions(text, codemod.mentions):
             if codemod.trigger not in matches:
                 matches[codemod.trigger] = bool(codemod.trigger.search(text))
             if matches[codemod.trigger]:

@@ -135,6 +135,23 @@ def text_of(path: str) -> str | None:
         return None
 
 
+def listed(folder: str) -> frozenset[str] | None:
+    """What matters of a folder's contents, by name: folders, source files, `pyproject.toml`.
+
+    None where it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(
+                entry.name
+                for entry in entries
+                if entry.name.endswith((".py", ".ipynb", "pyproject.toml"))
+                or entry.is_dir(follow_symlinks=False)
+            )
+    except OSError:
+        return None
+
+
 def write(path: str, data: bytes, *, expected: bytes, prefix: str = ".gradfix-") -> None:
     """Replace a file's content as one step, through links, keeping its mode.
 

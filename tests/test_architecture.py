@@ -21,7 +21,7 @@ TORCH_SIDE = frozenset({WORKER, "gradfix.verify.inprocess", WATCH})
 
 #: Parts of gradfix from the bottom up. A part may import itself and what stands in lower layers.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "lines", "model", "repository", "threads"}),
+    frozenset({"errors", "guard", "lines", "model", "repository", "threads", "words"}),
     frozenset({"recorded"}),
     frozenset({"flow", "rewrite"}),
     frozenset({"codemod"}),
@@ -44,9 +44,11 @@ LAYERS: tuple[frozenset[str], ...] = (
 ONLY: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
+    "guard": frozenset(),
     "lines": frozenset(),
+    "words": frozenset(),
     "repository": frozenset(),
-    "flow": frozenset({"model", "errors", "recorded"}),
+    "flow": frozenset({"model", "errors", "recorded", "words"}),
     "recipes": frozenset({"codemod", "flow", "model"}),
     "codemods": frozenset({"codemod", "flow", "model", "recipes", "rewrite"}),
 }

@@ -22,7 +22,7 @@ def explain_line(place: str) -> str:
         raise GradfixError("--explain-flow does not read notebooks")
     try:
         text = files.read(path).text
-        project = flow.Project(files.text_of, [os.getcwd()])
+        project = flow.Project(files.text_of, [os.getcwd()], files.listed)
         facts = flow.analyse(text, project.at(os.path.abspath(path)))
     except SourceError as error:
         at = f"{path}:{error.row}" if error.row else path

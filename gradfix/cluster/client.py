@@ -19,6 +19,7 @@ from gradfix.cluster.line import Line, Lost, pause
 from gradfix.cluster.tree import Bundle, Shipper
 from gradfix.cluster.worker import Answer, Group, Refused, ShippedJob, hold, work
 from gradfix.errors import GradfixError
+from gradfix.files import listed
 from gradfix.flow.project import Project
 from gradfix.model import Failure, Source
 from gradfix.repository import from_root
@@ -134,7 +135,7 @@ class _Run:
 
         The others are shipped, and with them what they may import, unless they are few.
         """
-        project = Project(self._job.unwritten.text_of, self._roots)
+        project = Project(self._job.unwritten.text_of, self._roots, listed)
         done: list[str] = []
         for index, item in enumerate(self._items):
             if isinstance(item, Failure):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from gradfix import files
 from gradfix.cache import digest
 from gradfix.errors import SourceError
-from gradfix.files import decode
 
 #: Compressed bytes that are shipped together.
 _TOGETHER = 4_000_000
@@ -80,9 +80,18 @@ class Tree:
     def text_of(self, path: str) -> str | None:
         """The text of a file that something imports; None where there is none that can be read."""
         try:
-            return decode(self.load(path)).text
+            return files.decode(self.load(path)).text
         except SourceError:
             return None
+
+    def listing(self, folder: str) -> frozenset[str]:
+        """What lies in a folder; nothing where the client cannot tell."""
+        if folder in self._folders:
+            return self._folders[folder]
+        inside = os.path.join(folder, "__init__.py")
+        if not self.tells(inside):
+            self._missed.add(inside)  # with a file of a folder comes what else is there
+        return frozenset()
 
     def take_missed(self) -> tuple[str, ...]:
         """The paths that were asked for in vain since the last time."""
@@ -140,7 +149,7 @@ class Shipper:
             folder = os.path.dirname(path)
             if folder in folders or not self._is_inside(folder):
                 continue
-            listed = _listed(folder)
+            listed = files.listed(folder)
             if listed is not None:
                 folders[folder] = listed
                 if raw is not None:
@@ -152,7 +161,7 @@ class Shipper:
         folders: dict[str, frozenset[str]] = {}
         for folder in {*map(os.path.dirname, waiting), *self._roots}:
             while folder not in folders and self._is_inside(folder):
-                listed = _listed(folder)
+                listed = files.listed(folder)
                 if listed is not None:
                     folders[folder] = listed
                 folder = os.path.dirname(folder)
@@ -195,14 +204,3 @@ class Shipper:
     def _noted(self, bundle: Bundle) -> Bundle:
         self._told.add(bundle)
         return bundle
-
-
-def _listed(folder: str) -> frozenset[str] | None:
-    """What can be imported from a folder: its folders, and files by name; None if unreadable."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(
-                entry.name for entry in entries if entry.name.endswith(".py") or entry.is_dir()
-            )
-    except OSError:
-        return None

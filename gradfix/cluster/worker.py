@@ -53,6 +53,7 @@ class ShippedJob(jobs.Job):
                 cache=notes if self.learns else None,
                 read=tree.text_of,
                 load=tree.load,
+                listing=tree.listing,
             ):
                 if missing := tree.take_missed():
                     # What rests on a file that was taken to be none must not be used again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from gradfix.flow import classes, layers, shapes
 from gradfix.flow.calls import Calls
@@ -21,6 +20,7 @@ from gradfix.flow.values import (
     element_of,
     foreign,
     number,
+    replace,
     sequence,
     unknown,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from gradfix.flow import classes
 from gradfix.flow.access import dotted
@@ -14,8 +13,11 @@ from gradfix.flow.state import (
     GradRead,
 )
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, unknown
+from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, replace, unknown
 from gradfix.flow.versions import Binding, Definition
+
+#: Kinds of values that get a symbol when they get a name.
+_NAMED = frozenset((Kind.UNKNOWN, Kind.TENSOR, Kind.NUMBER, Kind.SEQUENCE))
 
 
 class Bindings(Expressions):
@@ -29,15 +31,11 @@ class Bindings(Expressions):
 
     def bind(self, name: str, node: ast.AST, value: Value, how: str) -> None:
         """Bind ``name`` (a plain name or ``self.attr``) to a value."""
-        if value.symbol is None and value.kind in (
-            Kind.UNKNOWN,
-            Kind.TENSOR,
-            Kind.NUMBER,
-            Kind.SEQUENCE,
-        ):
+        if value.symbol is None and value.kind in _NAMED:
             self._serial += 1
             value.symbol = f"{name}#{self.scope.name}#{self._serial}"
-        if (self.scope, name) in self.flow.read_from_inside:
+        asked = self.flow.read_from_inside
+        if asked and (self.scope, name) in asked:
             self.flow.forget_summaries()
         key = (self.scope, node, how)
         definition = self.flow.definitions.get(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
@@ -21,6 +20,7 @@ from gradfix.flow.values import (
     Value,
     foreign,
     number,
+    replace,
     unknown,
 )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import layers
 from gradfix.flow.nodes import walk
+from gradfix.flow.top_level import attributes_of, stored_by
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
 
 if TYPE_CHECKING:
@@ -18,18 +19,8 @@ Method = ast.FunctionDef | ast.AsyncFunctionDef
 
 #: Methods whose purpose is to write values into parameters.
 _INITIALISERS = frozenset(
-    {
-        "__init__",
-        "reset_parameters",
-        "init_weights",
-        "_init_weights",
-        "initialize",
-        "reset",
-        "_reset_parameters",
-        "weight_init",
-        "weights_init",
-        "init_parameters",
-    }
+    """__init__ reset_parameters init_weights _init_weights initialize reset _reset_parameters
+    weight_init weights_init init_parameters""".split()
 )
 
 
@@ -77,11 +68,20 @@ def collect(node: ast.ClassDef) -> ClassFacts:
                 facts.properties.add(item.name)
             facts.dynamic |= item.name in ("__getattr__", "__getattribute__")
     for statement in statements(node.body):
-        _note_attributes(facts, statement)
+        if isinstance(statement, ast.Expr):
+            _note_call(facts, statement.value)
+        elif not isinstance(statement, _BINDS_NOTHING):
+            _note_attributes(facts, statement)
     return facts
 
 
-_SIMPLE = (ast.Assign, ast.Expr, ast.Return, ast.AugAssign, ast.AnnAssign, ast.Raise, ast.Pass)
+_BINDS_NOTHING = (ast.If, ast.Return, ast.Raise, ast.FunctionDef, ast.Try, ast.While, ast.Pass)
+#: The fields of each kind of statement that hold other statements, directly or in their parts.
+_INSIDE = {
+    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
+    for kind in ast.stmt.__subclasses__()
+    if not {"body", "cases"}.isdisjoint(kind._fields)
+}
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -90,10 +90,11 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     while stack:
         statement = stack.pop()
         yield statement
-        if isinstance(statement, _SIMPLE):
+        inside = _INSIDE.get(statement.__class__)
+        if inside is None:
             continue  # most statements have none inside
-        for name in ("body", "orelse", "finalbody"):
-            stack += getattr(statement, name, ())
+        for name in inside:
+            stack += getattr(statement, name)
         for part in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
             stack += part.body
 
@@ -107,22 +108,14 @@ def bind_attribute(facts: ClassFacts, scope: str, name: str, value: Value) -> No
 
 def _note_attributes(facts: ClassFacts, statement: ast.stmt) -> None:
     """Count the attributes that one statement binds."""
-    targets: list[ast.expr] = []
-    if isinstance(statement, (ast.Assign, ast.Delete)):
-        targets = list(statement.targets)
-    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign, ast.For, ast.AsyncFor)):
-        targets = [statement.target]
-    elif isinstance(statement, (ast.With, ast.AsyncWith)):
-        targets = [item.optional_vars for item in statement.items if item.optional_vars is not None]
-    while targets:
-        target = targets.pop()
-        if isinstance(target, (ast.Tuple, ast.List)):
-            targets += target.elts
-        elif isinstance(target, ast.Starred):
-            targets.append(target.value)
-        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-            facts.written[target.attr] = facts.written.get(target.attr, 0) + 1
-    call = statement.value if isinstance(statement, ast.Expr) else None
+    for target in stored_by(statement):
+        for bound in attributes_of(target):
+            if isinstance(bound.value, ast.Name):
+                facts.written[bound.attr] = facts.written.get(bound.attr, 0) + 1
+
+
+def _note_call(facts: ClassFacts, call: ast.expr) -> None:
+    """Note what a statement that is a call may bind."""
     if isinstance(call, ast.Call):
         if isinstance(call.func, ast.Name):
             facts.dynamic |= call.func.id == "setattr"

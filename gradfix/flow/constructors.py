@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
 
 from gradfix.flow import dtypes, shapes
 from gradfix.flow.grown import united
@@ -19,6 +18,7 @@ from gradfix.flow.values import (
     Shape,
     Storage,
     Value,
+    replace,
     sequence,
     unknown,
 )

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import re
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gradfix.flow.methods import ESCAPES
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of
+from gradfix.flow.values import Certainty, Kind, Role, Value, parts_of, replace
 from gradfix.flow.walk import united
 
 if TYPE_CHECKING:
@@ -172,8 +172,9 @@ class FromArguments:
 
     def __init__(self) -> None:
         self._returned: dict[tuple[ast.AST | None, int], tuple[Value, ast.FunctionDef]] = {}
-        self._lasting: dict[int, tuple[Value, Origin]] = {}
-        self._for_now: dict[int, Origin] = {}
+        self._known: dict[int, Origin] = {}
+        self._lasting: list[Value] = []  # so that no other value gets their place
+        self._for_now: list[int] = []
 
     def returned(self, node: ast.AST, function: ast.AST | None, result: Value) -> None:
         """Note what a function of this file has returned to a call."""
@@ -184,37 +185,38 @@ class FromArguments:
 
     def forget(self) -> None:
         """Forget about all values that may have changed since they were asked about."""
+        for place in self._for_now:
+            del self._known[place]
         self._for_now.clear()
 
     def of(self, value: Value) -> Origin:
         """The origin of a value; a list that holds itself adds nothing to itself."""
+        known = self._known
+        if id(value) in known:
+            return known[id(value)]
         stack, opened = [value], set()
         while stack:
             at = stack[-1]
-            if self._known(at) is not None:
+            if id(at) in known:
                 stack.pop()
             elif id(at) in opened:
                 stack.pop()
-                origin = self._made(at)
+                origin = known[id(at)] = self._made(at)
                 if origin.lasts:
-                    self._lasting[id(at)] = at, origin
+                    self._lasting.append(at)
                 else:
-                    self._for_now[id(at)] = origin
+                    self._for_now.append(id(at))
             else:
                 opened.add(id(at))
-                stack += [v for v in at.inputs if id(v) not in opened and self._known(v) is None]
-        return self._known(value) or _UNDECIDED
-
-    def _known(self, value: Value) -> Origin | None:
-        lasting = self._lasting.get(id(value))
-        return lasting[1] if lasting is not None else self._for_now.get(id(value))
+                stack += [v for v in at.inputs if id(v) not in opened and id(v) not in known]
+        return known[id(value)]
 
     def _made(self, value: Value) -> Origin:
         """The origin of a value, from those of what it was made from."""
         kept, every = _NOTHING.kept, _NOTHING.all
         lasts = value.kind not in _CHANGING or value.name == "tuple"
         for made_from in value.inputs:
-            origin = self._known(made_from) or _UNDECIDED
+            origin = self._known.get(id(made_from), _UNDECIDED)
             lasts = lasts and origin.lasts
             returned = self._returned.get((value.node, id(made_from))) if origin.all else None
             own = _NOTHING.all if returned is None else _arguments(returned[1])

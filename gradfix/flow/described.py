@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.values import (
@@ -20,6 +19,7 @@ from gradfix.flow.values import (
     Value,
     element_of,
     reference,
+    replace,
     sequence,
     unknown,
 )

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,7 @@ from gradfix.flow.values import (
     Value,
     number,
     reference,
+    replace,
     unknown,
 )
 
@@ -74,6 +74,10 @@ class Others:
         self._memory: dict[Storage, Storage] = {}
         self._leaves: dict[Leaf, Leaf] = {}
         self._known: dict[int, tuple[Value, Value | None]] = {}
+
+    def release(self) -> None:
+        """Forget everything: what stands for nodes knows its way back here."""
+        self.__dict__.clear()
 
     # -- names --------------------------------------------------------------------------------
 

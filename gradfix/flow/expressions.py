@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from gradfix.flow import layers
@@ -23,6 +22,7 @@ from gradfix.flow.values import (
     join,
     join_all,
     number,
+    replace,
     sequence,
     unknown,
 )
@@ -97,7 +97,8 @@ class Expressions(Access):
                 known = self.scope.uses.get(node)
                 reaching = binding.definitions
                 self.scope.uses[node] = reaching if known is None else known | reaching
-            if node.id in self.flow.rebound_inside.get(self.scope.node, ()):
+            rebound = self.flow.rebound_inside
+            if rebound and node.id in rebound.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
             return binding.value
         return self.flow.outer_name(self.scope, node.id)

@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from gradfix.flow.cells import cells_of
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Scope
 from gradfix.flow.values import Elsewhere, Value, unknown
 from gradfix.model import Note, Span
+
+if TYPE_CHECKING:
+    from gradfix.flow.elsewhere import Others
 
 N = TypeVar("N", bound=ast.AST)
 T = TypeVar("T")
@@ -36,10 +39,11 @@ class Facts:
     values: dict[ast.AST, Value]
     made: list[Value]
     scopes: list[Scope]
+    others: Others | None
 
     @cached_property
     def parents(self) -> Parents:
-        """The parent of every node, worked out for each top-level statement when first asked."""
+        """The parent of every node, worked out function by function when first asked."""
         return Parents(self.tree)
 
     def attributes(self, name: str) -> list[ast.Attribute]:
@@ -121,6 +125,12 @@ class Facts:
 
     def release(self) -> None:
         """Forget everything: the findings are made, and no garbage collector has to look for it."""
+        if self.others is not None:
+            self.others.release()
+        for value in self.made:
+            value.inputs = ()  # some are made from themselves
+        for value in self.values.values():
+            value.attributes = None  # and Parameters know their layer
         self.__dict__.clear()
 
     def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
@@ -179,17 +189,17 @@ class Facts:
         first, last = node.lineno, node.end_lineno  # type: ignore[attr-defined]
         for decorator in getattr(node, "decorator_list", ()):
             first = min(first, decorator.lineno)
-        starts = self._line_starts
-        if starts is None:
+        before = self._characters_before
+        if before is None:
             return "\n".join(self.lines[first - 1 : last])
-        return self.text[starts[first - 1] : starts[last]]
+        return self.text[before[first - 1] + first - 1 : before[last] + last]
 
     @cached_property
-    def _line_starts(self) -> list[int] | None:
-        """Where each line starts in the text; None where lines do not end the usual way."""
+    def _characters_before(self) -> list[int] | None:
+        """The characters before each line, without line ends; None where those are not usual."""
         if "\r" in self.text:
             return None
-        return [0, *accumulate(len(line) + 1 for line in self.lines)]
+        return [0, *accumulate(map(len, self.lines))]
 
     def function_at(self, row: int) -> ast.AST:
         """The innermost function around a line, or the module."""
@@ -316,14 +326,23 @@ class Parents(Mapping[ast.AST, ast.AST]):
     """A mapping from nodes to their parents that is built piece by piece.
 
     Most questions are about a few functions of a file; walking the whole tree for them would cost
-    as much as parsing it.
+    as much as parsing it. A piece is a statement of the module, or of a class of it.
     """
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
-        self._rows = [_first_row(statement) for statement in tree.body]
+        self._pieces: list[ast.stmt] = []
+        self._known: dict[ast.AST, ast.AST] = {}
+        self._cut_up(tree)
+        self._rows = [_first_row(statement) for statement in self._pieces]
         self._built: set[int] = set()
-        self._known: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+
+    def _cut_up(self, around: ast.Module | ast.ClassDef) -> None:
+        for statement in around.body:
+            self._known[statement] = around
+            self._pieces.append(statement)
+            if isinstance(statement, ast.ClassDef):
+                self._cut_up(statement)
 
     def __getitem__(self, node: ast.AST) -> ast.AST:
         if node not in self._known and node is not self._tree:
@@ -337,14 +356,14 @@ class Parents(Mapping[ast.AST, ast.AST]):
         if at in self._built or not 0 <= at < len(self._rows):
             return
         self._built.add(at)
-        stack: list[ast.AST] = [self._tree.body[at]]
+        stack: list[ast.AST] = [self._pieces[at]]
         known = self._known
         while stack:
             node = stack.pop()
-            below = children(node)
-            for child in below:
-                known[child] = node
-            stack += below
+            for child in children(node):
+                if child not in known:  # no piece of its own
+                    known[child] = node
+                    stack.append(child)
 
     def __iter__(self) -> Iterator[ast.AST]:
         for at in range(len(self._rows)):

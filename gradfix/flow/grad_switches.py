@@ -11,10 +11,13 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.iterators import may_follow
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Call, GradMode, Scope
+from gradfix.flow.values import Kind, Role, Value
+from gradfix.words import mentions
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -33,7 +36,7 @@ class Leak:
 
 def leaks(flow: ModuleFlow) -> Iterator[Leak]:
     """Every switch that is still off when a backward comes that needs grad mode."""
-    if "enable_grad" in flow.text or "_set_grad_enabled" in flow.text:
+    if mentions(flow.text, "enable_grad") or mentions(flow.text, "_set_grad_enabled"):
         return
     flow.complete()
     calls = flow.all(Call)
@@ -191,3 +194,29 @@ def enclosing_loops(flow: ModuleFlow, node: ast.AST) -> list[ast.For | ast.Async
             found.append(at)
         inner, at = at, flow.parents.get(at)
     return found
+
+
+# -- nothing to differentiate -------------------------------------------------------------------
+
+
+def unrecorded(flow: ModuleFlow) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Every backward of a loss that was computed with grad mode off, and where it was computed."""
+    if "enable_grad" in flow.text:
+        return
+    for event in flow.all(Backward):
+        loss = event.loss
+        if loss.node is None or loss.op == "join" or is_meant_to_raise(flow, event.node):
+            continue
+        if isinstance(loss.node, (ast.Call, ast.BinOp)) and _computed_off(flow, loss):
+            yield event.node, loss.node
+
+
+def _computed_off(flow: ModuleFlow, loss: Value) -> bool:
+    """Whether an operation that makes a new tensor was run with grad mode off."""
+    assert loss.node is not None
+    statement = flow.enclosing(loss.node, ast.stmt)
+    if statement is None or flow.modes.get(statement) is not GradMode.OFF:
+        return False
+    if loss.is_tensor:
+        return loss.role == Role.UNTRACKED
+    return loss.kind is Kind.UNKNOWN

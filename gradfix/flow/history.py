@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
 from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
@@ -145,8 +144,8 @@ def _models(flow: ModuleFlow) -> frozenset[str]:
     """The texts that name models: somebody asks for their ``parameters()`` or trains them."""
     return frozenset(
         flow.source_of(node.value)
-        for node in walk(flow.tree)
-        if isinstance(node, ast.Attribute) and node.attr in ("parameters", "zero_grad", "train")
+        for name in ("parameters", "zero_grad", "train")
+        for node in flow.attributes(name)
         if isinstance(node.value, (ast.Name, ast.Attribute))
     )
 

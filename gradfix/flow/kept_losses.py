@@ -15,6 +15,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call
 from gradfix.flow.values import Kind
+from gradfix.words import mentions
 
 #: Functions that make an array of what they are given.
 _READS = frozenset(
@@ -33,7 +34,9 @@ class KeptLoss:
 
 def kept_losses(flow: ModuleFlow) -> Iterator[KeptLoss]:
     """Every loss that ``backward`` is called on, in a list of losses that NumPy is given."""
-    if "numpy" not in flow.text or ".append(" not in flow.text or not flow.all(Backward):
+    if not flow.all(Backward):
+        return
+    if not mentions(flow.text, "numpy") or not mentions(flow.text, ".append("):
         return
     seen: set[ast.AST] = set()
     for read in flow.all(Call):

@@ -21,6 +21,7 @@ from gradfix.flow.snapshots import Snapshot, written
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
 from gradfix.flow.values import Kind
+from gradfix.words import mentions
 
 #: What decides which of several models is the best one; a look before closer ones.
 _CHOICE = re.compile(r"\bif\b[^\n]*[<>]")
@@ -29,7 +30,7 @@ _ORDERS = (ast.Lt, ast.Gt, ast.LtE, ast.GtE)
 
 def kept_states(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
     """``self.best = self.net.state_dict()`` that ``self.net.load_state_dict(self.best)`` undoes."""
-    if "state_dict" not in flow.text:
+    if not mentions(flow.text, "state_dict"):
         return
     for store in flow.all(AttributeStore):
         node, statement = store.scope.class_node, store.statement
@@ -70,7 +71,7 @@ def _passed_in(scope: Scope, node: ast.expr) -> Memory | None:
 
 def kept_models(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
     """``if loss < best: best_model = model`` in a loop that trains the model, used behind it."""
-    trains = ".step(" in flow.text and "parameters()" in flow.text
+    trains = mentions(flow.text, ".step(") and mentions(flow.text, "parameters()")
     for scope in flow.scopes if trains and _CHOICE.search(flow.text) else ():
         if isinstance(scope.node, ast.ClassDef) or not _CHOICE.search(flow.text_of(scope.node)):
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence, Set
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradfix.flow.grown import all_united
@@ -23,6 +22,7 @@ from gradfix.flow.values import (
     dim_of,
     element_of,
     grow,
+    replace,
     sequence,
     unknown,
 )

@@ -48,7 +48,7 @@ def mistaken_copies(
 def aliased_leaf(flow: ModuleFlow, definition: Definition) -> Value | None:
     """The leaf whose memory the definition's value shares, if it certainly does."""
     statement, value = definition.statement, definition.value
-    if definition.how != "assign" or not isinstance(statement, ast.Assign) or not value.is_tensor:
+    if not value.is_tensor or definition.how != "assign" or not isinstance(statement, ast.Assign):
         return None
     if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return None

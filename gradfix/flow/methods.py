@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
-from dataclasses import replace
 
 from gradfix.flow import classes, dtypes, layers, shapes
 from gradfix.flow.grown import united
@@ -25,6 +24,7 @@ from gradfix.flow.values import (
     grow,
     join_all,
     number,
+    replace,
     sequence,
     unknown,
 )

@@ -17,7 +17,8 @@ from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
-from gradfix.flow.state import Backward, OptimizerMade
+from gradfix.flow.registered import is_weighted
+from gradfix.flow.state import Backward, OptimizerMade, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Value
 from gradfix.flow.walk import Walk
@@ -56,6 +57,75 @@ def misdirected(flow: ModuleFlow) -> Iterator[Misdirected]:
         if given is not None and _is_unheld(flow, name, model):
             backward, step = next(iter(found))
             yield Misdirected(models_of(given)[0], name, first.node, backward.node, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlived:
+    """An optimizer that steps for a model whose name stands for a new one by now."""
+
+    made: ast.AST
+    rebound: ast.stmt
+    step: ast.AST
+
+
+def outlived(flow: ModuleFlow) -> Iterator[Outlived]:
+    """``optimizer = SGD(model.parameters())``, ``model = Net()``, then steps for the new model."""
+    for made in optimizers(flow):
+        name = _model(flow, made)
+        place = flow.span(made.node)
+        later = [d for d in made.scope.by_name.get(name or "", ()) if flow.span(d.node) > place]
+        if name is None or len(later) != 1 or _builds_another(flow, made):
+            continue
+        (definition,) = later
+        statement = definition.statement
+        if not isinstance(statement, ast.Assign) or not _is_new_model(flow, statement, name):
+            continue
+        if not _is_certain(flow, made.scope, statement) or _is_changed(flow, name):
+            continue
+        flow.complete()
+        steps = [p for p in _steps(flow, made) if flow.span(p[1]) > flow.span(statement)]
+        if steps and all(_depends_on(flow, pair[0].loss) == frozenset((name,)) for pair in steps):
+            yield Outlived(made.node, statement, steps[0][1])
+
+
+def _builds_another(flow: ModuleFlow, made: OptimizerMade) -> bool:
+    return "param_group" in flow.text or any(
+        other.scope is made.scope and flow.span(other.node) > flow.span(made.node)
+        for other in optimizers(flow)
+    )
+
+
+def _is_new_model(flow: ModuleFlow, statement: ast.Assign, name: str) -> bool:
+    """Whether ``model = ...`` certainly makes a new object with weights, or a deep copy."""
+    value, made = statement.value, flow.value(statement.value)
+    if not isinstance(value, ast.Call) or len(statement.targets) != 1:
+        return False
+    function = flow.value(value.func)
+    if function.kind is Kind.REFERENCE and function.name == "copy.deepcopy":
+        return len(value.args) == 1 and flow.source_of(value.args[0]) == name
+    given = [flow.value(node) for node in (*value.args, *(k.value for k in value.keywords))]
+    alone = all(v.kind in (Kind.NUMBER, Kind.STRING) for v in given)
+    return alone and made.node is value and is_weighted(flow, made)  # not around the old one
+
+
+def _is_changed(flow: ModuleFlow, name: str) -> bool:
+    """Whether attributes of a model are set from outside: to the old weights, for all we know."""
+    return any(
+        isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and flow.source_of(node).startswith(f"{name}.")
+        for node in walk(flow.tree)
+    )
+
+
+def _is_certain(flow: ModuleFlow, scope: Scope, statement: ast.stmt) -> bool:
+    """Whether no branch stands around a statement in its function."""
+    around = flow.parents.get(statement)
+    while around is not None and around is not scope.node:
+        if not isinstance(around, (ast.For, ast.While, ast.With)):
+            return False
+        around = flow.parents.get(around)
+    return True
 
 
 def _model(flow: ModuleFlow, made: OptimizerMade) -> str | None:

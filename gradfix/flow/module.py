@@ -22,6 +22,7 @@ from gradfix.flow.text_facts import SWITCHES, TextFacts, rebound_inside
 from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
 from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
+from gradfix.words import mentions
 
 _BUILTIN_NAMES = frozenset(dir(builtins))
 #: Decorators that leave what a function returns alone.
@@ -322,7 +323,7 @@ class ModuleFlow(TextFacts):
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
             return starred
-        if name == "torch" and "import *" in self.text:
+        if name == "torch" and mentions(self.text, "import *"):
             return reference(name)  # the one name that means the same wherever it comes from
         return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
 
@@ -335,9 +336,7 @@ class ModuleFlow(TextFacts):
             return unknown()
         end = self._ends.get(scope)
         bound = end.get(name) if len(values) == 1 and end is not None else None
-        if bound is not None:
-            return bound.value
-        return join_all(values)
+        return bound.value if bound is not None else join_all(values)
 
     def definition_text(self, value: Value) -> str | None:
         """The source of a class or function of any file; None where it is not known."""

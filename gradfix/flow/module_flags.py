@@ -28,8 +28,12 @@ def ignored_flags(flow: ModuleFlow) -> Iterator[tuple[AttributeStore, ast.AST]]:
     yielded: dict[ast.AST, ast.AST] | None = None
     seen: set[ast.AST] = set()
     for store in list(flow.all(AttributeStore)):
-        if store.name != "requires_grad" or store.value.const is not False or store.node in seen:
+        if store.name != "requires_grad" or store.node in seen:
             continue
+        if store.value.const is not False and not (
+            store.value.const is True and flow.freezes_parameters
+        ):
+            continue  # what nobody has frozen is trained with or without the flag
         seen.add(store.node)
         assert isinstance(store.node, ast.Attribute)
         if _is_read(flow, store.node) or _is_told_apart(flow, store.node):

@@ -11,6 +11,8 @@ from gradfix.flow.state import Scope
 from gradfix.flow.values import Kind
 from gradfix.flow.versions import Definition
 
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
 
 def occurrences(scope: Scope, name: str) -> list[ast.Name]:
     """Every ``Name`` node spelled ``name`` in the scope, nested functions not included."""
@@ -41,14 +43,16 @@ def _own_nodes(scope: Scope) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            # Decorators and defaults are evaluated outside of the function.
-            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
-            stack += getattr(node, "decorator_list", [])
+        if not isinstance(node, _NESTED):
+            below = children(node)
+            below.reverse()
+            stack += below
         elif isinstance(node, ast.ClassDef):
             stack += [*node.decorator_list, *node.bases]
         else:
-            stack += reversed(list(children(node)))
+            # Decorators and defaults are evaluated outside of the function.
+            stack += [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+            stack += getattr(node, "decorator_list", [])
 
 
 def captured(flow: ModuleFlow, scope: Scope, name: str) -> ast.AST | None:
@@ -90,6 +94,24 @@ def fresh_name(flow: ModuleFlow, wanted: str) -> str:
 def reaching(scope: Scope, node: ast.AST) -> frozenset[Definition]:
     """The definitions that can reach a use of a name."""
     return scope.uses.get(node, frozenset())
+
+
+def bound_to(definition: Definition) -> ast.expr | None:
+    """The expression an assignment binds a name to, also as one of several; None where unclear."""
+    statement = definition.statement
+    if definition.how != "assign" or not isinstance(statement, ast.Assign):
+        return None
+    for target in statement.targets:
+        if target is definition.node:
+            return statement.value
+        several = (target, statement.value)
+        if all(isinstance(one, (ast.Tuple, ast.List)) for one in several):
+            names, values = (one.elts for one in several)  # type: ignore[attr-defined]
+            plain = not any(isinstance(part, ast.Starred) for part in (*names, *values))
+            if plain and len(names) == len(values) and definition.node in names:
+                found: ast.expr = values[names.index(definition.node)]
+                return found
+    return None
 
 
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:

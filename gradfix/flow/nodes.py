@@ -18,12 +18,15 @@ _PLAIN = frozenset(
 )
 _WITHOUT = (ast.Constant, ast.Global, ast.Nonlocal, ast.MatchSingleton)
 #: For each kind of node what gets the fields that hold others, and whether there are several.
-_GETTERS: dict[type[ast.AST], tuple[Callable[[ast.AST], Any], bool]] = {}
+_Getter = Callable[[ast.AST], Any]
+_GETTERS: dict[type[ast.AST], tuple[_Getter | None, bool]] = {}
 
 
 def children(node: ast.AST) -> list[ast.AST]:
     """The nodes right below one, in the order of the text."""
     get, several = _GETTERS.get(node.__class__) or _getter(node.__class__)
+    if get is None:
+        return []
     found: list[ast.AST | None] = []
     for value in get(node) if several else (get(node),):
         if value.__class__ is list:
@@ -41,6 +44,8 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
             continue  # no default of an argument, no key before ``**other`` in a dict
         yield at
         get, several = _GETTERS.get(at.__class__) or _getter(at.__class__)
+        if get is None:
+            continue  # most nodes are names and constants
         if several:
             for value in get(at):
                 if value.__class__ is list:
@@ -55,16 +60,12 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
                 found.append(value)
 
 
-def _getter(kind: type[ast.AST]) -> tuple[Callable[[ast.AST], Any], bool]:
+def _getter(kind: type[ast.AST]) -> tuple[_Getter | None, bool]:
     fields = [name for name in kind._fields if name not in _PLAIN]
     if kind.__name__ == "TypeAlias":
         fields.insert(0, "name")
     if issubclass(kind, _WITHOUT) or not fields:
-        _GETTERS[kind] = _nothing, True
+        _GETTERS[kind] = None, False
     else:
         _GETTERS[kind] = attrgetter(*fields), len(fields) > 1
     return _GETTERS[kind]
-
-
-def _nothing(_: ast.AST) -> tuple[()]:
-    return ()

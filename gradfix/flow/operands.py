@@ -55,7 +55,7 @@ def requires_grad_role(value: Value) -> Role:
 def bind(signature: Signature, arguments: Sequence[Argument]) -> Bound:
     """Match arguments to parameters; a tensor list contributes one entry per known item."""
     bound: Bound = {}
-    params = [param for param in signature.params if not param.keyword_only]
+    params = signature.positional
     at = 0
     for argument in arguments:
         if argument.keyword is not None:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from gradfix.flow import classes
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import uses_of
+from gradfix.flow.names import own_nodes, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.words import mentions
 
 
 def optimizers(flow: ModuleFlow) -> list[OptimizerMade]:
@@ -97,16 +98,44 @@ def is_used_after(flow: ModuleFlow, made: OptimizerMade, statement: ast.stmt) ->
 
 
 def resets(flow: ModuleFlow) -> Iterator[tuple[OptimizerMade, Value, str]]:
-    """Method calls on a model between the making of its optimizer and a step."""
+    """Method calls on a model between the making of its optimizer and a step, or in turn."""
     for made in optimizers(flow):
         assert isinstance(made.node, ast.Call)
         given = parameters_given(made.node)
         owners = [flow.value(o) for o in models_of(given)] if given is not None else []
         models = [o for o in owners if o.kind is Kind.INSTANCE and classes.is_module(flow, o)]
+        if given is not None and len(models) == 1 == len(owners):
+            for name in _in_turn_with_steps(flow, made, models_of(given)[0]):
+                yield made, models[0], name
         for model in models:
             for scope, names in _both_in_hand(flow, made, model):
                 for name in _called_before_step(flow, made, scope, names):
                     yield made, model, name
+
+
+def _in_turn_with_steps(flow: ModuleFlow, made: OptimizerMade, model: ast.expr) -> Iterator[str]:
+    """The methods that a loop calls on the model of the optimizer that it steps with."""
+    statement = made.statement
+    if not isinstance(statement, ast.Assign) or not isinstance(model, ast.Name):
+        return
+    (target,) = statement.targets[:1]
+    if not isinstance(target, ast.Name) or len(made.scope.by_name.get(model.id, ())) != 1:
+        return
+    for loop in own_nodes(made.scope):
+        if not isinstance(loop, (ast.For, ast.While)) or builds_optimizer(flow, loop):
+            continue
+        inside = list(walk(loop))
+        if any(
+            isinstance(node, ast.Attribute)
+            and node.attr == "step"
+            and isinstance(node.value, ast.Name)
+            and node.value.id == target.id
+            for node in inside
+        ):
+            called = [
+                _method_called(node, model.id) for node in inside if isinstance(node, ast.Expr)
+            ]
+            yield from filter(None, called)
 
 
 def _both_in_hand(
@@ -172,7 +201,7 @@ def is_meant_as_leaf(flow: ModuleFlow, node: ast.expr) -> bool:
     """Whether a value of unknown origin is one after the other of a model's Parameters."""
     if flow.value(node).kind is not Kind.UNKNOWN or not isinstance(node, (ast.Name, ast.Attribute)):
         return False
-    if "param_groups" in flow.text:
+    if mentions(flow.text, "param_groups"):
         return False  # gradients may be put into what the optimizer holds by hand
     text = flow.source_of(node)
     at = flow.parents.get(node)

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
+
+#: Gives the text of a file; None where there is none.
+Read = Callable[[str], str | None]
+#: Tells what lies in a folder, by name; None where that is not known.
+Listing = Callable[[str], frozenset[str] | None]
+
+
+def unlisted(folder: str) -> None:
+    """A `Listing` that knows nothing."""
+    return
+
+
+class Releasable(Protocol):
+    """What the analysis keeps, as far as this file knows it."""
+
+    def release(self, paths: Iterable[str]) -> None:
+        """Take apart what is known about some files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gradfix.errors import SourceError
+from gradfix.flow import places
 from gradfix.flow.places import Asked, Defined, File, Folder, Outside, Place
 
 if TYPE_CHECKING:
@@ -26,29 +27,31 @@ OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | froze
     sys.stdlib_module_names
 )
 #: Characters of source text whose syntax trees may be kept in memory from source to source.
-_KEPT = 8_000_000
+_KEPT = 16_000_000
 #: Longer files are tables, not code.
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
 _ABOVE = 8
 
 
-class Releasable(Protocol):
-    """What the analysis keeps, as far as this file knows it."""
-
-    def release(self, paths: Iterable[str]) -> None:
-        """Take apart what is known about some files."""
-
-
 class Project:
     """The files of one run and what has been found out about them; each is read and parsed once.
 
     ``read`` gives a file's text, None where there is none; ``roots`` are folders that imports may
-    start from besides those around a file.
+    start from besides those around a file. ``listing`` tells what lies in a folder: source files
+    and folders by name, None where that is not known.
     """
 
-    def __init__(self, read: Callable[[str], str | None], roots: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        read: places.Read,
+        roots: Iterable[str] = (),
+        listing: places.Listing = places.unlisted,
+    ) -> None:
         self._read = read
+        self.listing = listing
+        self.around: dict[str, list[str] | None] = {}  # see `around`
+        self.looked_around: dict[str, str] = {}  #: files whose facts depend on all below a folder
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}
         self._opened: dict[str, Opened | None] = {}
@@ -60,7 +63,9 @@ class Project:
         self._places: dict[tuple[str, str], tuple[Place, Asked]] = {}
         self._base_of: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._asked_by: dict[str, set[Asked]] = {}
-        self.facts: Releasable | None = None  # what the analysis keeps about the opened files
+        self.facts: places.Releasable | None = (
+            None  # what the analysis keeps about the opened files
+        )
         self.consulted_by: dict[str, set[str]] = {}
 
     def text(self, path: str) -> str | None:
@@ -110,7 +115,7 @@ class Project:
         """Let everything go: nothing more is asked, and no garbage collector has to look for it."""
         self._release(list(self._opened))
         self._opened.clear()
-        self._current = None
+        self._current = self.facts = None
 
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
 
 from gradfix.flow.constructors import Constructors
 from gradfix.flow.methods import size_number
@@ -21,6 +20,7 @@ from gradfix.flow.values import (
     join_all,
     number,
     reference,
+    replace,
     sequence,
     unknown,
 )

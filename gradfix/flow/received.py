@@ -15,7 +15,7 @@ from gradfix.flow import classes, layers
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.torch_ops import OpKind, op_facts
-from gradfix.flow.values import Certainty, Kind, Value, element_of
+from gradfix.flow.values import Certainty, Kind, Role, Value, element_of
 from gradfix.flow.walk import Walk
 
 #: How many values back the origin of one is looked for.
@@ -59,6 +59,8 @@ def _is_recorded(flow: ModuleFlow, value: Value) -> bool:
         return all(is_recorded(flow, one) for one in value.inputs)
     if value.cut:
         return False
+    if value.parameter and bool(value.role & Role.LEAF) and not flow.freezes_parameters:
+        return True  # one after the other of a model's, which nobody has frozen
     if isinstance(value.node, ast.arg):
         given = received(flow, value)
         return bool(given) and all(is_recorded(flow, one) for one in given)

@@ -42,6 +42,8 @@ _REGISTERING = frozenset({"add_module", "register_module", "register_parameter",
 _LOOKS = frozenset(
     f"builtins.{name}" for name in "len print isinstance type id repr str bool".split()
 )
+_WALKS = frozenset({"apply", "children", "modules", "named_children", "named_modules"})
+_PARAMETERS = frozenset({"parameters", "named_parameters"})
 _FILLS = frozenset({".append", ".insert", ".extend"})
 _OVERRIDES = frozenset({"parameters", "named_parameters", "state_dict", "_apply", "__getattr__",
                         "named_modules", "modules", "__setattr__"})  # fmt: skip
@@ -67,8 +69,20 @@ def held(flow: ModuleFlow, node: ast.expr) -> tuple[Held, bool]:
         return Held.MODULE, is_weighted(flow, value) and not _put_to_rest(node)
     if value.kind in (Kind.SEQUENCE, Kind.DICT):
         inner = element_of(value)
-        return Held.OTHER, inner is not None and is_weighted(flow, inner)
+        made = any(
+            isinstance(part, ast.Call) and is_weighted(flow, flow.value(part))
+            for part in _parts(node)
+            if not _put_to_rest(part)
+        )
+        return Held.OTHER, made or (inner is not None and is_weighted(flow, inner))
     return (Held.UNKNOWN if value.kind is Kind.UNKNOWN else Held.OTHER), False
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    """What a list, tuple or dict that is written out holds."""
+    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        return node.elts
+    return node.values if isinstance(node, ast.Dict) else []
 
 
 def _copied(flow: ModuleFlow, node: ast.expr) -> Value:
@@ -149,8 +163,10 @@ def is_registered(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.expr) -
     """Whether an element is an attribute of the Module, or handed to something that keeps it."""
     if isinstance(node, ast.Attribute):
         return flow.value(node).kind is not Kind.REFERENCE
+    if isinstance(node, ast.Subscript):
+        return is_registered(flow, facts, node.value)
     if not isinstance(node, ast.Name):
-        return False
+        return any(is_registered(flow, facts, part) for part in _parts(node))
     value = flow.value(node)
     if any(value is own for found in facts.assigned.values() for own in found):
         return True
@@ -202,6 +218,51 @@ def _calls_base(statement: ast.stmt) -> bool:
         and isinstance(call.func, ast.Attribute)
         and call.func.attr == "__init__"
     )
+
+
+def walked_over(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:
+    """Where code goes through the parts of a Module, and would meet those it registers from now on.
+
+    ``self.apply(init)`` fills them, ``children()`` yields the container itself.
+    """
+    for name in sorted(_WALKS):
+        for node in flow.attributes(name):
+            call = flow.parents.get(node)
+            if isinstance(call, ast.Call) and call.func is node and _may_be_module(flow, node):
+                return call
+    for entry in classes.lineage(flow, facts):
+        for loop in walk(entry.node):
+            if isinstance(loop, ast.For) and _fills_parameters(loop):
+                return loop if entry.path is None else entry.node
+    return None
+
+
+def lists_children(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
+    """Whether a class goes through its own children, and would meet a new container there."""
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("children", "named_children")
+        for entry in classes.lineage(flow, facts)
+        for node in walk(entry.node)
+    )
+
+
+def _may_be_module(flow: ModuleFlow, node: ast.Attribute) -> bool:
+    owner = flow.value(node.value)
+    if owner.kind is Kind.INSTANCE:
+        return classes.is_module(flow, owner)
+    if owner.kind is Kind.UNKNOWN:  # a class with a capital letter is a Function, `df` a table
+        return not (isinstance(node.value, ast.Name) and node.value.id[:1].isupper())
+    return owner.kind is Kind.MODULE and owner.name.rpartition(".")[2] in _CONTAINERS
+
+
+def _fills_parameters(loop: ast.For) -> bool:
+    """``for p in self.parameters(): init.uniform_(p)``: writes that are no step of training."""
+    asked = [n.attr for n in walk(loop.iter) if isinstance(n, ast.Attribute)]
+    if not _PARAMETERS & set(asked):
+        return False
+    names = {n.attr for part in loop.body for n in walk(part) if isinstance(n, ast.Attribute)}
+    filled = "data" in names or any(n.endswith("_") and n != "requires_grad_" for n in names)
+    return filled and "grad" not in names
 
 
 # -- keys ---------------------------------------------------------------------------------------

@@ -233,6 +233,33 @@ def renewed_attributes(flow: ModuleFlow) -> Iterator[tuple[Scope, Definition, as
                 yield scope, definition, read.node
 
 
+def untracked_updates(flow: ModuleFlow) -> Iterator[tuple[Scope, Definition, ast.AST]]:
+    """``w = w - lr * w.grad`` under ``no_grad`` in a loop that differentiates again.
+
+    From the second turn on, ``w`` is a tensor without gradient. With the read of ``.grad``.
+    """
+    for read in flow.all(GradRead):
+        scope, statement, base = read.scope, read.statement, read.base
+        if read.store or read.mode is not GradMode.OFF or not isinstance(statement, ast.Assign):
+            continue
+        target, value = statement.targets[0], statement.value
+        if not isinstance(target, ast.Name) or len(statement.targets) != 1:
+            continue
+        if not isinstance(value, ast.BinOp) or not isinstance(value.left, ast.Name):
+            continue
+        if not isinstance(base, ast.Name) or not base.id == value.left.id == target.id:
+            continue
+        definition = next((d for d in scope.definitions if d.node is target), None)
+        before = reaching(scope, base) - {definition}
+        if definition is None or definition not in reaching(scope, base) or len(before) != 1:
+            continue
+        loops = loops_around(flow, statement)
+        again = any(within(flow, b.node, loop) for b in flow.all(Backward) for loop in loops)
+        if again and all(d.value.is_leaf for d in before):
+            if not any(_makes_leaves(flow, loop) for loop in loops):
+                yield scope, definition, read.node
+
+
 def _is_repeated(flow: ModuleFlow, scope: Scope, read: GradRead, text: str) -> bool:
     """Whether the update certainly runs again, or the same turn reads the gradient once more."""
     assert read.statement is not None

@@ -19,6 +19,7 @@ from gradfix.flow.queries import VIEWS
 from gradfix.flow.state import AttributeStore
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Value
+from gradfix.words import mentions
 
 _SAME_MEMORY = VIEWS | {"detach", "data"}
 
@@ -36,7 +37,7 @@ class Replaced:
 
 def replaced_leaves(flow: ModuleFlow) -> Iterator[Replaced]:
     """Every leaf in an attribute that gives way to a value computed from it."""
-    if ".step(" not in flow.text or "param_groups" in flow.text:
+    if not mentions(flow.text, ".step(") or mentions(flow.text, "param_groups"):
         return
     for store in flow.all(AttributeStore):
         value = stored(store)

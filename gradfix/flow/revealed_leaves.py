@@ -9,6 +9,7 @@ Parameters of a layer, or of a model that has just been trained, goes through le
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
@@ -21,7 +22,10 @@ from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Role, Value
+from gradfix.words import mentions
 
+#: An argument called ``out``, spaces in front of its equals sign included.
+_OUT = re.compile(r"out *=")
 _YIELDS = {"parameters": 0, "named_parameters": 1}
 
 
@@ -43,7 +47,7 @@ def revealed_writes(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
 
 def _updated_with_own_gradient(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     """``for p in model.parameters(): p.add_(p.grad)`` behind a backward in the same function."""
-    if ".grad" not in flow.text or "parameters()" not in flow.text:
+    if not mentions(flow.text, ".grad") or not mentions(flow.text, "parameters()"):
         return
     first: dict[Scope, ast.AST] = {}
     for backward in flow.all(Backward):
@@ -138,7 +142,7 @@ def _write(
 
 def _written_one_by_one(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     """``for p in layer.parameters(): p.clamp_(-1, 1)``."""
-    if "parameters()" not in flow.text or flow.freezes_parameters:
+    if not mentions(flow.text, "parameters()") or flow.freezes_parameters:
         return
     for call in named_calls(flow, *(f".{name}" for name in _YIELDS)):
         loop = flow.parents.get(call.node)
@@ -243,7 +247,7 @@ def _attribute_behind(value: Value, store: AttributeStore) -> Value | None:
 
 def _given_as_out(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     """``torch.add(a, b, out=leaf)``."""
-    if "out=" not in flow.text.replace(" ", ""):
+    if not _OUT.search(flow.text):
         return
     for call in flow.all(Call):
         leaf = call.keyword("out") if call.name.startswith("torch.") else None

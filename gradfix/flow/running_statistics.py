@@ -18,6 +18,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import AttributeStore, Call, Event, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.words import mentions
 
 _FLOATS = frozenset({"float", "double", "half", "bfloat16", "to", "cuda", "cpu", "type_as"})
 
@@ -39,7 +40,7 @@ class Kept:
 def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
     """Every recorded update of a buffer with values that have the history of an argument."""
     buffers = _buffers(flow)
-    if not buffers or ".training" not in flow.text:
+    if not buffers or not mentions(flow.text, ".training"):
         return
     seen: set[ast.stmt] = set()
     for event, name, value in list(_updates(flow, buffers)):
@@ -68,7 +69,7 @@ def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
 def _buffers(flow: ModuleFlow) -> dict[ast.AST, set[str]]:
     """The names that the constructors of each class register as buffers."""
     found: dict[ast.AST, set[str]] = {}
-    if "register_buffer" not in flow.text:
+    if not mentions(flow.text, "register_buffer"):
         return found
     for call in flow.all(Call):
         receiver = call.receiver

@@ -282,6 +282,13 @@ def _updated_by_hand(flow: ModuleFlow) -> frozenset[Leaf]:
             continue
         owner = write.target if write.target.owner is None else write.target.owner
         found.add(owner.leaves)
+    for store in flow.all(AttributeStore):
+        if store.value.parameter and not classes.is_initialiser(store.scope.name):
+            # ``self.codes.weight = Parameter(...)``: what was there gives way to what is computed.
+            found.add(_leaves_in(store.owner))
+            if store.owner.kind is Kind.INSTANCE:
+                for value in classes.constructed(flow, store.owner, store.name) or ():
+                    found.add(value.leaves)
     return frozenset(found.members)
 
 

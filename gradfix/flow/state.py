@@ -8,15 +8,20 @@ per place in the source, with everything joined that can reach it.
 from __future__ import annotations
 
 import ast
-import enum
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gradfix.flow.layered import Layered
 from gradfix.flow.values import Certainty, Kind, Role, Storage, Value, join, join_all, sequence
 from gradfix.flow.versions import Binding, Definition, Effect, Version, current, memory, parted_at
 
+if TYPE_CHECKING:
+    from enum import Enum
+else:
+    from gradfix.flow.constants import Enum
 
-class GradMode(enum.Enum):
+
+class GradMode(Enum):
     """Whether operations are recorded (``torch.is_grad_enabled()``)."""
 
     ON = "on"

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from gradfix.flow import classes
 from gradfix.flow.nodes import walk
+from gradfix.words import mentioned, mentions
 
 #: What has to be in the text of a function that makes or uses a leaf, or registers one late.
 _WORDS = tuple(
@@ -64,20 +65,20 @@ class Telling:
 
     def __init__(self, text: str, lines: Sequence[str]) -> None:
         self._lines = lines
-        leaves = any(word in text for word in _LEAVES)
+        leaves = any(mentions(text, word) for word in _LEAVES)
         # Most words are nowhere in a file, and need not be looked for in each of its functions.
-        leaving = [word for word in _LEAVING if word in text] if leaves else []
-        common = [word for word in _WORDS if word in text]
-        self._in_methods = [*common, *leaving, *(w for w in _METHOD_WORDS if w in text)]
+        leaving = mentioned(text, _LEAVING) if leaves else []
+        common = mentioned(text, _WORDS)
+        self._in_methods = [*common, *leaving, *mentioned(text, _METHOD_WORDS)]
         self._in_constructors = [
             *common,
             *(word for word in leaving if word in ("ensor(", ".item(")),
-            *(word for word in _CONSTRUCTOR_WORDS if word in text),
+            *mentioned(text, _CONSTRUCTOR_WORDS),
         ]
-        self._short = [word for word in (".grad", ".data") if word in text]
-        self._numbers = leaves and "float(" in text
-        self._one_sided = leaves and "where(" in text
-        self._in_place = "_(" in text
+        self._short = mentioned(text, (".grad", ".data"))
+        self._numbers = leaves and mentions(text, "float(")
+        self._one_sided = leaves and mentions(text, "where(")
+        self._in_place = mentions(text, "_(")
 
     def function(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import replace
 
 from gradfix.flow import dtypes, op_shapes
 from gradfix.flow.grown import all_united, united
@@ -22,6 +21,7 @@ from gradfix.flow.values import (
     Value,
     foreign,
     needs_grad,
+    replace,
     unknown,
 )
 

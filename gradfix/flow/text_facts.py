@@ -10,6 +10,7 @@ from functools import cached_property
 from gradfix.flow.facts import Facts
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Scope
+from gradfix.words import mentions
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
 _DTYPES = re.compile(
@@ -36,25 +37,25 @@ class TextFacts(Facts):
     @cached_property
     def freezes_parameters(self) -> bool:
         """Whether something in the file switches ``requires_grad`` off."""
-        return "requires_grad" in self.text and _FREEZES.search(self.text) is not None
+        return mentions(self.text, "requires_grad") and _FREEZES.search(self.text) is not None
 
     @cached_property
     def changes_reductions(self) -> bool:
         """Whether the file may change how a loss object reduces."""
-        some = ".reduc" in self.text or "setattr(" in self.text
+        some = mentions(self.text, ".reduc") or mentions(self.text, "setattr(")
         return some and _REDUCTIONS.search(self.text) is not None
 
     @cached_property
     def changes_dtypes(self) -> bool:
         """Whether something in the file may make tensors of another float type."""
-        return any(word in self.text for word in _DTYPE_WORDS) and (
+        return any(mentions(self.text, word) for word in _DTYPE_WORDS) and (
             _DTYPES.search(self.text) is not None
         )
 
     @cached_property
     def shares_names(self) -> bool:
         """Whether a function of the file may rebind names of outside."""
-        some = "global " in self.text or "nonlocal " in self.text
+        some = mentions(self.text, "global ") or mentions(self.text, "nonlocal ")
         return some and _SHARES.search(f"\n{self.text}") is not None
 
     def order_of(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Order:
@@ -69,12 +70,12 @@ class TextFacts(Facts):
     @cached_property
     def expects_errors(self) -> bool:
         """Whether something in the file may be meant to raise."""
-        return any(word in self.text for word in ("raises", "assertRaises", "RuntimeError"))
+        return any(mentions(self.text, word) for word in ("raises", "assertRaises", "RuntimeError"))
 
     @cached_property
     def switching(self) -> frozenset[str]:
         """The context managers of this file that may switch the grad mode, by name."""
-        if "contextmanager" not in self.text and "__enter__" not in self.text:
+        if not mentions(self.text, "contextmanager") and not mentions(self.text, "__enter__"):
             return frozenset()
         return frozenset(
             node.name

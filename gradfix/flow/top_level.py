@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gradfix.flow.nodes import children
+from gradfix.words import mentions
 
 _GLOBAL = re.compile(r"\n[ \t]*global[ \t]+([\w, \t]+)")
 _CHANGES_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bsys\.modules\b")
@@ -22,6 +23,7 @@ _OPERATED = re.compile(r"\.\w+ *[-+*/@%&|^<>:=]")
 _ASSIGNED = re.compile(r"\.\w+ *(?:[-+*/@%&|^<>]{0,2}=(?!=)|:[^=\n]*=(?!=))")
 _UNPACKED = re.compile(r"\.\w+,[^=\n(]*=(?!=)")
 _TARGETS = re.compile(r"[ \t]*[(\[]?[\w., \[\]]*")
+_DELETED = re.compile(r"\n(?:    )?del ")
 _CHAIN = re.compile(r"\w+(?:\.\w+)+")
 
 
@@ -201,7 +203,7 @@ def imports_of(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
 
 def stored_words(text: str) -> frozenset[str] | None:
     """The names in what a text may assign to, None for any name; a speed filter."""
-    if "setattr(" in text or "delattr(" in text or "\n    del " in text or "\ndel " in text:
+    if mentions(text, "setattr(") or mentions(text, "delattr(") or _DELETED.search(text):
         return None
     words: set[str] = set()
     for found in _OPERATED.finditer(text):

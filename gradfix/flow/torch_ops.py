@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
@@ -89,6 +89,12 @@ class Signature:
     results: tuple[str, ...] = ("result",)
     differentiable_results: tuple[bool, ...] = (True,)
 
+    positional: tuple[Param, ...] = field(init=False)  # the parameters without a keyword
+
+    def __post_init__(self) -> None:
+        plain = tuple(param for param in self.params if not param.keyword_only)
+        object.__setattr__(self, "positional", plain)
+
     def param(self, keyword: str) -> Param | None:
         """The parameter that ``keyword`` names, also by the aliases PyTorch takes."""
         alias = _KEYWORDS.get(keyword, keyword)
@@ -98,7 +104,7 @@ class Signature:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Op:
     """One operation; the overloads of a name are merged, flags hold for any of them."""
 
@@ -132,21 +138,26 @@ class Op:
         For a method the first positional argument is self. The most exact match wins, the earlier
         overload among equals; "unknown" fits every parameter.
         """
-        if len(self.signatures) == 1 and not positional and not keywords:
-            return self.signatures[0]
-        names = tuple(keywords)
-        best: Signature | None = None
-        best_score = -1.0
-        for signature in self.signatures:
-            score = _score(signature, positional, names)
-            if score > best_score:
-                best, best_score = signature, score
-        return best
+        return _best(self, tuple(positional), tuple(keywords))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _best(op: Op, positional: tuple[ArgKind, ...], names: tuple[str, ...]) -> Signature | None:
+    """See `Op.bind`; the same few forms of calls come again and again."""
+    if len(op.signatures) == 1 and not positional and not names:
+        return op.signatures[0]
+    best: Signature | None = None
+    best_score = -1.0
+    for signature in op.signatures:
+        score = _score(signature, positional, names)
+        if score > best_score:
+            best, best_score = signature, score
+    return best
 
 
 def _score(signature: Signature, positional: Sequence[ArgKind], keywords: tuple[str, ...]) -> float:
     """How well a call suits a signature; negative when it does not."""
-    params = [param for param in signature.params if not param.keyword_only]
+    params = signature.positional
     filled: set[str] = set()
     total = 0.0
     for at, kind in enumerate(positional):

@@ -22,7 +22,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.optimizers import models_of, optimizers, parameters_given
 from gradfix.flow.queries import origins
-from gradfix.flow.state import Backward, Call, GradMode, GradRead, OptimizerMade
+from gradfix.flow.state import Backward, Call, GradRead, OptimizerMade
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value
 
@@ -54,6 +54,7 @@ def lost_gradients(flow: ModuleFlow) -> Iterator[Lost]:
         return
     flow.complete()
     backwards = {event.node: event for event in flow.all(Backward)}
+    towards = towards_losses(flow)
     for call in zeroed:
         if not _is_statement(flow, call):
             continue
@@ -67,7 +68,7 @@ def lost_gradients(flow: ModuleFlow) -> Iterator[Lost]:
                 if backward is not None:
                     yield Lost(backward, call.node, step)
                 break
-            if not _is_harmless(flow, later):
+            if not _is_harmless(flow, later, towards):
                 break
 
 
@@ -85,11 +86,21 @@ def _optimizers_zeroed(flow: ModuleFlow, call: Call) -> frozenset[str]:
     for made in optimizers(flow):
         given = parameters_given(made.node) if isinstance(made.node, ast.Call) else None
         is_all = isinstance(given, ast.Call) and isinstance(given.func, ast.Attribute)
-        if given is None or not is_all or made.scope is not call.scope:
+        if given is None or not is_all or not _is_same_model(flow, made, call, base):
             continue
         if [flow.source_of(model) for model in models_of(given)] == [base]:
             found |= _targets(flow, made)
     return frozenset(found)
+
+
+def _is_same_model(flow: ModuleFlow, made: OptimizerMade, call: Call, text: str) -> bool:
+    """Whether a text means the same model in two places: one function, or methods of one class."""
+    if made.scope is call.scope:
+        return True
+    facts = flow.class_facts(call.scope.class_node)
+    base, _, name = text.partition(".")
+    same = facts is not None and made.scope.class_node is call.scope.class_node
+    return same and base == "self" and facts is not None and facts.written.get(name) == 1
 
 
 def _targets(flow: ModuleFlow, made: OptimizerMade) -> set[str]:
@@ -111,14 +122,14 @@ def _step_of(flow: ModuleFlow, statement: ast.stmt, names: frozenset[str]) -> as
     return None
 
 
-def _is_harmless(flow: ModuleFlow, statement: ast.stmt) -> bool:
+def _is_harmless(flow: ModuleFlow, statement: ast.stmt, towards: frozenset[ast.AST]) -> bool:
     """Whether a statement certainly fills no gradient: all it calls is known."""
     if not isinstance(statement, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)):
         return False
     for node in walk(statement):
         if isinstance(node, ast.Attribute) and node.attr == "grad":
             return False
-        if isinstance(node, ast.Call) and not _is_known(flow, node):
+        if isinstance(node, ast.Call) and node not in towards and not _is_known(flow, node):
             return False
     return True
 
@@ -365,29 +376,3 @@ def _is_given(call: Call, made: ast.AST) -> bool:
         queue += [*value.inputs, *(value.items or ())]
         queue += [value.element] if value.element is not None else []
     return False
-
-
-# -- nothing to differentiate -------------------------------------------------------------------
-
-
-def unrecorded(flow: ModuleFlow) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Every backward of a loss that was computed with grad mode off, and where it was computed."""
-    if "enable_grad" in flow.text:
-        return
-    for event in flow.all(Backward):
-        loss = event.loss
-        if loss.node is None or loss.op == "join" or is_meant_to_raise(flow, event.node):
-            continue
-        if isinstance(loss.node, (ast.Call, ast.BinOp)) and _computed_off(flow, loss):
-            yield event.node, loss.node
-
-
-def _computed_off(flow: ModuleFlow, loss: Value) -> bool:
-    """Whether an operation that makes a new tensor was run with grad mode off."""
-    assert loss.node is not None
-    statement = flow.enclosing(loss.node, ast.stmt)
-    if statement is None or flow.modes.get(statement) is not GradMode.OFF:
-        return False
-    if loss.is_tensor:
-        return loss.role == Role.UNTRACKED
-    return loss.kind is Kind.UNKNOWN

@@ -16,6 +16,7 @@ from gradfix.flow.registered import is_weighted, registers_by_hand
 from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Note
+from gradfix.words import mentions
 
 #: Functions of ``nn.init`` that fill with one number, as is done for buffers, too.
 _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "ones", "eye_"})
@@ -144,7 +145,7 @@ def _without_flag(flow: ModuleFlow, node: ast.Call, value: Value) -> str:
 
 def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
-    if "rand" not in flow.text or not _MAKES_RANDOM.search(flow.text):
+    if not mentions(flow.text, "rand") or not _MAKES_RANDOM.search(flow.text):
         return
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:

@@ -18,9 +18,16 @@ symbol
 from __future__ import annotations
 
 import ast
-import enum
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from enum import Enum, IntFlag
+else:
+    from gradfix.flow.constants import Enum, IntFlag
 
 from gradfix.flow.grown import united
 
@@ -29,7 +36,7 @@ Dim = int | str | None
 Shape = tuple[Dim, ...]
 
 
-class Role(enum.IntFlag):
+class Role(IntFlag):
     """The possible places of a tensor in the autograd graph; a value holds a set of them."""
 
     LEAF = 1
@@ -37,13 +44,11 @@ class Role(enum.IntFlag):
     UNTRACKED = 4
     UNKNOWN = 8
 
-    __hash__ = int.__hash__  # that of `enum` calls Python
-
 
 NEEDS_GRAD = Role.LEAF | Role.TRACKED
 
 
-class Certainty(enum.Enum):
+class Certainty(Enum):
     """The answer to a yes-or-no question about a value."""
 
     YES = "yes"
@@ -51,7 +56,7 @@ class Certainty(enum.Enum):
     MAYBE = "maybe"
 
 
-class Kind(enum.Enum):
+class Kind(Enum):
     """What sort of object a value is, as far as autograd is concerned."""
 
     TENSOR = "tensor"
@@ -69,8 +74,6 @@ class Kind(enum.Enum):
     CONTEXT = "context"  # a grad-mode context manager
     FOREIGN = "foreign"  # certainly not a tensor (NumPy arrays, devices, dtypes, ...)
     UNKNOWN = "unknown"
-
-    __hash__ = object.__hash__  # that of `enum` calls Python
 
 
 class Elsewhere(ast.AST):
@@ -217,14 +220,27 @@ _UNITED = tuple(tuple(Role(one | two) for two in range(16)) for one in range(16)
 UNKNOWN = Value()
 
 
+_fields_of = attrgetter(*(part.name for part in fields(Value)))
+
+
+def replace(value: Value, **changes: Any) -> Value:
+    """A copy with some changes, in a third of the time of `dataclasses.replace`."""
+    made = Value(*_fields_of(value))
+    for name, new in changes.items():
+        setattr(made, name, new)
+    return made
+
+
 def unknown(node: ast.AST | None = None, inputs: Iterable[Value] = ()) -> Value:
     """A value nothing is known about, except what it was made from."""
-    return Value(node=node, inputs=tuple(inputs))
+    return Value(Kind.UNKNOWN, Role.UNKNOWN, node, "", tuple(inputs))
 
 
 def number(const: object = None, symbol: str | None = None, node: ast.AST | None = None) -> Value:
     """A Python number, known (``const``), named (``symbol``) or neither."""
-    return Value(Kind.NUMBER, Role.UNTRACKED, node, const=const, symbol=symbol)
+    made = Value(Kind.NUMBER, Role.UNTRACKED, node)
+    made.const, made.symbol = const, symbol
+    return made
 
 
 def foreign(node: ast.AST | None = None, name: str = "", inputs: Iterable[Value] = ()) -> Value:
@@ -232,8 +248,9 @@ def foreign(node: ast.AST | None = None, name: str = "", inputs: Iterable[Value]
     return Value(Kind.FOREIGN, Role.UNTRACKED, node, name=name, inputs=tuple(inputs))
 
 
+@lru_cache(maxsize=1_000)
 def reference(name: str) -> Value:
-    """Something imported, known by its qualified name."""
+    """Something imported, known by its qualified name; nothing about it ever changes."""
     return Value(Kind.REFERENCE, name=name, symbol=name)
 
 

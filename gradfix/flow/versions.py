@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gradfix.flow.grown import all_united, united
-from gradfix.flow.values import SOMEWHERE, Kind, Leaf, Role, Storage, Value, join
+from gradfix.flow.values import SOMEWHERE, Kind, Leaf, Role, Storage, Value, join, replace
 
 
 @dataclass(eq=False, slots=True)

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from gradfix.migrate import guard
-from gradfix.verify.isolate import kill_strays
+from gradfix import guard
 
 _TICK = 0.1  # seconds until a request to stop is heard
 _CHUNK = 1 << 16
@@ -206,4 +205,4 @@ def _end(child: subprocess.Popen[bytes], mark: str | None) -> None:
         if stream is not None:
             stream.close()
     if mark is not None:
-        kill_strays(mark)
+        guard.end_marked(mark)

@@ -13,7 +13,7 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Certainty, Kind
+from gradfix.flow.values import Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Fix, Safety
 from gradfix.recipes.no_grad import no_grad_in
 
@@ -68,7 +68,8 @@ def _arguments(node: ast.Call) -> tuple[ast.expr, dict[str, ast.expr]]:
 
 def _must_keep_its_history(flow: ModuleFlow, data: ast.expr) -> None:
     value = flow.value(data)
-    if value.needs_grad is Certainty.YES:
+    carried = value.is_tensor and bool(value.role & Role.TRACKED)  # from an earlier turn, perhaps
+    if value.needs_grad is Certainty.YES or carried:
         raise NotFixable("use .detach() if the history is to be cut, and the tensor itself if not")
     if value.kind not in (Kind.TENSOR, Kind.UNKNOWN):
         raise NotFixable("what is wrapped is no tensor")

@@ -93,6 +93,13 @@ def is_conversion(call: Call) -> bool:
     return call.name in _REWRAPS or is_escape(call) or call.name in ("Parameter", "constant")
 
 
+def is_stop(call: Call) -> bool:
+    """Whether somebody wrote down that gradients end here: ``detach``, or a block without them."""
+    if call.inference or not call.grad_mode:
+        return quiet_block(call.site) is not None
+    return call.name in ("detach", "detach_")
+
+
 def cut_blames(graph: Graph, edges: list[Edge], places: Places) -> list[Blame]:
     """One blame per cut, without repeats."""
     found: dict[Blame, None] = {}

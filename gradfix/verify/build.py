@@ -16,7 +16,13 @@ from gradfix.verify.climb import OutOfTime
 from gradfix.verify.construct import argument_sets, fresh
 from gradfix.verify.drive import DriveError, Maker, describe, reseed
 from gradfix.verify.load import ABOVE
-from gradfix.verify.mend import climb_constructor, names_at_fault, neighbours, repaired_constructor
+from gradfix.verify.mend import (
+    climb_constructor,
+    larger,
+    names_at_fault,
+    neighbours,
+    repaired_constructor,
+)
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
 
@@ -91,6 +97,8 @@ class Builder:
         else:
             if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
                 self._note(f"{made.text} has a Parameter without elements", made)
+                if made.kwargs is not None:
+                    self._next([larger(made.kwargs, (1,), 8)])
                 return None
             if made.kwargs is not None:  # a made-up configuration knows only now what was asked for
                 made = replace(made, text=call_text(self.cls, made.kwargs))
@@ -107,7 +115,11 @@ class Builder:
         return None
 
     def _learn(self, kwargs: dict[str, Any], error: Exception) -> None:
-        makers = [self.maker(k) for k in repaired_constructor(self.cls, kwargs, error)]
+        self._next(repaired_constructor(self.cls, kwargs, error))
+
+    def _next(self, arguments: list[dict[str, Any]]) -> None:
+        """Try these before everything else, if they were not tried yet."""
+        makers = [self.maker(kwargs) for kwargs in arguments]
         makers = [m for m in makers if m.text not in self.tried]
         self.tried |= {m.text for m in makers}
         self.todo = makers + self.todo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,16 +15,18 @@ from torch import nn
 
 from gradfix.verify.build import Offer, file_of
 from gradfix.verify.climb import OutOfTime, Reached, climb, reached
+from gradfix.verify.compared import lacks_value
 from gradfix.verify.drive import (
     Drive,
     Maker,
     Prepared,
     describe,
     has_forward,
+    is_out_of_memory,
     reseed,
 )
 from gradfix.verify.flows import documented_inputs, shapes_by_input
-from gradfix.verify.guess import Input, Spec, required, shapes_for, starts
+from gradfix.verify.guess import BATCH, LENGTH, Input, Spec, beside, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
 from gradfix.verify.mend import names_at_fault
@@ -35,6 +38,7 @@ from gradfix.verify.source import uses_of_code
 _ATTEMPTS = 60
 _DEPTH = 6
 _PER_CALL = 3
+_MOST_LARGE = 3
 _CLIMBS = 200
 _SLOW, _VERY_SLOW = 0.05, 1.0
 
@@ -65,6 +69,8 @@ class Calls:
         self.ran = 0
         self.depth = -1
         self.error: Exception | None = None
+        #: Attempts that asked for more memory than there is; its numbers are too large then.
+        self.large: list[Exception] = []
         self.furthest: tuple[Call, Reached] | None = None
         self.tried: set[tuple[Spec, ...]] = set()
         #: A module that takes long to build serves for many attempts.
@@ -126,18 +132,24 @@ class Calls:
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
-            yield from self._with(name, [*needed, *more])
-        if not self.ran and self.furthest is not None and not self.missing:
+            yield from self._with(name, [*needed, *more], self.furthest)
+        if not self.ran and self.furthest is not None and not self.missing and not self.large:
             yield from self._by_climbing()
 
-    def _with(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Drive]:
-        """The same for certain parameters."""
+    def _with(
+        self,
+        name: str,
+        needed: list[inspect.Parameter],
+        fewer: tuple[Call, Reached] | None = None,
+    ) -> Iterator[Drive]:
+        """The same for certain parameters; ``fewer`` is what got furthest without the last ones."""
         uses = uses_of_code(getattr(type(self.module), name, None))
         inputs = inputs_for(needed, uses)
         self.tried, kept = set(), 0
         known = shapes_by_input(self.module, name)
         stated = documented_inputs(self.module, name, known)
-        for start in starts(self.module, inputs, known, stated):
+        first = [] if fewer is None else [_extended(fewer[0].specs, inputs)]
+        for start in itertools.chain(first, starts(self.module, inputs, known, stated)):
             queue = [(0, start)]
             while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
                 depth, specs = queue.pop(0)
@@ -150,9 +162,9 @@ class Calls:
                     self.ran, kept = self.ran + 1, kept + 1
                     yield self._drive(call)
                     queue = []
-                elif isinstance(error, StubUsed):  # no other input would help
+                elif isinstance(error, StubUsed) or self._too_large(error):
                     self._missed(depth, call, error)
-                    return
+                    return  # no other input would help
                 elif not kept:
                     self._missed(depth, call, error)
                     if depth < _DEPTH:
@@ -162,7 +174,8 @@ class Calls:
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""
-        failed = next((e for e in reversed(self.errors()) if "None" in str(e)), None)
+        lacking = (e for e in reversed(self.errors()) if "None" in str(e) or lacks_value(e))
+        failed = next(lacking, None)
         if failed is None:
             return []
         names = names_at_fault(failed)
@@ -221,7 +234,18 @@ class Calls:
     def errors(self) -> list[Exception]:
         """What the arguments of the constructor may be to blame for; the last call's weigh most."""
         last = [] if self.furthest is None else [self.furthest[1].error]
-        return [e for e in (self.error, *last) if e is not None]
+        return [e for e in (self.error, *self.large[-1:], *last) if e is not None]
+
+    def _too_large(self, error: Exception) -> bool:
+        if is_out_of_memory(error):
+            self.large.append(error)
+        return len(self.large) >= _MOST_LARGE
+
+
+def _extended(specs: list[Spec], inputs: list[Input]) -> list[Spec]:
+    """Inputs that ran into the lack of others, with these as the first of them is."""
+    main = next((s for s in specs if s.kind == "float"), Spec((BATCH, LENGTH)))
+    return [*specs, *(beside(each, main) for each in inputs[len(specs) :])]
 
 
 def _is_star(parameter: inspect.Parameter) -> bool:

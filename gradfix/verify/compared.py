@@ -36,9 +36,10 @@ def compared(error: Exception) -> list[tuple[int, int]]:
             continue
         if _is_rank(left) or _is_rank(right):
             continue
-        one, other = _value(left, frame), _value(right, frame)
-        several = isinstance(node.ops[0], (ast.In, ast.NotIn)) and isinstance(other, (list, tuple))
-        for each in other[:3] if several else [other]:
+        one, other = _value(left, frame), _value(_mangled(right, frame), frame)
+        several = isinstance(node.ops[0], (ast.In, ast.NotIn))
+        several = several and isinstance(other, (list, tuple, dict, set))
+        for each in list(other)[:3] if several else [other]:
             found += _pairs(one, each)
     return list(dict.fromkeys(found))
 
@@ -65,6 +66,29 @@ def lacks_value(error: Exception) -> bool:
     """Whether the check was for None."""
     test = _test(error)
     return test is not None and "None" in ast.unparse(test[0])
+
+
+def keys_of_table(error: Exception) -> list[Any]:
+    """The words or numbers that the table of the failing line knows; none where there is none."""
+    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
+        statement = statement_at(frame.f_code.co_filename, row)
+        for node in ast.walk(statement) if statement is not None else ():
+            if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+                table = _value(_mangled(node.value, frame), frame)
+                if isinstance(table, dict):
+                    return [key for key in table if type(key) in (int, str)]
+    return []
+
+
+def _mangled(node: ast.expr, frame: FrameType) -> ast.expr:
+    """A private attribute under the name that Python gives it inside its class."""
+    if not isinstance(node, ast.Attribute) or not node.attr.startswith("__"):
+        return node
+    for owner in type(frame.f_locals.get("self")).__mro__:
+        name = f"_{owner.__name__.lstrip('_')}{node.attr}"
+        if name in vars(owner):
+            return ast.copy_location(ast.Attribute(node.value, name, ast.Load()), node)
+    return node
 
 
 def _pairs(one: Any, other: Any) -> Iterator[tuple[int, int]]:

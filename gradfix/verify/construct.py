@@ -37,7 +37,9 @@ from gradfix.verify.names import (
     OF_TENSORS,
     OF_TORCH,
     OF_WORDS,
+    WIDTHS,
     Wanted,
+    goes_into_a_layer,
     is_loss,
     losses,
     named,
@@ -45,6 +47,7 @@ from gradfix.verify.names import (
     resolve,
     worded,
 )
+from gradfix.verify.parts import part_for
 from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
 
@@ -80,7 +83,7 @@ def _annotated(w: Wanted) -> list[Any]:
 def _instances(note: type, w: Wanted) -> list[Any]:
     """Objects of a class of the project, or a module where just any is asked for."""
     if note is nn.Module:
-        return [nn.Linear(8, 8), nn.Identity()]
+        return [part_for(w.name, w.owner), nn.Identity()]
     if issubclass(note, dict):
         return [MadeUp(w.settings)]
     if issubclass(note, torch.Tensor):
@@ -101,7 +104,7 @@ def _instances(note: type, w: Wanted) -> list[Any]:
 def _used(w: Wanted) -> list[Any]:
     """What the code does with it."""
     use, name = w.use, w.name.lower()
-    if annotation(w.note) in ("int", "float"):
+    if annotation(w.note) in ("int", "float") or goes_into_a_layer(w):
         return []
     if name in CONFIGS and not use.is_sequence:
         return [MadeUp(w.settings)]
@@ -114,14 +117,14 @@ def _used(w: Wanted) -> list[Any]:
     if ducks := _ducks(w):
         return ducks
     if use.called_on_self and (name in MODULES or not use.counted):
-        return [nn.Linear(8, 8), nn.Identity(), nn.ReLU]
+        return [part_for(w.name, w.owner), nn.Identity(), nn.ReLU]
     if use.is_sequence:
         return _lists(w)
     read = use.attributes
     if read & OF_TENSORS:
         return [torch.eye(8), [8, 8, 8]]
     if read & OF_MODULES:
-        return [nn.Linear(8, 8), nn.Conv2d(8, 8, 3)]
+        return [part_for(w.name, w.owner), nn.Conv2d(8, 8, 3)]
     if read & OF_WORDS:
         return ["relu", "mean"]
     if read & OF_DICTS:
@@ -193,17 +196,20 @@ def _lists(w: Wanted) -> list[Any]:
         sizes = [2]
     name = w.name.lower()
     element: Any = NUMBER
-    if "kernel" in name:
+    if "kernel" in name or "window" in name:
         element = 3
-    elif any(word in name for word in COUNTS) and "dim" not in name:
+    elif "drop" in name or "prob" in name:
+        element = 0.0
+    elif any(word in name for word in COUNTS) and not any(word in name for word in WIDTHS):
         element = 1
     elif name.endswith(("shape", "size", "resolution")) and "hidden" not in name and size < 4:
         images: list[Any] = [(3, SIDE, SIDE), (3, 84, 84)]  # those of games are of this size
         return images if size == 3 else [(SIDE, SIDE), *images, [8, 8, 8]]
     for names in w.use.elements[:1]:
-        element = _element(names, w) if len(names) == 1 else tuple(8 for _ in names)
+        made = _element(names, w) if len(names) == 1 else tuple(NUMBER for _ in names)
+        element = element if type(made) is int and made == NUMBER else made
     if any(f.endswith(("Sequential", "ModuleList")) for f, _ in w.use.passed):
-        element = nn.Linear(8, 8)
+        element = part_for(w.name, w.owner)
     return [[element] * n for n in dict.fromkeys(sizes)]
 
 
@@ -213,14 +219,15 @@ def _element(names: tuple[str, ...], w: Wanted) -> Any:
     if use is None or w.depth >= DEEP:
         return NUMBER
     if use.called or use.called_on_self:
-        return nn.Linear(8, 8)
+        return part_for(names[0], w.owner)
     return values_for(Wanted(names[0], use=use, space=w.space, owner=w.owner, depth=w.depth + 1))[0]
 
 
 def _passed_on(w: Wanted) -> list[Any]:
     """What the code that gets it next does with it."""
-    if annotation(w.note) == "int" or w.depth >= DEEP:
+    if w.depth >= DEEP:
         return []
+    chosen = annotation(w.note) == "int"  # only what it is compared with says more
     for function, place in w.use.passed[:6]:
         target = resolve(function, w)
         if target is None:
@@ -229,6 +236,8 @@ def _passed_on(w: Wanted) -> list[Any]:
         if parameter is None:
             continue
         if getattr(target, "__module__", "").startswith("torch."):
+            if chosen:
+                continue
             kind = annotation(parameter.annotation)
             known = any(word in w.name.lower() for words, _ in NAMED_INTS for word in words)
             if kind in OF_TORCH and not known:
@@ -246,7 +255,9 @@ def _passed_on(w: Wanted) -> list[Any]:
             w.settings,
             w.depth + 1,
         )
-        for rule in (_annotated, worded, _used, _passed_on):
+        if chosen and len(inner.use.numbers) > 1:
+            return inner.use.numbers[:3]
+        for rule in (_passed_on,) if chosen else (_annotated, worded, _used, _passed_on):
             if found := rule(inner):
                 return found
     return []

@@ -17,10 +17,11 @@ import torch
 from gradfix.verify import blame as lines
 from gradfix.verify.blame import Places
 from gradfix.verify.examine import Run
-from gradfix.verify.graph import Edge, Graph
+from gradfix.verify.graph import Call, Edge, Graph
 from gradfix.verify.results import Blame
 
 _DEPTH = 12
+_OVERWRITES = "overwrites the Parameter, unseen by autograd"
 _DRAWS = ("normal", "bernoulli", "multinomial", "binomial", "poisson", "_standard_gamma")
 _RANDOM = ("rand", "normal", "bernoulli", "multinomial", "dropout", "uniform", "exponential")
 
@@ -37,6 +38,11 @@ class Question:
 def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Question:
     """What to make of a gradient that is not the derivative."""
     graph, nodes = run.tracer.graph, run.nodes(parameter)
+    if own := _overwritten(graph, nodes):
+        written = tuple(b for c in own if (b := places.blame(c.site, "in-place", _OVERWRITES)))
+        rows = ", ".join(str(b.row) for b in written)
+        text = f"the call itself writes to it at line {rows or '?'}: an initialization?"
+        return Question("question", text, written)
     cuts = [e for e in graph.cuts(nodes, run.roots) if lines.is_smooth_cut(e.call)]
     cuts = _outermost(graph, cuts, run.roots)
     if not cuts:
@@ -56,6 +62,16 @@ def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Ques
         return Question("wrong", "", blames)
     rows = ", ".join(str(row) for row in sorted({b.row for b in blames}))
     return Question("question", f"stop-gradient at line {rows or '?'}: intended?", blames)
+
+
+def _overwritten(graph: Graph, nodes: set[int]) -> list[Call]:
+    """Writes of the run to the Parameter itself, as those of a first batch that initializes it.
+
+    What it held before then does not show in the result, so no difference can tell its gradient.
+    """
+    edges = (e for node in nodes for e in graph.incoming[node] if e.source in nodes)
+    calls = {e.call.index: e.call for e in edges if e.call.phase == "run" and e.call.leaf_write}
+    return [calls[index] for index in sorted(calls)]
 
 
 def is_sampled(graph: Graph, edge: Edge, roots: set[int]) -> bool:
@@ -115,14 +131,19 @@ def _hidden_writes(graph: Graph, cuts: list[Edge], roots: set[int]) -> list[Edge
     """Writes autograd cannot see, into values it has recorded, fed by what was cut."""
     needed = graph.sources_of(roots)
     todo, seen = [edge.target for edge in cuts], {edge.target for edge in cuts}
-    found = [edge for edge in cuts if edge.call.hidden_write]
+    found = [edge for edge in cuts if _hides(edge.call)]
     while todo:
         for edge in graph.outgoing[todo.pop()]:
             if edge.target in needed and edge.target not in seen:
                 seen.add(edge.target)
                 todo.append(edge.target)
-                found += [edge] if edge.call.hidden_write else []
+                found += [edge] if _hides(edge.call) else []
     return found
+
+
+def _hides(call: Call) -> bool:
+    """Whether a write falsifies what was recorded. One that sets a Parameter is asked about."""
+    return call.hidden_write and not call.leaf_write
 
 
 def _is_accident(run: Run, edge: Edge) -> bool:

@@ -125,9 +125,14 @@ def has_forward(cls: type) -> bool:
     return getattr(cls, "forward", None) is not getattr(nn.Module, "forward", None)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch could get no more memory."""
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def describe(error: BaseException) -> str:
     """An exception in one line."""
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+    if is_out_of_memory(error):
         return "out of memory"
     text = " ".join(str(error).split())
     name = type(error).__name__

@@ -25,7 +25,7 @@ class Spec:
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
     A "complex" one holds complex numbers, a "mask" is one of floats, a "graph" a ring of ``high``
-    nodes as two rows of indices.
+    nodes as two rows of indices, a "function" one of a tensor.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +57,8 @@ class Spec:
             return both if self.kind == "pair" else list(both)
         if self.kind == "ints":
             return self.shape
+        if self.kind == "function":
+            return bounded
         if self.kind in ("int", "none"):
             return self.high if self.kind == "int" else None
         return torch.randn(self.shape)
@@ -78,7 +80,13 @@ class Spec:
             "ints": str(self.shape),
             "int": str(self.high),
             "none": "None",
+            "function": "torch.tanh",
         }.get(self.kind, one)
+
+
+def bounded(x: torch.Tensor, *others: Any, **named: Any) -> torch.Tensor:
+    """A function that code may be given to call."""
+    return torch.tanh(x)
 
 
 def half_true(shape: tuple[int, ...]) -> torch.Tensor:
@@ -267,6 +275,11 @@ def starts(
             yield [first, second]
 
 
+def beside(each: Input, main: Spec) -> Spec:
+    """An input by its name, beside one that is known."""
+    return _named(each, main, [])
+
+
 def _as_stated(each: Input, guess: Spec, documented: Mapping[str, tuple[int, ...]]) -> Spec:
     """A guess with the shape that the code states for this input."""
     shape = documented.get(each.name)
@@ -295,8 +308,8 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
         return Spec((), "int", 4)
     if (kind := annotation(each.note)) in ("int", "bool", "list", "tuple"):
         return replace(main, kind={"list": "list", "tuple": "pair"}.get(kind, "int"))
-    if kind == "str":
-        return Spec((), "none")
+    if kind in ("str", "callable"):
+        return Spec((), "none" if kind == "str" else "function")
     nodes = main.shape[0] if main.shape else BATCH
     if name in ("edge_index", "edges", "edge_idx"):
         return Spec((2, nodes), "graph", nodes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,7 +28,10 @@ def inputs_for(parameters: list[inspect.Parameter], uses: Mapping[str, Use]) -> 
             owner = parameter.name
             found += [Input(part, keyword=keyword, owner=owner, way=way) for part in parts]
         else:
-            found.append(Input(parameter.name, parameter.annotation, keyword))
+            called = uses.get(parameter.name, Use()).called
+            found.append(
+                Input(parameter.name, Callable if called else parameter.annotation, keyword)
+            )
     return found
 
 
@@ -47,6 +50,8 @@ def parts_of(parameter: inspect.Parameter, use: Use) -> tuple[list[str], str]:
     size = max(use.highest, use.unpacked)
     tensor = use.attributes & _OF_TENSORS - {"index", "count", "copy"}
     if size > 1 and not tensor and (kind in ("list", "tuple", "sequence") or use.unpacked):
+        return [parameter.name] * min(size, _MAX_PARTS), "list"
+    if size and not use.whole:  # nothing is done with it as such
         return [parameter.name] * min(size, _MAX_PARTS), "list"
     return [], ""
 

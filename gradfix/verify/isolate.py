@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from gradfix.errors import GradfixError
+from gradfix.guard import end_marked
 from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.workspace import Workspace
 
@@ -271,13 +272,4 @@ def _end(child: subprocess.Popen[bytes], mark: str) -> None:
     if child.stdout is not None:
         child.stdout.close()
     if not namespaces_work():
-        kill_strays(f"{_MARK}={mark}")
-
-
-def kill_strays(mark: str) -> None:
-    """End daemons that left their session, but carry a mark in their environment (Linux only)."""
-    needle = mark.encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if needle in (folder / "environ").read_bytes().split(b"\0"):
-                os.kill(int(folder.name), signal.SIGKILL)
+        end_marked(f"{_MARK}={mark}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,7 @@ class Context:
     chosen_by_user: bool
     attributes_read: frozenset[str]
     own_backward: str | None = None
+    trained_elsewhere: Callable[[Run, str, torch.nn.Parameter], str | None] = lambda *_: None
 
 
 @dataclass(slots=True)
@@ -121,6 +123,11 @@ argument chooses: intended? give a case"
                     f"no gradient arrives; {self.context.own_backward} may compute it: intended?"
                 )
                 return self._result(name, parameter, "inconclusive", message, blames)
+            if who := self._inference(name, parameter, cuts):
+                rows = ", ".join(str(b.row) for b in blames)
+                message = f"no gradient arrives; it is stopped at line {rows}, and {who}: \
+meant for inference only?"
+                return self._result(name, parameter, "inconclusive", message, blames)
             verdict = "escaped" if {b.code for b in blames} == {"GF305"} else "severed"
             return self._result(name, parameter, verdict, "no gradient arrives", blames)
         spread = graph.spread(nodes)
@@ -130,6 +137,14 @@ argument chooses: intended? give a case"
             message = "its value leaves for Python, and no gradient arrives"
             return self._result(name, parameter, "escaped", message, blames, "likely")
         return self._discarded(name, parameter, reached)
+
+    def _inference(self, name: str, parameter: torch.nn.Parameter, cuts: list[Edge]) -> str | None:
+        """Who trains a Parameter, where all that is returned is detached or without history."""
+        if self.run.root is None or self.run.root.requires_grad:
+            return None
+        if not all(lines.is_stop(edge.call) for edge in cuts):
+            return None
+        return self.context.trained_elsewhere(self.run, name, parameter)
 
     def _unused(self, name: str, parameter: torch.nn.Parameter) -> ParameterResult:
         head = name.partition(".")[0]

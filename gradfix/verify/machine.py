@@ -7,7 +7,9 @@ with it fails as before. Without a GPU, what goes there stays where it is.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
+from torch.overrides import TorchFunctionMode
 
 _LOAD, _DOWNLOAD = torch.load, torch.hub.download_url_to_file
 _INTO_MODULE = nn.Module.load_state_dict
@@ -48,13 +51,40 @@ class Absent(OrderedDict[str, Any]):
         return self.get(name, default)
 
 
-#: The files that were left out since `make_do`.
+class _OnCpu(TorchFunctionMode):
+    """Makes on the CPU what is to be made on a GPU, and leaves there what is to go to one."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        asked = [*args[:4], kwargs.get("device")]
+        if not any(map(_is_gpu, asked)):
+            return func(*args, **kwargs)
+        args = tuple("cpu" if _is_gpu(arg) else arg for arg in args)
+        kwargs = {name: "cpu" if _is_gpu(value) else value for name, value in kwargs.items()}
+        result = func(*args, **kwargs)
+        return _copied(result) if args and result is args[0] else result
+
+
+def _is_gpu(value: Any) -> bool:
+    if isinstance(value, torch.device):
+        return value.type == "cuda"
+    return isinstance(value, str) and value.partition(":")[0] == "cuda"
+
+
+#: The files that were left out since `make_do`, and what keeps everything on the CPU since then.
 _left: list[str] = []
+_kept = contextlib.ExitStack()
 
 
-def make_do(wanted: bool) -> None:
-    """From now on do without what is not there; or raise again, as torch does."""
+def make_do(wanted: bool, *, names_gpu: bool = False) -> None:
+    """From now on do without what is not there; or raise again, as torch does.
+
+    With ``names_gpu`` also devices that the code names are replaced, which costs time.
+    """
     _left.clear()
+    _kept.close()
+    if wanted and names_gpu and not torch.cuda.is_available():
+        _kept.enter_context(_OnCpu())
     torch.load = _load if wanted else _LOAD
     torch.hub.download_url_to_file = _download if wanted else _DOWNLOAD
     modules: Any = nn.Module
@@ -63,6 +93,11 @@ def make_do(wanted: bool) -> None:
         tensors: Any = torch.Tensor
         tensors.cuda = _copied if wanted else _TO_GPU
         modules.cuda = _stay if wanted else _MODULE_TO_GPU
+
+
+def names_gpu(path: str) -> bool:
+    """Whether a file names a GPU as the place of something."""
+    return re.search(r"""["']cuda\b""", Path(path).read_text("utf-8", "replace")) is not None
 
 
 def left_out() -> list[str]:

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradfix.verify.compared import compared, lacks_value
+from gradfix.verify.compared import compared, keys_of_table, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
+from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
-from gradfix.verify.repair import MISMATCH, lines_reached
+from gradfix.verify.parts import Part
+from gradfix.verify.repair import MISMATCH, layer_sizes, lines_reached
 from gradfix.verify.source import statement_at, uses_of_code
 from gradfix.verify.uses import Use
 
@@ -41,6 +43,9 @@ def repaired_constructor(
     """Other arguments that the constructor's error text asks for."""
     found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
     found += _with_others(cls, kwargs, error)
+    if is_out_of_memory(error):
+        found += [larger(kwargs, (8, 16), 2)]
+    found += _with_keys(kwargs, error) + _with_placeholders(cls, kwargs, error)
     if not found:
         for a, b in compared(error):
             found += _matching(kwargs, a, b)
@@ -65,13 +70,13 @@ def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
     if "'int' object has no attribute" in text:
         found += [{**kwargs, name: MadeUp()} for name in numbers]
     if "'int' object is not callable" in text:
-        found += [{**kwargs, name: nn.Linear(8, 8)} for name in numbers]
+        found += [{**kwargs, name: Part()} for name in numbers]
         found += [{**kwargs, name: nn.Identity} for name in numbers]
     if match := _LACKS.search(text):
         found += [
             {**kwargs, name: _with_attribute(value, match[2])}
             for name, value in kwargs.items()
-            if isinstance(value, nn.Module) and type(value).__name__ == match[1]
+            if any(type(each).__name__ == match[1] for each in _modules_in(value))
         ]
     if "indices must be integers" in text:
         found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
@@ -81,7 +86,7 @@ def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
     if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [nn.Linear(8, 8)]} for name in numbers]
+        found += [{**kwargs, name: [Part()]} for name in numbers]
     if "must be a mapping" in text:
         found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
     return found
@@ -93,6 +98,8 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
     numbers = [name for name, value in kwargs.items() if type(value) is int]
     if match := MISMATCH.search(text):
         found += _matching(kwargs, *map(int, match.groups()))
+    for wanted, got in layer_sizes(text):
+        found += _fitting(kwargs, wanted, got)
     if "channels, but got" in text or "Kernel size can't be greater" in text:
         images = [n for n, v in kwargs.items() if type(v) is tuple and len(v) in (2, 3)]
         found += [{**kwargs, n: (3, 84, 84)} for n in images if kwargs[n] != (3, 84, 84)]
@@ -120,6 +127,34 @@ def _with_others(cls: type[nn.Module], kwargs: Arguments, error: Exception) -> l
     return found
 
 
+def _with_keys(kwargs: Arguments, error: Exception) -> list[Arguments]:
+    """With keys of the table in which one of the values was looked up in vain."""
+    wrong = error.args[0] if isinstance(error, KeyError) and error.args else None
+    keys = keys_of_table(error) if wrong is not None else []
+    found: list[Arguments] = []
+    for slot in slots_of(kwargs) if keys else ():
+        value = _value_at(kwargs, slot)
+        if type(value) is type(wrong) and value == wrong:
+            found += [_with(kwargs, slot, key) for key in keys[:4]]
+    return found
+
+
+def _with_placeholders(
+    cls: type[nn.Module], kwargs: Arguments, error: Exception
+) -> list[Arguments]:
+    """With values in place of defaults that only keep a place, as ``sizes=[]``."""
+    if not isinstance(error, (TypeError, ValueError, IndexError)):
+        return []
+    parameters = inspect.signature(cls).parameters.values()
+    empty = [p for p in parameters if p.name not in kwargs and p.default in ([], (), {})]
+    uses = uses_of_code(cls)
+    made = {
+        p.name: values_for(Wanted(p.name, p.annotation, uses.get(p.name, Use()), owner=cls))[0]
+        for p in empty
+    }
+    return [{**kwargs, **made}] if made else []
+
+
 def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
     """With one width as large as the other, where what is added to each other differs in size."""
     found: list[Arguments] = []
@@ -130,6 +165,17 @@ def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
             elif isinstance(value, (list, tuple)) and old in value and old > 1:
                 found.append({**kwargs, name: type(value)(new if v == old else v for v in value)})
     return found
+
+
+def _fitting(kwargs: Arguments, wanted: int, got: int) -> list[Arguments]:
+    """With a layer as wide as what it was given; of a list of widths the first one, or the last."""
+    found: list[Arguments] = []
+    for name, value in kwargs.items():
+        if type(value) is int and value == wanted:
+            found.append({**kwargs, name: got})
+        elif type(value) in (list, tuple) and wanted in value[:1]:
+            found.append({**kwargs, name: type(value)((got, *value[1:]))})
+    return found[:3]
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
@@ -150,10 +196,16 @@ def _on_cpu(cls: type[nn.Module], kwargs: Arguments) -> Iterator[Arguments]:
             yield {**kwargs, each.name: "cpu"}
 
 
-def _with_attribute(module: nn.Module, name: str) -> nn.Module:
-    """A made-up part that also has an attribute which its own class does not give it."""
-    other = copy.deepcopy(module)
-    setattr(other, name, values_for(Wanted(name))[0])
+def _modules_in(value: Any) -> list[nn.Module]:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each for each in values if isinstance(each, nn.Module)]
+
+
+def _with_attribute(value: Any, name: str) -> Any:
+    """Made-up parts that also have an attribute which their own class does not give them."""
+    other = copy.deepcopy(value)
+    for module in _modules_in(other):
+        setattr(module, name, values_for(Wanted(name))[0])
     return other
 
 
@@ -300,11 +352,11 @@ def _menu(value: Any) -> list[Any]:
     lists: list[Any] = [[8, 8, 8], [8, 8], [8] * 4, [1, 1, 1, 1], [8] * 6, [8], (SIDE, SIDE)]
     nested: list[Any] = [[[8, 8], [8, 8]], [(8, 8, 1)] * 3, (3, SIDE, SIDE)]
     parts: list[Any] = [
-        nn.Linear(8, 8),
+        Part(),
         nn.Identity,
         nn.ReLU,
         nn.BatchNorm2d,
-        [nn.Linear(8, 8)] * 3,
+        [Part()] * 3,
     ]
     words: list[Any] = ["relu", "mean", "linear", "none"]
     rest: list[Any] = [None, False, True, 0.5, MadeUp(), torch.eye(8), {}]

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from gradfix.verify.guess import SIDE, WIDTH, annotation
+from gradfix.verify.parts import part_for
 from gradfix.verify.uses import Use
 
 NUMBER = 8
@@ -48,6 +49,7 @@ NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "typ
 OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
+WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 
 
@@ -114,6 +116,17 @@ def parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Parame
     return fixed[place] if place < len(fixed) else None
 
 
+def goes_into_a_layer(w: Wanted) -> bool:
+    """Whether a layer of torch is made with it: what is called later is that layer, not this."""
+    for function, place in w.use.passed[:6] if w.use.called_on_self else ():
+        target = resolve(function, w)
+        if inspect.isclass(target) and target.__module__.startswith("torch.nn."):
+            parameter = parameter_at(target, place)
+            if parameter is not None and annotation(parameter.annotation) in OF_TORCH:
+                return True
+    return False
+
+
 def named(w: Wanted) -> list[Any]:
     """What its name alone says."""
     name, kind = w.name.lower(), annotation(w.note)
@@ -127,15 +140,26 @@ def named(w: Wanted) -> list[Any]:
         return [{}]
     if kind in ("list", "tuple", "sequence", "iterable") or (
         kind != "int"
-        and name.endswith(("sizes", "dims", "layers_dims", "units", "features_list", "shape"))
+        and name.endswith(
+            ("sizes", "dims", "layers_dims", "units", "features_list", "shape", "strides")
+        )
     ):
         pair = [(SIDE, SIDE)] if "tuple[int, int]" in str(w.note).lower() else []
+        if "kernel" in name or "window" in name:
+            return [*pair, [3, 3, 3], [3, 3]]
+        if any(word in name for word in ("stride", "dilation")):
+            return [*pair, [1, 1, 1], [1, 1]]
         return [*pair, [8, 8, 8], [WIDTH, WIDTH], (1, SIDE, SIDE)]
     is_class = kind == "type" or name.endswith(("_cls", "_class")) or name.startswith("cls_")
-    if is_class and "num" not in name and kind not in ("int", "str"):
+    if (
+        is_class
+        and not name.startswith(("n_", "nb_", "num_"))
+        and "num" not in name
+        and kind not in ("int", "str")
+    ):
         return [nn.Identity, 8]
     if kind in ("module", "callable") or (name in MODULES and kind != "int"):
-        return [nn.Linear(8, 8), nn.Identity()]
+        return [part_for(w.name, w.owner), nn.Identity()]
     if w.use.tested and not w.use.counted and not w.use.passed and kind != "int":
         return [False, True]
     for words, value in NAMED_INTS:

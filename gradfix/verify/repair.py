@@ -26,12 +26,17 @@ _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
 _CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
+_SPLIT = re.compile(
+    r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]"
+)
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
 _LAST = re.compile(r"input\.size\(-1\) must be equal to input_size\. Expected (\d+), got (\d+)")
 _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
+_ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
+_BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
@@ -40,6 +45,7 @@ _INTEGERS = re.compile(
     r"tensors used as indices must be long|must be .*integer|only integer tensors|"
     r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
 )
+_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b")
 _NO_BOOL = re.compile(
     r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
 )
@@ -61,6 +67,18 @@ def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
     ]
     first = next((i for i, (name, _) in enumerate(frames) if name == file), len(frames))
     return tuple(line for name, line in frames[first:] if not name.startswith(_TORCH))
+
+
+def layer_sizes(text: str) -> list[tuple[int, int]]:
+    """The size that a layer was made for and the one it was given, as its error names them."""
+    if match := _MATMUL.search(text):
+        return [(int(match[3]), int(match[2]))]
+    if match := _CHANNELS.search(text):
+        shape = [int(n) for n in match[1].split(",")]
+        return [(int(match[2]), shape[1] if len(shape) > 1 else shape[0])]
+    if match := _LAST.search(text):
+        return [(int(match[1]), int(match[2]))]
+    return []
 
 
 def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
@@ -100,6 +118,8 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
+    if match := _SPLIT.search(text):
+        found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))
     if match := _CHANNELS.search(text):
         shape = tuple(int(n) for n in match[1].split(","))
         for i, spec in enumerate(specs):
@@ -134,6 +154,9 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
 def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
     """With integers, masks, complex numbers or plain numbers in them."""
     found: list[list[Spec]] = []
+    if _LISTS.search(text):
+        found += [[replace(s, kind="list") if s.kind == "float" else s for s in specs]]
+        found += [_kind(specs, i, "list") for i, s in enumerate(specs) if s.kind == "float"]
     if _INTEGERS.search(text):
         found += [_kind(specs, i, "long") for i in range(len(specs))]
         found += [
@@ -159,6 +182,11 @@ def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
 def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
     """With states as recurrent layers want them."""
     found: list[list[Spec]] = []
+    if _BATCHED.search(text):  # the steps first, then the batch
+        turned = [s for s in specs if s.kind == "float" and len(s.shape) > 2]
+        found += [
+            _set(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
+        ]
     if match := _HIDDEN.search(text):
         size = tuple(int(n) for n in match.groups())
         found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
@@ -282,6 +310,8 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         wanted |= {int(n) for n in match.groups() if n}
     if match := _UNPACK.search(text):
         wanted.add(int(match[1]))
+    if match := _ORDERED.search(text):
+        wanted |= {int(n) for n in match.groups() if n}
     if match := _TOO_MANY.search(text):
         wanted.add(int(match[1]))
     if "Dimension out of range" in text:

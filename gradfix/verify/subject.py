@@ -26,13 +26,15 @@ from gradfix.verify.harvest import harvested
 from gradfix.verify.infer import inferred, runnable
 from gradfix.verify.judge import Context, Judge
 from gradfix.verify.load import Loaded
-from gradfix.verify.machine import left_out, make_do
+from gradfix.verify.machine import left_out, make_do, names_gpu
 from gradfix.verify.merge import merged, settled
 from gradfix.verify.numeric import Comparison, NumericError, compare
 from gradfix.verify.refused import is_autograd_error
+from gradfix.verify.renamed import old_names
 from gradfix.verify.results import FAILING, NOT_VERIFIED, ParameterResult, TargetResult, status_of
 from gradfix.verify.skipped import fill_in, take_back
 from gradfix.verify.source import globals_of, names_read_in
+from gradfix.verify.trained import trained_elsewhere
 
 _MAX_DRIVES = 5
 Judged = tuple[Drive, tuple[ParameterResult, ...]]
@@ -67,7 +69,7 @@ class Subject:
         self.driven: list[Drive] = []
         take_back(loaded.module)
         made_up = not self._written()  # who wrote a case wants its values, and its errors
-        make_do(made_up)
+        make_do(made_up, names_gpu=names_gpu(job["path"]))
         self.names = fill_in(loaded.module, job.get("options", {})) if made_up else {}
 
     def result(self) -> TargetResult:
@@ -94,6 +96,7 @@ class Subject:
         read = globals_of(self.value)
         made = [f"{name} = {value!r}" for name, value in self.names.items() if name in read]
         made += [f"without the weights of {name}" for name in left_out()]
+        made += [f"{name} as it was" for name in old_names()]
         return f"  # {', '.join(made)}" if made else ""
 
     def _judged(self) -> list[Judged]:
@@ -202,7 +205,8 @@ class Subject:
         if not run.roots:
             raise DriveError(f"{drive.text} returns no tensor")
         read = frozenset(self.job["attributes_read"]) | read_by_parts(run.module)
-        context = Context(self.places, chosen, read, _own_backward(run.module))
+        own = _own_backward(run.module)
+        context = Context(self.places, chosen, read, own, trained_elsewhere)
         judge = Judge(run, context)
         judge.numbers, judge.no_numbers = self._numbers(drive, run)
         found = judge.verdicts()

@@ -35,6 +35,8 @@ _ESCAPES = frozenset(
     {"item", "tolist", "numpy", "__float__", "__int__", "__index__", "__array__", "__complex__"}
 )
 _IGNORED = frozenset({"requires_grad", "grad", "_version", "shape", "device", "dtype", "is_leaf"})
+#: How many callers are kept: enough to find what switched gradients off around a library.
+_FRAMES = 24
 _COMMON = frozenset({0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, 4.0, 10.0, 100.0})
 
 
@@ -71,6 +73,8 @@ class Tracer(TorchFunctionMode):
         self.writes: list[tuple[Call, int, int]] = []
         self.versions: list[Seen] = []
         self.failed: Call | None = None
+        #: The losses that the user's own constructor called backward on.
+        self.trained_from: set[int] = set()
 
     # -- the user's frames ---------------------------------------------------------------------
 
@@ -82,7 +86,7 @@ class Tracer(TorchFunctionMode):
         """The innermost line of the user's code on the stack, with its callers."""
         frame: FrameType | None = sys._getframe(1)
         found: list[tuple[str, int, str, int]] = []
-        while frame is not None and len(found) < 8:
+        while frame is not None and len(found) < _FRAMES:
             code = frame.f_code
             if self.owns(code.co_filename):
                 name = function_of(code)
@@ -181,6 +185,8 @@ class Tracer(TorchFunctionMode):
         self.paused += 1
         try:
             self._record(name, (args, kwargs), inputs, before, first, result)
+            if name == "backward" and self.phase == "build":
+                self.trained_from |= {self.node(t) for t in inputs[:1]}
         except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
             self.gaps.append(f"{name}: {error}".partition("\n")[0])
         finally:

@@ -7,6 +7,7 @@ A name stands for every variable, parameter and attribute of that name in the pi
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -25,7 +26,8 @@ class Use:
     ``called`` is the name itself, as a class is, with at most ``given`` arguments;
     ``called_on_self`` is an attribute of that name, as a part of a module is; ``passed`` are
     callables that get it, with the position or keyword; ``tables`` are names of containers it is
-    looked up in, ``owners`` those of objects it names an attribute of.
+    looked up in, ``owners`` those of objects it names an attribute of; ``whole`` is how often the
+    name is read other than to take an element by its number.
     """
 
     attributes: set[str] = field(default_factory=set)
@@ -47,6 +49,7 @@ class Use:
     elements: list[tuple[str, ...]] = field(default_factory=list)
     passed: list[tuple[str, int | str]] = field(default_factory=list)
     compared_to_none: bool = False
+    whole: int = 0
 
     def join(self, other: Use) -> None:
         """Add what is done under another name."""
@@ -75,10 +78,34 @@ def uses_in(tree: ast.AST) -> dict[str, Use]:
     for node in ast.walk(tree):
         for name, part in _subjects(node):
             _note(found.setdefault(name, Use()), node, part)
+    for name, count in _read_whole(tree).items():
+        found.setdefault(name, Use()).whole += count
     for name, other in _renamed(tree):
         if name in found and other in found and name != other:
             found[name].join(found[other])
     return found
+
+
+def _read_whole(tree: ast.AST) -> Counter[str]:
+    """How often each variable is read, but for those times that an element is taken by number."""
+    elements = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and _is_number(node.slice)
+    }
+    return Counter(
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Load)
+        and id(node) not in elements
+    )
+
+
+def _is_number(index: ast.expr) -> bool:
+    if isinstance(index, ast.UnaryOp):
+        index = index.operand
+    return isinstance(index, ast.Constant) and type(index.value) is int
 
 
 def _renamed(tree: ast.AST) -> list[tuple[str, str]]:

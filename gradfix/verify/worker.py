@@ -26,6 +26,7 @@ from gradfix.verify.cases import cases_module
 from gradfix.verify.drive import DriveError
 from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.load import Loaded, LoadError, load
+from gradfix.verify.renamed import answer_old_names
 from gradfix.verify.results import TargetResult
 from gradfix.verify.subject import Subject, unverified
 from gradfix.verify.witness import witness
@@ -74,6 +75,8 @@ def _work(channel: Channel, job: dict[str, Any]) -> None:
         if folder in sys.path:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
+    if not job["cases_file"] and not any(target.get("case") for target in job["targets"]):
+        answer_old_names(job["project"])  # who wrote a case wants the errors of the code
     try:
         project = Path(job["project"])
         loaded = load(path, job["module"], entry, project, definitions=job["definitions"])

@@ -175,6 +175,21 @@ def test_moved_folders_and_other_working_folders_keep_names_right(
 # -- what a result depends on ---------------------------------------------------------------------
 
 
+def test_who_else_is_there_decides_what_is_found(
+    project: Path, gradfix: Gradfix, analysed: list[str]
+) -> None:
+    """A file that trains the layers of a list comes, and goes again."""
+    put(project, cells=LAYER, net=NET.format(module="cells"))
+    assert found(gradfix) == found(gradfix) == ["net.py GF105"]
+    assert analysed.count("net.py") == 1
+    train = "from net import Net\nws = [p for c in Net().cells for p in c.parameters()]\n"
+    put(project, train=train)
+    assert found(gradfix) == found(gradfix) == []
+    assert analysed.count("net.py") == 2
+    (project / "train.py").unlink()
+    assert found(gradfix) == ["net.py GF105"]
+
+
 def test_an_imported_module_that_changes_goes_or_comes(
     project: Path, gradfix: Gradfix, analysed: list[str]
 ) -> None:

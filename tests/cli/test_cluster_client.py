@@ -213,6 +213,27 @@ def test_what_is_missing_comes_with_its_folder(shipper: Shipper, project: Path) 
     assert tree.take_missed() == (f"{project}/pkg/inner/c.py",)
 
 
+def test_folders_are_listed_on_demand(shipper: Shipper, project: Path) -> None:
+    tree = learned(shipper.bundles())
+    assert tree.listing(str(project)) == {"pkg", "empty"}
+    assert tree.listing(f"{project}/pkg") == frozenset()
+    (missed,) = tree.take_missed()
+    found = shipper.found([missed])
+    assert found is not None
+    tree.add(found)
+    assert tree.listing(f"{project}/pkg") == {"__init__.py", "a.py", "b.py", "inner"}
+    assert tree.listing("/elsewhere") == frozenset()
+    (outside,) = tree.take_missed()
+    tree.add(learning(shipper.found([outside])))
+    assert tree.listing("/elsewhere") == frozenset()
+    assert tree.take_missed() == ()
+
+
+def learning(found: Bundle | None) -> Bundle:
+    assert found is not None
+    return found
+
+
 def test_only_what_is_asked_for_leaves_other_folders(
     shipper: Shipper, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -611,6 +611,86 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
+=== what fills all parts of the Module will fill the list's, too | values unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        self.apply(self.init)
+
+    def init(self, part):
+        if isinstance(part, nn.Linear):
+            nn.init.constant_(part.weight, 0.5)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.apply(self.init)
+
+    def init(self, part):
+        if isinstance(part, nn.Linear):
+            nn.init.constant_(part.weight, 0.5)
+
+    def forward(self, x):
+        x = self.first(x)
+        for layer in self.rest:
+            x = layer(x)
+        return x
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+=== a loop that fills all Parameters | values unsafe
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.5)
+
+    def forward(self, x):
+        return self.rest[1](self.rest[0](self.first(x)))
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.rest = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.5)
+
+    def forward(self, x):
+        return self.rest[1](self.rest[0](self.first(x)))
+
+
+net = Net()
+out = net(torch.ones(2))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()]
 === names that are only a default | unsafe none
 class Net(nn.Module):
     def __init__(self, tasks=("sst", "mnli")):
@@ -801,6 +881,79 @@ class Net(nn.Module):
 net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
+=== handed to a function together with the Module
+def install(owner, layers):
+    for i, layer in enumerate(layers):
+        owner.add_module(f"layer{i}", layer)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        install(self, layers=self.layers)
+
+
+net = Net()
+=== lists of lists, and of parts of what is registered
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.grid = [[self.a, self.b], [self.b, self.a]]
+        self.stages = {"one": [self.a], "two": [self.b]}
+        self.layers = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.ends = [self.layers[0], self.layers[1]]
+        self.pairs = []
+        for layer in self.layers:
+            self.pairs.append((layer, nn.ReLU()))
+
+    def forward(self, x):
+        for row in self.grid:
+            for layer in row:
+                x = layer(x)
+        return self.ends[0](self.stages["one"][0](x))
+
+
+net = Net()
+out = net(torch.ones(2))
+=== pairs whose layers are registered by name
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = []
+        for i in range(2):
+            line, norm = nn.Linear(2, 2), nn.LayerNorm(2)
+            self.add_module(f"line{i}", line)
+            self.add_module(f"norm{i}", norm)
+            self.blocks.append((line, norm))
+
+    def forward(self, x):
+        for line, norm in self.blocks:
+            x = norm(line(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+=== named layers that become a Sequential
+from collections import OrderedDict
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.plan = [("line", nn.Linear(2, 2)), ("act", nn.ReLU())]
+        self.layers = nn.Sequential(OrderedDict(self.plan))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+net = Net()
+out = net(torch.ones(2))
 === layers set as attributes
 class Net(nn.Module):
     def __init__(self):
@@ -1362,6 +1515,43 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 reason: `.get`
+=== pairs of layers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = []
+        for _ in range(2):
+            self.blocks.append((nn.Linear(2, 2), nn.LayerNorm(2)))
+
+    def forward(self, x):
+        for line, norm in self.blocks:
+            x = x + norm(line(x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+reason: not all elements are layers
+=== layers with their names, and dicts of layers
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.named = [("a", nn.Linear(2, 2)), ("b", nn.Linear(2, 2))]
+        self.blocks = []
+        for _ in range(2):
+            self.blocks.append({"line": nn.Linear(2, 2), "act": nn.ReLU()})
+
+    def forward(self, x):
+        for name, line in self.named:
+            x = line(x)
+        for block in self.blocks:
+            x = block["act"](block["line"](x))
+        return x
+
+
+net = Net()
+out = net(torch.ones(1, 2))
+reason: not all elements are layers
 === a slice
 class Net(nn.Module):
     def __init__(self):
@@ -1552,6 +1742,22 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(3)).sum().backward()
 reason: whether it is to be trained
+=== the class runs one child after the other
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.extra = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    def forward(self, x):
+        for child in self.children():
+            x = child(x)
+        return x + self.extra[0](x) + self.extra[1](x)
+
+
+net = Net()
+out = net(torch.ones(2))
+reason: goes through its children
 === handed to unknown code
 def use(layers, x):
     return layers[0](x)

@@ -170,6 +170,21 @@ def prepare(model):
 frozen = not prepare(nn.Linear(2, 2)).weight.requires_grad
 """)
 
+UNFREEZE = cases("""
+=== everything is frozen, and one layer is to be trained
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for p in net.parameters():
+    p.requires_grad = False
+net[1].requires_grad = True
+trained = net[1].weight.requires_grad
+--->
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for p in net.parameters():
+    p.requires_grad = False
+net[1].requires_grad_(True)
+trained = net[1].weight.requires_grad
+""")
+
 REPORT = cases("""
 === two at once
 one, two = nn.Linear(2, 2), nn.Linear(2, 2)
@@ -187,6 +202,13 @@ layer.bias.requires_grad = True
 === a Module is to be trained
 layer = nn.Linear(2, 2)
 layer.requires_grad = True
+=== frozen Parameters of a layer are to be trained
+net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+for p in net.parameters():
+    p.requires_grad = False
+for p in net[1].parameters():
+    p.requires_grad = True
+net[0].bias.requires_grad = True
 === the method
 layer = nn.Linear(2, 2)
 layer.requires_grad_(False)
@@ -313,6 +335,17 @@ def test_rewritten(case: Case) -> None:
 def test_rewritten_however_it_is_written(case: Case, variant: object) -> None:
     assert callable(variant)
     assert fixed(variant(case.before), CODE, unsafe=True).text == variant(case.after)
+
+
+@table(UNFREEZE)
+def test_what_is_to_be_trained_again(case: Case) -> None:
+    (finding,) = found(case.before, CODE)
+    assert finding.message.endswith("nothing is trained")
+    assert fixed(case.before, CODE).text == case.before, "not safe, but applied by default"
+    assert fixed(case.before, CODE, unsafe=True).text == case.after
+    assert fixed(case.after, CODE, unsafe=True).text == case.after
+    assert run(case.before).names["trained"] is False
+    assert run(case.after).names["trained"] is True
 
 
 @table(REPORT)

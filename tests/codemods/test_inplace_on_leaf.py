@@ -122,6 +122,22 @@ for _ in range(2):
 loss = total.sum()
 loss.backward()
 grad = x.grad
+=== a buffer that is bound together with another name | raises
+x = torch.ones(3, requires_grad=True)
+total, count = torch.zeros(3, requires_grad=True), 2
+for _ in range(count):
+    total += x * 2
+loss = total.sum()
+loss.backward()
+grad = x.grad
+--->
+x = torch.ones(3, requires_grad=True)
+total, count = torch.zeros(3), 2
+for _ in range(count):
+    total += x * 2
+loss = total.sum()
+loss.backward()
+grad = x.grad
 === slots of a buffer | raises
 x = torch.ones(2, requires_grad=True)
 full = torch.zeros(4, requires_grad=True)

@@ -648,6 +648,19 @@ print(type(x) == torch.Tensor, isinstance(x, Variable))
 """)
 
 REPORT = cases("""
+=== a state that is carried from turn to turn
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+cell = nn.RNNCell(2, 2)
+state = torch.zeros(1, 2)
+for _ in range(3):
+    state = Variable(state)
+    state = cell(torch.ones(1, 2), state)
+    state.sum().backward()
+out = state
+reason: .detach()
 === a stop-gradient that is written out
 import torch
 from torch import nn

@@ -27,6 +27,26 @@ loss = main + 0.5 * (model(x) ** 3).mean()
 loss.backward()
 out = model.weight.grad
 grad = model.weight.grad
+=== weight decay by hand, of numbers | values unsafe
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+decay = 0.0
+for p in net.parameters():
+    decay += p.norm().item() ** 2
+loss = net(torch.zeros(1, 2)).sum() + 0.1 * decay
+loss.backward()
+grad = net.weight.grad
+out = net.weight.grad.clone()
+--->
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+decay = 0.0
+for p in net.parameters():
+    decay += p.norm() ** 2
+loss = net(torch.zeros(1, 2)).sum() + 0.1 * decay
+loss.backward()
+grad = net.weight.grad
+out = net.weight.grad.clone()
 === losses are summed up as numbers | raises unsafe
 model = nn.Linear(2, 1)
 criterion = nn.MSELoss()
@@ -85,6 +105,11 @@ fit = nn.functional.mse_loss(model(torch.ones(3, 2)), torch.zeros(3, 1))
 penalty = model.weight.data.pow(2).sum()
 (fit + 0.1 * penalty).backward()
 reason: on purpose
+=== GF304 weight decay of the data of all weights
+net = nn.Linear(2, 1)
+decay = sum(p.data.pow(2).sum() for p in net.parameters())
+loss = net(torch.ones(1, 2)).sum() + 0.1 * decay
+loss.backward()
 === GF304 both sides of a distance are detached
 net = nn.Linear(3, 2)
 a, b = net(torch.ones(4, 3)), net(torch.zeros(4, 3))
@@ -194,6 +219,21 @@ reason: on purpose
 """)
 
 LEAVE = cases("""
+=== the norm of all weights for the log, and as a scale
+net = nn.Linear(2, 1)
+norm = 0.0
+for p in net.parameters():
+    norm += p.norm().item() ** 2
+loss = net(torch.ones(1, 2)).sum() / (1 + norm)
+print(loss.item() + norm)
+loss.backward()
+=== weights that somebody has frozen
+net = nn.Linear(2, 1)
+for p in net.parameters():
+    p.requires_grad = False
+x = torch.ones(1, 2, requires_grad=True)
+loss = net(x).sum() + sum(p.data.pow(2).sum() for p in net.parameters())
+loss.backward()
 === a running sum for the log
 model = nn.Linear(2, 1)
 total = 0.0

@@ -108,6 +108,34 @@ for _ in range(3):
     opt.step()
 moved = not torch.equal(start, net.weight)
 reason: out of place
+=== the loss is computed in between, and differentiated last
+net = nn.Linear(2, 1)
+start = net.weight.detach().clone()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    loss = net(torch.ones(1, 2)).pow(2).mean()
+    opt.step()
+    loss.backward()
+moved = not torch.equal(start, net.weight)
+reason: out of place
+=== the model's own zero_grad in a method
+class Trainer:
+    def __init__(self):
+        self.net = nn.Linear(2, 1)
+        self.opt = torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+    def update(self, x):
+        self.opt.zero_grad()
+        self.net(x).sum().backward()
+        self.net.zero_grad()
+        self.opt.step()
+
+trainer = Trainer()
+start = trainer.net.weight.detach().clone()
+trainer.update(torch.ones(1, 2))
+moved = not torch.equal(start, trainer.net.weight)
+reason: out of place
 === in a method
 class Trainer:
     def __init__(self, net):
@@ -221,6 +249,42 @@ for i in range(4):
     if i % 2 == 0:
         (w * i).sum().backward()
         opt.step()
+=== the next loss is computed before the step, and differentiated after it
+net = nn.Linear(2, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+net(torch.ones(1, 2)).sum().backward()
+for _ in range(3):
+    loss = net(torch.ones(1, 2)).pow(2).mean()
+    opt.step()
+    opt.zero_grad()
+    loss = net(torch.ones(1, 2)).pow(2).mean()
+    loss.backward()
+=== another model's gradients are zeroed in a method
+class Trainer:
+    def __init__(self):
+        self.one, self.two = nn.Linear(2, 2), nn.Linear(2, 1)
+        self.opt = torch.optim.SGD(self.one.parameters(), lr=0.1)
+
+    def update(self, x):
+        self.opt.zero_grad()
+        self.two(self.one(x)).sum().backward()
+        self.two.zero_grad()
+        self.opt.step()
+
+Trainer().update(torch.ones(1, 2))
+=== the model changes before its gradients are zeroed
+class Trainer:
+    def __init__(self):
+        self.net = nn.Linear(2, 1)
+        self.opt = torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+    def update(self, x):
+        self.net(x).sum().backward()
+        self.net = nn.Linear(2, 1)
+        self.net.zero_grad()
+        self.opt.step()
+
+Trainer().update(torch.ones(1, 2))
 === zeroed after the update
 w = torch.ones(3, requires_grad=True)
 for _ in range(3):

@@ -88,6 +88,93 @@ for _ in range(3):
     line.step(x, y)
 (x @ line.w).sum().backward()
 grad = line.w.grad
+=== two updates in one turn, each with a gradient of its own | raises
+w = torch.ones(2, requires_grad=True)
+for _ in range(2):
+    (w**2).sum().backward()
+    w = w - 0.1 * w.grad
+    (w**3).sum().backward()
+    w = w - 0.1 * w.grad
+(w * w).sum().backward()
+grad = w.grad
+--->
+w = torch.ones(2, requires_grad=True)
+for _ in range(2):
+    (w**2).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+    (w**3).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+(w * w).sum().backward()
+grad = w.grad
+=== grad mode is off already | raises
+x, y = torch.ones(3, 2), torch.zeros(3)
+w = torch.ones(2, requires_grad=True)
+b = torch.ones(1, requires_grad=True)
+for _ in range(3):
+    ((x @ w + b - y) ** 2).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+        b = b - 0.1 * b.grad
+        b.grad = None
+grad = (x @ w + b).sum().backward() or w.grad
+--->
+x, y = torch.ones(3, 2), torch.zeros(3)
+w = torch.ones(2, requires_grad=True)
+b = torch.ones(1, requires_grad=True)
+for _ in range(3):
+    ((x @ w + b - y) ** 2).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+        w.grad = None
+        b -= 0.1 * b.grad
+        b.grad = None
+grad = (x @ w + b).sum().backward() or w.grad
+=== the loop's variable is all that changes | values unsafe
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    p = p - 0.1 * p.grad
+    p.grad = None
+out = net.weight
+net(torch.ones(2)).sum().backward()
+grad = net.weight.grad
+--->
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    with torch.no_grad():
+        p -= 0.1 * p.grad
+    p.grad = None
+out = net.weight
+net(torch.ones(2)).sum().backward()
+grad = net.weight.grad
+=== the name of a pair is all that changes | values unsafe
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+net(torch.ones(2)).sum().backward()
+with torch.no_grad():
+    for name, p in net.named_parameters():
+        if name != "bias":
+            p = p - 0.1 * p.grad
+out = net.weight
+grad = net.weight.grad
+--->
+net = nn.Linear(2, 1)
+nn.init.ones_(net.weight)
+net(torch.ones(2)).sum().backward()
+with torch.no_grad():
+    for name, p in net.named_parameters():
+        if name != "bias":
+            with torch.no_grad():
+                p -= 0.1 * p.grad
+out = net.weight
+grad = net.weight.grad
 === gradient descent | raises
 w = torch.ones(2, requires_grad=True)
 for _ in range(3):
@@ -249,10 +336,59 @@ for _ in range(3):
     with torch.no_grad():
         w -= 0.1 * w.grad
     w.grad = None
+=== kept within bounds after each step, by a method | raises
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    delta = delta.clamp(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+--->
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    with torch.no_grad():
+        delta.clamp_(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+=== kept within bounds after each step, by a function | raises
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    delta = torch.clamp(delta, -0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
+--->
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(3):
+    opt.zero_grad()
+    (delta - torch.tensor([1.0, 0.2, -1.0])).pow(2).sum().backward()
+    opt.step()
+    with torch.no_grad():
+        delta.clamp_(-0.5, 0.5)
+out = opt.param_groups[0]["params"][0].abs().max()
+grad = opt.param_groups[0]["params"][0].grad
 """)
 
 
 REPORT = cases("""
+=== several leaves in one statement
+w = torch.ones(2, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+for _ in range(2):
+    (w.sum() + b - 3).pow(2).sum().backward()
+    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad
+reason: several names
 === no plain sum or difference
 w = torch.ones(2, requires_grad=True)
 for _ in range(2):
@@ -271,6 +407,35 @@ for _ in range(2):
     loss().backward()
     w = w - 0.1 * w.grad
 reason: another function
+=== a value from before the update is differentiated after it
+w = torch.ones(2, requires_grad=True)
+v = torch.ones(2, requires_grad=True)
+for _ in range(2):
+    one, two = (w * v).sum(), (w * v * v).sum()
+    one.backward(retain_graph=True)
+    w = w - 0.1 * w.grad
+    two.backward()
+reason: differentiated after it
+=== a list of unknown things is run through
+def step(parameters, rate):
+    for p in parameters:
+        p = p - rate * p.grad
+
+
+step([torch.ones(2, requires_grad=True)], 0.1)
+reason: leaves
+=== the loop's variable is renewed by a method
+net = nn.Linear(2, 1)
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    p = p.sub(0.1 * p.grad)
+reason: plain
+=== the loop's variable decays as well
+net = nn.Linear(2, 1)
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    p = p - 0.1 * p.grad - 0.01 * p
+reason: plain
 === the update starts elsewhere
 w = torch.ones(2, requires_grad=True)
 for _ in range(2):

@@ -8,6 +8,21 @@ from snippets import Case, cases
 CODE = "GF104"
 
 LEAVE = cases("""
+=== several steps that are differentiated themselves, in one statement
+w = torch.ones(2, requires_grad=True)
+b = torch.zeros(1, requires_grad=True)
+gw, gb = torch.autograd.grad((w.sum() + b - 3).pow(2).sum(), [w, b], create_graph=True)
+fast, bias = w - 0.1 * gw, b - 0.1 * gb
+(fast.sum() + bias).sum().backward()
+assert w.grad is not None and b.grad is not None
+=== a bounded copy that only this turn uses
+delta = torch.zeros(3, requires_grad=True)
+opt = torch.optim.SGD([delta], lr=1.0)
+for _ in range(2):
+    small = torch.clamp(delta, -0.5, 0.5)
+    opt.zero_grad()
+    (small - 1).pow(2).sum().backward()
+    opt.step()
 === a sampler whose step has a name, from a new leaf in every turn
 x = torch.zeros(3)
 for _ in range(3):
@@ -308,6 +323,40 @@ for _ in range(3):
     ahead = [w - 0.1 * w.grad for w in weights]
     for w in weights:
         w.grad = None
+=== the loop's variable is read after its update
+net = nn.Linear(2, 1)
+net(torch.ones(2)).sum().backward()
+norms, fast = [], {}
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    norms.append([part.norm() for part in [p]])
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    fast[name] = p
+for name, p in net.named_parameters():
+    p = p - 0.1 * p.grad
+    norms.append((lambda: p)())
+=== the last one is read after the loop
+weights = [torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)]
+sum((w * w).sum() for w in weights).backward()
+for w in weights:
+    w = w - 0.1 * w.grad
+out = w
+=== a new leaf in every turn, updated under no_grad
+start = torch.ones(2)
+for _ in range(3):
+    w = Parameter(start)
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+        start = w
+=== made a leaf again after an update under no_grad
+w = torch.ones(2, requires_grad=True)
+for _ in range(3):
+    (w * w).sum().backward()
+    with torch.no_grad():
+        w = w - 0.1 * w.grad
+    w.requires_grad = True
 === slots that are filled once
 weights = {"a": torch.ones(2, requires_grad=True)}
 moved = {}

@@ -300,6 +300,26 @@ class Quantiser(nn.Module):
         return y + (torch.round(y) - y).detach()
 
 Quantiser()(torch.ones(3)).sum().backward()
+=== a codebook whose Parameters are made anew
+class Quantizer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.codes = nn.Embedding(4, 2)
+        self.average = Parameter(torch.ones(4, 2))
+
+    def forward(self, z):
+        index = torch.cdist(z, self.codes.weight).argmin(1)
+        one_hot = nn.functional.one_hot(index, 4).float()
+        if self.training:
+            self.average = Parameter(0.9 * self.average + 0.1 * one_hot.t() @ z)
+            self.codes.weight = Parameter(self.average / one_hot.sum(0).clamp(min=1)[:, None])
+        q = one_hot @ self.codes.weight
+        return z + (q - z).detach(), ((q.detach() - z) ** 2).mean()
+
+
+encoder, quantizer = nn.Linear(3, 2), Quantizer()
+q, loss = quantizer(encoder(torch.ones(5, 3)))
+(q.sum() + loss).backward()
 === a codebook that averages by hand
 class Book(nn.Module):
     def __init__(self):

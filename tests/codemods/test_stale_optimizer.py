@@ -364,6 +364,105 @@ net[1] = nn.Linear(4, 2)
 opt = torch.optim.SGD(net.parameters(), lr=0.01)
 net(torch.ones(3)).sum().backward()
 opt.step()
+=== clipped in place after every step
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def clip(self):
+        self.w.data = self.w.data.clamp(-1, 1)
+
+    def forward(self, x):
+        return (x * self.w).sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net(torch.ones(3)).backward()
+    opt.step()
+    net.clip()
+=== a new optimizer for every new Parameter
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def grow(self):
+        self.w = Parameter(torch.ones(len(self.w) + 1))
+
+    def forward(self):
+        return self.w.sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net().backward()
+    opt.step()
+    net.grow()
+    opt = torch.optim.SGD(net.parameters(), lr=0.1)
+=== a new Parameter only once training is over
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def freeze(self):
+        self.w = Parameter(self.w.detach(), requires_grad=False)
+
+    def forward(self):
+        return self.w.sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net().backward()
+    opt.step()
+net.freeze()
+=== a copy takes the model's name, and the model has another
+import copy
+net = nn.Linear(3, 1)
+student = net
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+net = copy.deepcopy(net)
+loss = (student(torch.ones(3)) - net(torch.ones(3)).detach()).sum()
+opt.zero_grad()
+loss.backward()
+opt.step()
+=== a new model that is given the old weights
+net = nn.Linear(3, 1, bias=False)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+old = net
+net = nn.Linear(3, 1, bias=False)
+net.weight = old.weight
+net(torch.ones(3)).sum().backward()
+opt.step()
+=== the optimizer is handed the new weights
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+net = nn.Linear(3, 1)
+opt.param_groups[0]["params"] = list(net.parameters())
+net(torch.ones(3)).sum().backward()
+opt.step()
+=== the model is wrapped
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+net = nn.Sequential(net, nn.ReLU())
+net(torch.ones(3)).sum().backward()
+opt.step()
+=== a new model in one case only
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+if len(net.weight) > 3:
+    net = nn.Linear(3, 1)
+net(torch.ones(3)).sum().backward()
+opt.step()
 === the new layer is added to the optimizer
 net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 10))
 opt = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -514,6 +613,48 @@ def fit(net, opt):
 net = Net()
 opt = torch.optim.SGD(net.parameters(), lr=0.1)
 fit(net, opt)
+reason: where the optimizer belongs
+=== clipped to a new Parameter after every step
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def clip(self):
+        self.w = Parameter(self.w.clamp(-1, 1))
+
+    def forward(self, x):
+        return (x * self.w).sum()
+
+
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for _ in range(3):
+    opt.zero_grad()
+    net(torch.ones(3)).backward()
+    opt.step()
+    net.clip()
+reason: where the optimizer belongs
+=== a copy takes the model's name
+import copy
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+net = copy.deepcopy(net)
+for _ in range(2):
+    opt.zero_grad()
+    net(torch.ones(3)).sum().backward()
+    opt.step()
+reason: where the optimizer belongs
+=== a new model for every width
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+for width in (2, 4):
+    net = nn.Linear(width, 1)
+    for _ in range(2):
+        opt.zero_grad()
+        loss = net(torch.ones(width)).sum()
+        loss.backward()
+        opt.step()
 reason: where the optimizer belongs
 === the first one is asked for its device
 net = nn.Linear(3, 2)

@@ -193,6 +193,22 @@ grad = w.grad
 
 
 REPORT = cases("""
+=== the rows of an expanded tensor share memory
+class Token(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.token = Parameter(torch.zeros(1, 3)).expand(4, 3)
+
+    def forward(self, x):
+        return x + self.token
+
+
+out = Token()(torch.ones(4, 3))
+reason: no optimizer can write
+=== expanded on the way
+token = Parameter(torch.zeros(1, 3)).expand(4, -1).unsqueeze(0)
+opt = torch.optim.SGD([token], lr=0.1)
+reason: no optimizer can write
 === the leaf is used, too
 t = Parameter(torch.ones(12))
 T = t.view(3, 4)

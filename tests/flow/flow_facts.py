@@ -328,6 +328,11 @@ _TYPES: dict[Kind, type | tuple[type, ...]] = {
 }
 
 
+def _named(role: Role) -> str:
+    names = ("LEAF", "TRACKED", "UNTRACKED", "UNKNOWN")
+    return " or ".join(name for name in names if role & getattr(Role, name))
+
+
 def _tensor(value: Value, tensor: torch.Tensor) -> Iterator[str]:
     role = Role.UNTRACKED
     if tensor.requires_grad:
@@ -336,7 +341,7 @@ def _tensor(value: Value, tensor: torch.Tensor) -> Iterator[str]:
         # A view taken without grad mode has no history; torch's flag is that of the base.
         role = Role.UNTRACKED
     if not value.role & (role | Role.UNKNOWN):
-        yield f"{role.name} and not {value.role!r}"
+        yield f"{_named(role)} and not {_named(value.role)}"
     if value.shape is not None:
         same = len(value.shape) == tensor.dim() and all(
             size == dim or not isinstance(dim, int)

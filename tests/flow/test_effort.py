@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import ast
 import gc
+import os
 import weakref
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from gradfix import engine, flow
+from gradfix import batch, engine, flow, registry
 from gradfix.config import settings_from
+from gradfix.files import Found
 from gradfix.flow import project as project_module
+from gradfix.flow.facts import Parents
+from gradfix.flow.nodes import children
 from gradfix.flow.project import Project
+from gradfix.flow.telling import Telling
 from gradfix.model import Source
 
 MODEL = """\
@@ -71,6 +79,54 @@ def test_facts_are_taken_apart_without_a_collector(uncollected: None) -> None:
     facts.release()
     del facts
     assert trees() is None
+
+
+def test_a_run_leaves_nothing_for_a_collector(uncollected: None, tmp_path: Path) -> None:
+    for path, text in TEXTS.items():
+        tmp_path.joinpath(os.path.basename(path)).write_text(text, encoding="utf-8")
+    model = MODEL.replace("y += 1", "self.parts = [self.layer]")
+    tmp_path.joinpath("model.py").write_text(model, encoding="utf-8")
+    found = [Found(str(path), path.name, settings_from()) for path in sorted(tmp_path.iterdir())]
+    done = list(batch.run(found, rewriting=False, roots=[str(tmp_path)]))
+    assert sum(len(each.outcome.findings) for each in done) >= 6
+    gc.collect()  # what importing the analysis leaves
+    done = list(batch.run(found, rewriting=False, roots=[str(tmp_path)]))
+    assert not any(each.crash for each in done)
+    assert gc.collect() < 100  # a tree alone has thousands of nodes and lists
+
+
+class Searched(str):
+    """A text that counts how often a word is looked for in all of it."""
+
+    counts: ClassVar[Counter[str]] = Counter()
+
+    def __contains__(self, word: str) -> bool:  # type: ignore[override]
+        self.counts[word] += 1
+        return super().__contains__(word)
+
+
+def test_a_word_that_many_filters_want_is_looked_for_once() -> None:
+    Searched.counts.clear()
+    text = Searched(MODEL + "# as no other text\n")
+    for codemod in registry.codemods():
+        codemod.trigger.search(text)
+    Telling(text, text.split("\n"))
+    assert len(Searched.counts) > 50
+    assert set(Searched.counts.values()) == {1}
+
+
+def test_parents_are_found_by_function() -> None:
+    tree = ast.parse(MODEL)
+    (net,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    *_, reset, spoil = (node for node in net.body if isinstance(node, ast.FunctionDef))
+    parents = Parents(tree)
+    assert parents[spoil.body[0]] is spoil and parents[spoil] is net and parents[net] is tree
+    known = len(parents._known)
+    assert not any(node in parents._known for node in ast.walk(reset) if node is not reset)
+    assert (
+        dict(parents) == {child: node for node in ast.walk(tree) for child in children(node)}
+        and len(parents) > known
+    )
 
 
 # -- a project larger than what may be kept ----------------------------------------------------

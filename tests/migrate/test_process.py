@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from gradfix.migrate import guard
 from gradfix.migrate.git import environment
 from gradfix.migrate.process import Ended, Limits, NotStarted, Stopped, TimedOut, run
 
@@ -119,24 +118,3 @@ def test_the_environment_does_not_lead_git_elsewhere(monkeypatch: pytest.MonkeyP
     for name in listed.stdout.decode().split():
         monkeypatch.setenv(name, "x")
         assert name not in environment()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="what leaves its session is found on Linux")
-def test_what_shows_no_environment_at_first_is_looked_for_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shown = iter([False, False, True, False, True])
-    passes: list[bool] = []
-
-    def end_if_marked(name: str, mark: bytes) -> bool:
-        passes.append(next(shown, False))
-        return passes[-1]
-
-    monkeypatch.setattr(guard.os, "listdir", lambda folder: ["self", "0"])
-    monkeypatch.setattr(guard.os, "killpg", lambda group, number: passes.append(True))
-    monkeypatch.setattr(guard, "_end_if_marked", end_if_marked)
-    life, end = os.pipe()
-    os.close(end)
-    guard._follow(life, b"mark")
-    os.close(life)
-    assert passes == [False, False, True, False, True, False, False, False, True]

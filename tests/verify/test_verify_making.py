@@ -307,6 +307,38 @@ def test_who_is_given_parts_need_not_list_them(tmp_path: Path) -> None:
     assert [p.verdict for p in found["Makes"].parameters] == ["unregistered"] * 2
 
 
+FIRST_BATCH = """\
+import torch
+from torch import nn
+
+
+class FirstBatch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        self.scale = nn.Parameter(torch.ones(1, 4))
+        self.register_buffer("ready", torch.tensor(0))
+
+    def forward(self, x):
+        x = self.inner(x)
+        if not self.ready:
+            self.scale.squeeze().data.copy_(x.std(0) + 1)  # line
+            self.ready += 1
+        return x / self.scale, self.scale.log().sum()
+"""
+
+
+def test_a_first_batch_that_initializes_is_asked_about(tmp_path: Path) -> None:
+    path = tmp_path / "first.py"
+    path.write_text(FIRST_BATCH)
+    result = results_of(path)["FirstBatch"]
+    row = next(i for i, line in enumerate(FIRST_BATCH.splitlines(), 1) if "# line" in line)
+    assert result.status == "not_verified"
+    messages = {p.name: p.message for p in result.parameters}
+    assert f"stop-gradient at line {row}: intended?" in messages["inner.weight"]
+    assert f"the call itself writes to it at line {row}: an initialization?" in messages["scale"]
+
+
 def test_what_made_up_inputs_do_not_use_is_not_discarded(tmp_path: Path) -> None:
     path = tmp_path / "m.py"
     path.write_text(INPUTS_DECIDE)

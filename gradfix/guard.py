@@ -1,4 +1,6 @@
-"""Runs one command, and takes it along when its parent dies. Started as a script, by path.
+"""Ends what a command has left behind; as a script, also when the parent of the command dies.
+
+Imports nothing of gradfix: the script is started by path, and knows no packages.
 
 ``guard.py LIFE RESULT MARK COMMAND…``: two file descriptors, what the environment of all that
 belongs to the command holds, and the command. The guard and all that the command starts are one
@@ -21,18 +23,21 @@ FAILED = 127
 _QUIET, _PAUSE = 3, 0.05
 
 
-def _follow(life: int, mark: bytes) -> None:
-    os.read(life, 1)
-    # A process that is just becoming another program shows no environment for a moment.
+def end_marked(mark: str) -> None:
+    """End all other processes that carry a mark in their environment (on Linux).
+
+    They are looked for until several passes find nobody: a process that is just becoming another
+    program shows no environment for a moment.
+    """
     quiet = 0 if os.path.isdir("/proc/self") else _QUIET
     for _ in range(100):
         if quiet == _QUIET:
             break
         names = [name for name in os.listdir("/proc") if name.isdigit()]
-        ended = [_end_if_marked(name, mark) for name in names if int(name) != os.getpid()]
+        others = [name for name in names if int(name) != os.getpid()]
+        ended = [_end_if_marked(name, os.fsencode(mark)) for name in others]
         quiet = 0 if any(ended) else quiet + 1
         time.sleep(_PAUSE)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _end_if_marked(name: str, mark: bytes) -> bool:
@@ -44,9 +49,15 @@ def _end_if_marked(name: str, mark: bytes) -> bool:
     return False
 
 
+def _follow(life: int, mark: str) -> None:
+    os.read(life, 1)
+    end_marked(mark)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Run the command of the command line."""
-    life, result, mark = int(sys.argv[1]), int(sys.argv[2]), os.fsencode(sys.argv[3])
+    life, result, mark = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     for fd in (life, result):
         os.set_inheritable(fd, False)
     threading.Thread(target=_follow, args=(life, mark), daemon=True).start()

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, legacy
-from gradfix.flow.queries import differentiated_at, gradient_asked_at, leaf_use_of, loss_made_leaf
+from gradfix.flow.made_leaves import loss_made_leaf
+from gradfix.flow.queries import differentiated_at, gradient_asked_at, leaf_use_of
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Call
 from gradfix.model import Edit, EditKind, Finding, Note, Safety

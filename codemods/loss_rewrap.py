@@ -9,8 +9,9 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.constructors import REWRAPS, data_of
 from gradfix.flow.log_probabilities import made_leaf
+from gradfix.flow.made_leaves import loss_made_leaf
 from gradfix.flow.nodes import walk
-from gradfix.flow.queries import differentiated_at, loss_made_leaf
+from gradfix.flow.queries import differentiated_at
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of

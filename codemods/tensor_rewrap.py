@@ -12,12 +12,12 @@ from gradfix.flow.classes import is_module
 from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
+from gradfix.flow.made_leaves import loss_made_leaf
 from gradfix.flow.put_away import is_only_reported, is_put_away
 from gradfix.flow.queries import (
     is_backward_from,
     is_gradient_read,
     leaf_use_of,
-    loss_made_leaf,
     reaches_graph,
 )
 from gradfix.flow.stacked import gets_history, input_of_forward

@@ -148,10 +148,25 @@ def reaches_graph(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
 
     Values that only end in numbers, strings or printed output reach nothing.
     """
-    for at in (node, *(v.node for v in flow.consumers(node, lambda v: v.kind in _CARRIERS))):
-        if at is not None and at in flow_sinks(flow):
-            return flow_sinks(flow)[at]
+    sinks = flow_sinks(flow)
+    if node in sinks:
+        return sinks[node]
+    # One walk back from all sinks answers for most nodes: to walk from each would be quadratic.
+    known: frozenset[ast.AST] | None = flow.__dict__.get("_reaching_graph")
+    if known is None:
+        known = flow.__dict__["_reaching_graph"] = flow.sources(sinks, _carries)
+    if node not in known:
+        return None
+    if len(places := set(sinks.values())) == 1:
+        return places.pop()
+    for value in flow.consumers(node, _carries):
+        if value.node is not None and value.node in sinks:
+            return sinks[value.node]
     return None
+
+
+def _carries(value: Value) -> bool:
+    return value.kind in _CARRIERS
 
 
 def is_differentiated(flow: ModuleFlow, node: ast.AST) -> bool:
@@ -309,31 +324,6 @@ def differentiated_at(flow: ModuleFlow, value: Value) -> ast.AST | None:
         key=lambda found: found[0],
         default=(0, None),
     )[1]
-
-
-def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
-    """Where a copy of a tensor that was just made a leaf is used as the loss; None where it is not.
-
-    A leaf that ``backward`` is called on passes its gradient to nothing. For a copy of a tensor
-    with a history it is enough that it is one number that goes on towards the loss.
-    """
-    data, result = call.data, call.result
-    if call.name not in WRAPPERS or not result.is_leaf or data is None:
-        return None
-    if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
-        return None
-    if is_gradient_read(flow, call.node):
-        return None
-    place = differentiated_at(flow, result)
-    if place is not None:
-        return place
-    if data.needs_grad is not Certainty.YES or data.shape != () or leaf_use_of(flow, result):
-        return None
-    return (
-        call.node
-        if call.name != "torch.nn.Parameter" and is_differentiated(flow, call.node)
-        else None
-    )
 
 
 def gradient_asked_at(flow: ModuleFlow, value: Value) -> ast.AST | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import cProfile
 import pstats
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -150,6 +152,26 @@ def calls(shape: str, count: int) -> int:
 def test_twice_the_file_is_twice_the_work(shape: str) -> None:
     calls(shape, 2)  # what is kept from file to file
     assert calls(shape, 120) < 2.5 * calls(shape, 60)
+
+
+def test_where_values_go_is_not_asked_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the detached values goes on through all additions behind it."""
+    walked: list[Value] = []
+    consumers = flow.ModuleFlow.consumers
+
+    def counted(self: flow.ModuleFlow, *asked: Any) -> Iterator[Value]:
+        for value in consumers(self, *asked):
+            walked.append(value)
+            yield value
+
+    monkeypatch.setattr(flow.ModuleFlow, "consumers", counted)
+    shape = "d{n} = (w * {n}).detach()\np = p + torch.tensor(d{n} * w)\n"
+    numbers = []
+    for count in (20, 40):
+        walked.clear()
+        calls(shape, count)
+        numbers.append(len(walked))
+    assert numbers[1] <= 2 * numbers[0]
 
 
 def test_how_far_back_a_question_goes_is_bounded() -> None:

@@ -1,0 +1,42 @@
+"""Copies of a loss that are made leaves: nothing behind them gets a gradient."""
+
+from __future__ import annotations
+
+import ast
+
+from gradfix.flow.module import ModuleFlow
+from gradfix.flow.queries import (
+    WRAPPERS,
+    differentiated_at,
+    gradient_asked_at,
+    is_differentiated,
+    is_gradient_read,
+    leaf_use_of,
+)
+from gradfix.flow.state import Call
+from gradfix.flow.values import Certainty, Kind
+
+
+def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
+    """Where a copy of a tensor that was just made a leaf is used as the loss; None where it is not.
+
+    A leaf that ``backward`` is called on passes its gradient to nothing. For a copy of a tensor
+    with a history it is enough that it is one number that goes on towards the loss.
+    """
+    data, result = call.data, call.result
+    if call.name not in WRAPPERS or not result.is_leaf or data is None:
+        return None
+    if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
+        return None
+    if is_gradient_read(flow, call.node):
+        return None
+    place = differentiated_at(flow, result)
+    if place is not None:
+        return place
+    if data.needs_grad is not Certainty.YES or data.shape != () or leaf_use_of(flow, result):
+        return None
+    return (
+        call.node
+        if call.name != "torch.nn.Parameter" and is_differentiated(flow, call.node)
+        else None
+    )

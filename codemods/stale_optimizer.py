@@ -232,13 +232,13 @@ class StaleOptimizer(Codemod):
         self, flow: ModuleFlow, made: OptimizerMade, given: ast.expr
     ) -> Iterator[Finding]:
         names = {flow.source_of(owner) for owner in models_of(given)}
-        block = flow.block_of(made.statement)
-        after = block[block.index(made.statement) + 1 :] if made.statement in block else []
-        for at, statement in enumerate(after):
+        for statement in flow.following(made.statement):
             if builds_optimizer(flow, statement):
                 return
             new = new_weights(flow, statement, names)
-            if new is None or any(builds_optimizer(flow, later) for later in after[at + 1 :]):
+            if new is None or any(
+                builds_optimizer(flow, later) for later in flow.following(statement)
+            ):
                 continue
             if is_used_after(flow, made, statement):
                 yield self._stale(flow, new, made.node, statement)

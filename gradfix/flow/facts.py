@@ -142,12 +142,23 @@ class Facts:
 
     def block_of(self, statement: ast.stmt) -> list[ast.stmt]:
         """The list of statements that a statement stands in."""
-        parent = self.parents[statement]
-        for name in ("body", "orelse", "finalbody"):
-            block = getattr(parent, name, None)
-            if isinstance(block, list) and statement in block:
-                return block
-        return [statement]
+        return self.place_of(statement)[0]
+
+    def following(self, statement: ast.stmt) -> Iterator[ast.stmt]:
+        """The statements behind one in its block, one by one: most who ask soon stop."""
+        block, at = self.place_of(statement)
+        return (block[later] for later in range(at + 1, len(block)))
+
+    def place_of(self, statement: ast.stmt) -> tuple[list[ast.stmt], int]:
+        """The block of a statement, and which of its statements this is."""
+        places: dict[ast.stmt, tuple[list[ast.stmt], int]] = self.__dict__.setdefault("_places", {})
+        if statement not in places:
+            parent = self.parents[statement]
+            for name in ("body", "orelse", "finalbody"):
+                block = getattr(parent, name, None)
+                if isinstance(block, list):
+                    places.update({one: (block, at) for at, one in enumerate(block)})
+        return places.get(statement, ([statement], 0))
 
     def value(self, node: ast.AST | None) -> Value:
         """What an expression evaluates to; unknown where the analysis did not go."""

@@ -144,8 +144,7 @@ def _steps(flow: ModuleFlow, made: OptimizerMade) -> Iterator[tuple[Backward, as
         return
     name = statement.targets[0].id
     for backward in flow.all(Backward):
-        block = flow.block_of(backward.statement)
-        for later in block[block.index(backward.statement) + 1 :]:
+        for later in flow.following(backward.statement):
             stepped = [
                 node
                 for node in walk(later)

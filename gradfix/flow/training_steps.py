@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -53,18 +53,17 @@ def lost_gradients(flow: ModuleFlow) -> Iterator[Lost]:
     if not zeroed:
         return
     flow.complete()
-    backwards = {event.node: event for event in flow.all(Backward)}
+    backwards = {event.node for event in flow.all(Backward)}
     towards = towards_losses(flow)
     for call in zeroed:
         if not _is_statement(flow, call):
             continue
         names = _optimizers_zeroed(flow, call)
-        block = flow.block_of(call.statement)
-        at = block.index(call.statement)
-        for later in block[at + 1 :]:
+        block, at = flow.place_of(call.statement)
+        for later in flow.following(call.statement):
             step = _step_of(flow, later, names)
             if step is not None:
-                backward = _filled_by(flow, block, at, later, names, list(backwards))
+                backward = _filled_by(flow, block, at, later, names, backwards)
                 if backward is not None:
                     yield Lost(backward, call.node, step)
                 break
@@ -149,10 +148,11 @@ def _filled_by(
     zeroed: int,
     step: ast.stmt,
     names: frozenset[str],
-    backwards: list[ast.AST],
+    backwards: Set[ast.AST],
 ) -> ast.AST | None:
     """The backward whose gradients are lost: before the zeroing, or behind the step of a loop."""
-    for statement in reversed(block[:zeroed]):
+    for at in range(zeroed - 1, -1, -1):
+        statement = block[at]
         if _step_of(flow, statement, names) is not None:
             break
         found = _plain_backward(statement, backwards)
@@ -170,13 +170,13 @@ def _filled_by(
         return None
     found_behind = [
         found
-        for statement in block[block.index(step) + 1 :]
+        for statement in flow.following(step)
         if (found := _plain_backward(statement, backwards)) is not None
     ]
     return found_behind[0] if found_behind else None
 
 
-def _plain_backward(statement: ast.stmt, backwards: list[ast.AST]) -> ast.AST | None:
+def _plain_backward(statement: ast.stmt, backwards: Set[ast.AST]) -> ast.AST | None:
     value = statement.value if isinstance(statement, ast.Expr) else None
     return value if value in backwards else None
 
@@ -190,7 +190,7 @@ def zeroed_collections(flow: ModuleFlow) -> Iterator[Lost]:
     In a loop that steps every n-th turn, it stands under the condition of the step and before the
     backward of that turn: what the turns before have added is lost.
     """
-    backwards = [event.node for event in flow.all(Backward)]
+    backwards = {event.node for event in flow.all(Backward)}
     for call in flow.all(Call) if backwards else ():
         guard = flow.parents.get(call.statement)
         if call.name != ".zero_grad" or not _is_statement(flow, call):

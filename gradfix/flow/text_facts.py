@@ -13,15 +13,17 @@ from gradfix.flow.state import Scope
 from gradfix.words import mentions
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
-_DTYPES = re.compile(
-    r"\.(?:double|half|bfloat16)\b|autocast|set_default_dtype|set_default_tensor_type"
-    r"|\b(?:float64|float16|bfloat16)\b|import\b[^\n]*\b(?:half|double)\b"
-    r"|(?:Double|Half|BFloat16)Tensor"
-)
 _DTYPE_WORDS = (
-    ".double", ".half", "bfloat16", "autocast", "set_default", "float64", "float16", "half",
-    "double", "DoubleTensor", "HalfTensor", "BFloat16Tensor",
+    "float64", "float16", "autocast", "set_default_dtype", "set_default_tensor_type",
+    "DoubleTensor", "HalfTensor", "BFloat16Tensor",
 )  # fmt: skip
+#: ``x.half()``, ``torch.double`` by whatever name, and the names that are imported by themselves.
+_HALF_OR_DOUBLE = (
+    (".half", re.compile(r"\.half\b")),
+    (".double", re.compile(r"\.double\b")),
+    (" half", re.compile(r"import [^\n]*\bhalf\b")),
+    (" double", re.compile(r"import [^\n]*\bdouble\b")),
+)
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 _SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: What switches grad mode, by any of its names.
@@ -48,8 +50,9 @@ class TextFacts(Facts):
     @cached_property
     def changes_dtypes(self) -> bool:
         """Whether something in the file may make tensors of another float type."""
-        return any(mentions(self.text, word) for word in _DTYPE_WORDS) and (
-            _DTYPES.search(self.text) is not None
+        return any(mentions(self.text, word) for word in _DTYPE_WORDS) or any(
+            mentions(self.text, word) and pattern.search(self.text) is not None
+            for word, pattern in _HALF_OR_DOUBLE
         )
 
     @cached_property

@@ -20,20 +20,25 @@ from pathlib import Path
 
 #: Runs the command line and prints the CPU time of the process and of each worker that has ended.
 MEASURED = """\
-import os, sys, time
-from gradfix import cli, jobs
+import resource, sys, time
+from multiprocessing.process import BaseProcess
+from gradfix import cli
 
-times = []
-end = jobs._Worker.end
+times = {}
+join = BaseProcess.join
 
-def ended(worker, patience=0.0):
-    ticks = open(f"/proc/{worker.process.pid}/stat").read().rpartition(")")[2].split()[11:13]
-    times.append(sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"))
-    return end(worker, patience)
+def spent():
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
-jobs._Worker.end = ended
+def joined(process, timeout=None):
+    before = spent()
+    join(process, timeout)
+    times[process.pid] = times.get(process.pid, 0) + spent() - before
+
+BaseProcess.join = joined
 code = cli.run(sys.argv[1:])
-print(time.process_time(), *times, file=sys.stderr)
+print(time.process_time(), *times.values(), file=sys.stderr)
 sys.exit(code)
 """
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.arguments import only_called_without_grad, passed_for
+from gradfix.flow.arguments import calls_to, only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.indexes import used_as_leaves
 from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
-from gradfix.flow.names import reaching, uses_of
+from gradfix.flow.names import bound_to, reaching, uses_of
 from gradfix.flow.queries import keeps_dtype
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
-from gradfix.flow.state import Call, GradMode, Write
+from gradfix.flow.state import GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.flow.versions import Definition
@@ -251,8 +251,8 @@ def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:
     if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) or write.how == "augment":
         return None
     names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    for call in flow.all(Call):
-        if call.callee is not function or call.mode is not GradMode.ON or call.receiver is not None:
+    for call in calls_to(flow, function):
+        if call.mode is not GradMode.ON or call.receiver is not None:
             continue
         at = names.index(definition.name) if definition.name in names else len(names)
         given = call.arguments[at] if at < len(call.arguments) else call.keyword(definition.name)
@@ -281,9 +281,6 @@ def _definition(write: Write) -> Definition | None:
 
 def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bool:
     """Whether the leaf is a constant buffer made only to collect values."""
-    statement = definition.statement
-    if definition.how != "assign" or not isinstance(statement, ast.Assign):
-        return False
     value = definition.value
     if value.op not in (
         "zeros",
@@ -296,9 +293,7 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
         "torch.tensor",
     ):
         return False
-    bound = statement.value
-    made = bound.elts if isinstance(bound, (ast.Tuple, ast.List)) else [bound]
-    if not isinstance(value.node, ast.Call) or value.node not in made:
+    if not isinstance(value.node, ast.Call) or value.node is not bound_to(definition):
         return False
     if is_initialiser(write.scope.name):
         return False

@@ -10,23 +10,23 @@ from gradfix.flow.state import Call, GradMode, Scope
 from gradfix.flow.values import Kind, Value
 
 
-def calls_of(flow: ModuleFlow, scope: Scope) -> list[Call]:
-    """Every call of a function that is visible in this file."""
+def calls_to(flow: ModuleFlow, function: ast.AST | None) -> list[Call]:
+    """Every call of a function, or class, that is visible in this file."""
     calls = flow.all(Call)
 
-    def find() -> dict[ast.AST, list[Call]]:
-        found: dict[ast.AST, list[Call]] = {}
+    def find() -> dict[ast.AST | None, list[Call]]:
+        found: dict[ast.AST | None, list[Call]] = {}
         for call in calls:
             if call.callee is not None:
                 found.setdefault(call.callee, []).append(call)
         return found
 
-    return flow.worked_out("_calls_by_callee", len(calls), find).get(scope.node, [])
+    return flow.worked_out("_calls_by_callee", len(calls), find).get(function, [])
 
 
 def only_called_without_grad(flow: ModuleFlow, scope: Scope) -> bool:
     """Whether a function is called in this file, and nowhere certainly with grad mode on."""
-    calls = calls_of(flow, scope) if scope.is_function else []
+    calls = calls_to(flow, scope.node) if scope.is_function else []
     return bool(calls) and all(call.mode is not GradMode.ON for call in calls)
 
 
@@ -42,7 +42,7 @@ def passed_for(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[tuple[Cal
     if any(d.how != "argument" for d in scope.by_name.get(root.id, ())):
         return []
     found = []
-    for call in calls_of(flow, scope):
+    for call in calls_to(flow, scope.node):
         value = given_for(call, scope, root.id)
         for name in names:
             if value.kind not in (Kind.INSTANCE, Kind.MODULE):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 
-from gradfix.flow.arguments import given_for
+from gradfix.flow.arguments import calls_to, given_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import is_backward_from, is_differentiated
@@ -34,7 +34,7 @@ def facts_of_callers(flow: ModuleFlow) -> FileFacts | None:
     flow.complete(frozenset(f"{scope.name}(" for scope in candidates))
     found: dict[str, Function] = {}
     for scope in candidates:
-        calls = _calls(flow).get(scope.node)
+        calls = calls_to(flow, scope.node)
         seen = _seen(flow, scope, calls) if calls else {}
         if calls and seen:
             owner = scope.class_node.name if scope.class_node is not None else None
@@ -56,23 +56,10 @@ def _matters(flow: ModuleFlow, scope: Scope) -> bool:
 
 def call_of(flow: ModuleFlow, span: Span) -> Note | None:
     """The first call of the function around a place, as a step of a finding's story."""
-    calls = _calls(flow).get(flow.function_at(span.row))
+    calls = calls_to(flow, flow.function_at(span.row))
     if not calls:
         return None
     return flow.note(calls[0].node, "the function is given a tensor that requires grad here")
-
-
-def _calls(flow: ModuleFlow) -> dict[ast.AST, list[Call]]:
-    """The calls of each function of the file."""
-
-    def find() -> dict[ast.AST, list[Call]]:
-        found: dict[ast.AST, list[Call]] = {}
-        for call in flow.all(Call):
-            if isinstance(call.callee, ast.FunctionDef):
-                found.setdefault(call.callee, []).append(call)
-        return found
-
-    return flow.worked_out("_calls_by_callee", len(flow.all(Call)), find)
 
 
 def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:

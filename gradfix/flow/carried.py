@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
+from gradfix.flow.arguments import calls_to
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
@@ -82,10 +83,9 @@ def _over_calls(flow: ModuleFlow, history: History) -> Iterator[Reuse]:
 
 
 def _is_called_in_a_loop(flow: ModuleFlow, scope: Scope) -> bool:
-    calls = [call for call in flow.all(Call) if call.callee is scope.node]
     return any(
         comes_round(flow, call.node, call.node)
-        for call in calls
+        for call in calls_to(flow, scope.node)
         if enclosing_loops(flow, call.node)
     )
 
@@ -251,8 +251,7 @@ def _instance(flow: ModuleFlow, function: Value, scope: Scope) -> Value | None:
             if at is not None and at < len(call.arguments)
             else call.keyword(names[0])
         )
-        for call in flow.all(Call)
-        if call.callee is scope.node
+        for call in calls_to(flow, scope.node)
     ]
     kinds = {value.definition if value is not None else None for value in given}
     if len(kinds) == 1 and given[0] is not None and given[0].kind is Kind.INSTANCE:

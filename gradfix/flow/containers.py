@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gradfix.flow import classes
-from gradfix.flow.arguments import calls_of
+from gradfix.flow.arguments import calls_to
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
@@ -68,7 +68,7 @@ def containers(flow: ModuleFlow) -> Iterator[Container]:
         else:
             found.handed = handed.call
             _local(flow, found, handed.returned, handed.scope)
-            if len(calls_of(flow, handed.scope)) != 1:
+            if len(calls_to(flow, handed.scope.node)) != 1:
                 found.unseen = "other calls are given such a list, too"
         for use in attribute_nodes(flow, facts, store.name):
             if use is not store.node:

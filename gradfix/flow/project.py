@@ -63,9 +63,8 @@ class Project:
         self._places: dict[tuple[str, str], tuple[Place, Asked]] = {}
         self._base_of: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._asked_by: dict[str, set[Asked]] = {}
-        self.facts: places.Releasable | None = (
-            None  # what the analysis keeps about the opened files
-        )
+        #: What the analysis keeps about the opened files.
+        self.facts: places.Releasable | None = None
         self.consulted_by: dict[str, set[str]] = {}
 
     def text(self, path: str) -> str | None:

@@ -13,6 +13,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow import classes
+from gradfix.flow.arguments import calls_to
 from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
@@ -275,10 +276,9 @@ def _is_repeated(flow: ModuleFlow, scope: Scope, read: GradRead, text: str) -> b
     ):
         return True
     flow.complete()
-    calls = [call for call in flow.all(Call) if call.callee is scope.node]
     return any(
         flow.enclosing(call.node, kind) is not None
-        for call in calls
+        for call in calls_to(flow, scope.node)
         for kind in (ast.For, ast.While, ast.ListComp)
     )
 

@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterator
 from typing import TypeGuard
 
-from gradfix.flow.arguments import calls_of, passed_for
+from gradfix.flow.arguments import calls_to, passed_for
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.queries import VIEWS, calls_in
-from gradfix.flow.queries import calls_of as named_calls
+from gradfix.flow.queries import VIEWS, calls_in, calls_of
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
@@ -144,7 +143,7 @@ def _written_one_by_one(flow: ModuleFlow) -> Iterator[tuple[Write, Value]]:
     """``for p in layer.parameters(): p.clamp_(-1, 1)``."""
     if not mentions(flow.text, "parameters()") or flow.freezes_parameters:
         return
-    for call in named_calls(flow, *(f".{name}" for name in _YIELDS)):
+    for call in calls_of(flow, *(f".{name}" for name in _YIELDS)):
         loop = flow.parents.get(call.node)
         if not isinstance(loop, ast.For) or loop.iter is not call.node:
             continue
@@ -187,7 +186,7 @@ def _are_leaves(flow: ModuleFlow, call: Call, loop: ast.For) -> bool:
         return weighted
     flow.complete()
     if weighted:
-        return any(one.mode is GradMode.ON for one in calls_of(flow, scope))
+        return any(one.mode is GradMode.ON for one in calls_to(flow, scope.node))
     assert isinstance(call.node.func, ast.Attribute)
     given = passed_for(flow, scope, call.node.func.value)
     return any(one.mode is GradMode.ON and is_weighted(flow, value) for one, value in given)

@@ -24,6 +24,7 @@ from gradfix.flow.values import (
     sequence,
     unknown,
 )
+from gradfix.words import mentions
 
 #: Attributes of a tensor that are views of it.
 _VIEW_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
@@ -77,9 +78,11 @@ class Access(Calls):
         name = node.attr
         symbol = f"{base.symbol}.{name}" if base.symbol else None
         if name == "grad":
+            # With ``create_graph`` a gradient has a history of its own.
+            derived = mentions(self.flow.text, "create_graph")
             return Value(
                 Kind.TENSOR,
-                Role.UNTRACKED,
+                Role.UNKNOWN if derived else Role.UNTRACKED,
                 node,
                 "grad",
                 (base,),
@@ -168,9 +171,7 @@ class Access(Calls):
             or (part.kind is Kind.FOREIGN and part.name == "constant")
             for part in parts
         )
-        advanced = any(
-            isinstance(part, Value) and part.kind in (Kind.TENSOR, Kind.SEQUENCE) for part in parts
-        )
+        advanced = any(isinstance(part, Value) and _copies(part) for part in parts)
         flat = tuple(part for part in parts if isinstance(part, Value))
         shape = shapes.index(base.shape, list(parts)) if basic else None
         fresh = frozenset({Storage(node)})
@@ -194,6 +195,17 @@ class Access(Calls):
             base.leaves if role != Role.UNTRACKED else frozenset(),
             cut,
         )
+
+
+def _copies(index: Value) -> bool:
+    """Whether an index certainly makes a copy: a list, a mask, a tensor of at least one dimension.
+
+    A tensor of no dimensions that holds an integer is a number like any other, and gives a view.
+    (https://docs.pytorch.org/docs/stable/tensor_view.html)
+    """
+    if index.kind is Kind.TENSOR:
+        return bool(index.shape) or index.dtype in ("bool", "uint8")
+    return index.kind is Kind.SEQUENCE
 
 
 def dotted(node: ast.expr) -> str | None:

@@ -13,7 +13,7 @@ from gradfix.flow.state import (
     GradRead,
 )
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, replace, unknown
+from gradfix.flow.values import Kind, Role, Value, element_of, grow, join, moved, replace, unknown
 from gradfix.flow.versions import Binding, Definition
 
 #: Kinds of values that get a symbol when they get a name.
@@ -109,6 +109,7 @@ class Bindings(Expressions):
         if target.attr == "data" and base.is_tensor:
             # The leaf gets other memory; what it shares from now on is not followed.
             self.event(AttributeStore, target, base, "data", value)
+            self.replace_everywhere(base, moved(base))
             return
         self.event(AttributeStore, target, base, target.attr, value)
         path = dotted(target)

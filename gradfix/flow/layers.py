@@ -21,6 +21,7 @@ from gradfix.flow.values import (
     Value,
     dim_of,
     element_of,
+    foreign,
     grow,
     replace,
     sequence,
@@ -384,7 +385,7 @@ def method(node: ast.Call, module: Value, name: str, arguments: Sequence[Argumen
                 each = element_of(value) if value.kind is Kind.SEQUENCE else None
                 value = each if each is not None else unknown(node, (value,))
             grow(module, value)
-        return module
+        return foreign(node, "constant") if name.endswith("_module") else module
     if name in ("values", "items") and (one := held(module)) is not None:
         pair = sequence([unknown(), one], node=node, name="tuple")
         return sequence(None, element=one if name == "values" else pair, node=node, name=name)

@@ -193,6 +193,8 @@ class Methods(TensorOps):
             if name == "detach_":
                 self.replace_everywhere(receiver, detached)
             return detached
+        if name == "type" and not arguments:
+            return Value(Kind.STRING, Role.UNTRACKED, node)
         if name in CONVERSIONS or name in ("to", "cuda", "cpu", "type"):
             return self._convert(node, receiver, name, arguments, inputs)
         me = Argument(None, node.func.value, receiver)

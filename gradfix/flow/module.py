@@ -354,11 +354,13 @@ class ModuleFlow(TextFacts):
             return unknown() if self.others is None else self.others.summary(function)
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return unknown()
-        if node in self._summaries:
-            return self._summaries[node]
-        if isinstance(node, ast.AsyncFunctionDef) or self._budget <= 0:
+        if isinstance(node, ast.AsyncFunctionDef):
             return unknown()
         if any(_name_of(decorator) not in _TRANSPARENT for decorator in node.decorator_list):
+            return unknown()
+        if node in self._summaries:
+            return self._summaries[node]
+        if self._budget <= 0:
             return unknown()
         self._budget -= len(node.body) * 5 + 10
         self._summaries[node] = unknown()

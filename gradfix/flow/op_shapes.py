@@ -52,8 +52,18 @@ def result_shape(op: Op, bound: Bound, arguments: Sequence[Argument]) -> Shape |
         return _reduction(name, bound)
     if name in _SCALARS:
         return () if name == "dot" or is_reduced(arguments, 3) else None
+    if name in _JOINS:
+        return _JOINS[name](bound, _joined(arguments))
     rule = _RULES.get(name)
     return rule(bound) if rule is not None else None
+
+
+def _joined(arguments: Sequence[Argument]) -> Dim:
+    """How many tensors a function that takes one list of them is given."""
+    given = next((a.value for a in arguments if a.keyword in (None, "tensors")), None)
+    if given is None or given.kind is not Kind.SEQUENCE or given.name == "starred":
+        return None
+    return given.length if given.items is None else len(given.items)
 
 
 def is_reduced(arguments: Sequence[Argument], plain: int) -> bool:
@@ -158,17 +168,17 @@ def _matmul(bound: Bound) -> Shape | None:
     return shapes.matmul(_shape(bound), right[0].shape) if right and right[0].is_tensor else None
 
 
-def _stack(bound: Bound) -> Shape | None:
+def _stack(bound: Bound, count: Dim) -> Shape | None:
     items = _values(bound, "tensors")
     dim = _int(bound, "dim", 0)
     first = items[0].shape if items else None
     if first is None or dim is None or any(item.shape != first for item in items):
         return None
     at = shapes.normalise(dim, len(first) + 1)
-    return None if at is None else (*first[:at], len(items), *first[at:])
+    return None if at is None else (*first[:at], count, *first[at:])
 
 
-def _cat(bound: Bound) -> Shape | None:
+def _cat(bound: Bound, count: Dim) -> Shape | None:
     items = _values(bound, "tensors")
     dim = _int(bound, "dim", 0)
     first = items[0].shape if items else None
@@ -181,6 +191,8 @@ def _cat(bound: Bound) -> Shape | None:
             return None
         size = item.shape[at]
         total = total + size if isinstance(total, int) and isinstance(size, int) else None
+    if count != len(items):  # one stands for all of them
+        total = total * count if isinstance(total, int) and isinstance(count, int) else None
     return (*first[:at], total, *first[at + 1 :])
 
 
@@ -254,6 +266,12 @@ def _linspace(bound: Bound) -> Shape | None:
     return (dim_of(steps[0]),) if steps else None
 
 
+_JOINS: dict[str, Callable[[Bound, Dim], Shape | None]] = {
+    "stack": _stack,
+    "cat": _cat,
+    "concat": _cat,
+    "concatenate": _cat,
+}
 _RULES: dict[str, Callable[[Bound], Shape | None]] = {
     "view": _reshape,
     "reshape": _reshape,
@@ -262,9 +280,6 @@ _RULES: dict[str, Callable[[Bound], Shape | None]] = {
     "mm": _matmul,
     "mv": _matmul,
     "bmm": _matmul,
-    "stack": _stack,
-    "cat": _cat,
-    "concat": _cat,
     "unsqueeze": _unsqueeze,
     "squeeze": _squeeze,
     "transpose": _transpose,

@@ -45,6 +45,8 @@ class PythonCalls(Constructors):
         dims: list[Dim] = [dim_of(argument.value) for argument in arguments]
         start: Dim = 0
         step: Dim = 1
+        if any(isinstance(argument.node, ast.Starred) for argument in arguments):
+            return sequence(None, element=number(), node=node, name="range")
         if len(dims) == 1:
             (stop,) = dims
         elif len(dims) in (2, 3):
@@ -80,6 +82,9 @@ class PythonCalls(Constructors):
         return sequence(None, element=pair, length=dim_of(length), node=node, name="enumerate")
 
     def _zip(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        if any(isinstance(argument.node, ast.Starred) for argument in arguments):
+            group = sequence(None, node=node, name="tuple")  # as many as were spread
+            return sequence(None, element=group, node=node, name="zip")
         items = [self.element(argument.node, argument.value) for argument in arguments]
         return sequence(
             None, element=sequence(items, node=node, name="tuple"), node=node, name="zip"

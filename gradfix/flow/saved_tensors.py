@@ -29,6 +29,12 @@ from gradfix.flow.versions import Effect
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
+#: Methods that change the shape of the tensor itself.
+_RESHAPES = frozenset(
+    """squeeze_ unsqueeze_ t_ transpose_ swapaxes_ swapdims_ resize_ resize_as_ as_strided_ set_
+    """.split()
+)
+
 
 class SavedTensors(Recorder):
     """The part of the interpreter that knows which memory backward needs and who writes to it."""
@@ -168,6 +174,7 @@ class SavedTensors(Recorder):
             cut=cut,
             node=node,
             symbol=None,
+            shape=None if op in _RESHAPES else target.shape,
         )
         self.flow.made.append(after)
         # Numbers written through `.data` or `.detach()` leave the history of all others as it is.

@@ -54,6 +54,8 @@ class TensorOps(SavedTensors):
         result = self._result(node, op, signature, bound, tensors, arguments)
         if not op.factory and not op.like:
             self.save(node, op.name, signature, bound, result)
+        if any(argument.keyword == "out" for argument in arguments):
+            return unknown(node, (argument.value for argument in arguments))
         return result
 
     def activate_in_place(self, node: ast.AST, name: str, given: Argument) -> Value:
@@ -161,8 +163,6 @@ class TensorOps(SavedTensors):
         for argument in arguments:
             if argument.keyword == "requires_grad":
                 role = requires_grad_role(argument.value)
-            elif argument.keyword == "out":
-                return unknown(node, inputs)
         leaves = frozenset({Leaf(node, False)}) if role & Role.LEAF else frozenset()
         return Value(
             Kind.TENSOR,

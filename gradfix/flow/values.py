@@ -231,6 +231,11 @@ def replace(value: Value, **changes: Any) -> Value:
     return made
 
 
+def moved(value: Value) -> Value:
+    """A leaf whose ``data`` is replaced: it lies elsewhere now, and may have another shape."""
+    return replace(value, storages=UNKNOWN_MEMORY, shape=None, symbol=None)
+
+
 def unknown(node: ast.AST | None = None, inputs: Iterable[Value] = ()) -> Value:
     """A value nothing is known about, except what it was made from."""
     return Value(Kind.UNKNOWN, Role.UNKNOWN, node, "", tuple(inputs))

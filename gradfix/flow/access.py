@@ -180,7 +180,10 @@ class Access(Calls):
         role = base.role if not base.role & Role.LEAF else (base.role & ~Role.LEAF) | Role.TRACKED
         cut = base.cut
         if self.state.mode is not GradMode.ON and base.needs_grad is not Certainty.NO:
-            role = Role.UNTRACKED if self.state.mode is GradMode.OFF else Role.UNKNOWN
+            role = Role.UNKNOWN
+            if self.state.mode is GradMode.OFF:
+                # A view still requires grad, although it has no history.
+                role = Role.UNTRACKED if advanced else Role.UNTRACKED | Role.UNKNOWN
             cut = "no_grad"
         return Value(
             Kind.TENSOR,

@@ -126,6 +126,8 @@ class Bindings(Expressions):
         if base.kind is Kind.SEQUENCE:
             base.element = join(found, value) if (found := element_of(base)) is not None else value
             base.items = None
+            if isinstance(target.slice, ast.Slice):
+                base.length = None
             return
         if base.kind is Kind.DICT:
             base.element = value if base.element is None else join(base.element, value)

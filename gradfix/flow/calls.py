@@ -8,6 +8,7 @@ from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import with_cuts
 from gradfix.flow.kept_results import kept_at_call
+from gradfix.flow.made_layers import build, is_layer
 from gradfix.flow.operands import Argument
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
@@ -105,8 +106,8 @@ class Calls(PythonCalls):
             return Value(Kind.DISTRIBUTION, Role.UNTRACKED, node, "distribution", inputs, name=name)
         if name.startswith("torch.nn.functional."):
             return self.tensor_op(node, name.rpartition(".")[2], "functional", arguments)
-        if layers.is_layer(name):
-            return layers.build(node, name, arguments, frozen=self.flow.freezes_parameters)
+        if is_layer(name):
+            return build(node, name, arguments, self.flow)
         if name.startswith("torch.") and name.count(".") <= 2:
             plain = name.removeprefix("torch.").replace(".", "_")
             if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gradfix.flow import layers
+from gradfix.flow.made_layers import is_layer
 from gradfix.flow.nodes import walk
 from gradfix.flow.top_level import attributes_of, stored_by
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
@@ -179,7 +179,7 @@ def is_module(flow: ModuleFlow, value: Value) -> bool:
 
 def _is_torch_module(base: Value) -> bool:
     named = base.kind is Kind.REFERENCE
-    return named and (base.name == "torch.nn.Module" or layers.is_layer(base.name))
+    return named and (base.name == "torch.nn.Module" or is_layer(base.name))
 
 
 def has_modules(flow: ModuleFlow) -> bool:

@@ -11,6 +11,7 @@ from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
 from gradfix.flow.values import (
+    UNKNOWN_MEMORY,
     Certainty,
     Kind,
     Leaf,
@@ -109,7 +110,8 @@ class Constructors(Methods):
             return replace(
                 made, storages=data.storages, shape=data.shape, dtype=data.dtype, cut=cut
             )
-        made.storages = frozenset({Storage(node)})
+        if data is not None and data.kind in (Kind.UNKNOWN, Kind.SEQUENCE):
+            made.storages = united(made.storages, UNKNOWN_MEMORY)  # that of what it is given
         return made
 
     def _optimizer(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:

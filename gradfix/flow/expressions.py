@@ -166,6 +166,11 @@ class Expressions(Access):
             return self.tensor_op(node, name, "function", arguments)
         if any(value.kind is Kind.UNKNOWN for value in values) and name is not None:
             return unknown(node, values)
+        array = next(
+            (v for v in values if v.kind is Kind.FOREIGN and v.name.startswith("numpy")), None
+        )
+        if array is not None and name is not None:
+            return foreign(node, array.name, values)
         return number(node=node)
 
     def _ifexp(self, node: ast.IfExp) -> Value:

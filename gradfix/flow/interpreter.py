@@ -24,7 +24,7 @@ from gradfix.flow.constructors import mode_of
 from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import GradMode, State, Turn, changed_names, join_states
-from gradfix.flow.values import Kind, Role, Value, foreign, unknown
+from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
 
 class Interpreter(Bindings):
@@ -95,7 +95,9 @@ class Interpreter(Bindings):
                     self.scope.uses[target] = bound.definitions
                 self.state.drop(target.id)
             elif isinstance(target, (ast.Attribute, ast.Subscript)):
-                self.eval(target.value)
+                container = self.eval(target.value)
+                if container.kind is Kind.SEQUENCE:
+                    grow(container, None)
 
     def _break(self, node: ast.Break) -> None:
         if self._breaks:

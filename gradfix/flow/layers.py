@@ -7,12 +7,12 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from gradfix.flow.grown import all_united
-from gradfix.flow.op_shapes import is_reduced
+from gradfix.flow.made_layers import WEIGHTED
 from gradfix.flow.state import GradMode, Saved, result_role
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import (
+    SOMEWHERE,
     Certainty,
-    Dim,
     Kind,
     Leaf,
     Role,
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from gradfix.flow.calls import Calls
     from gradfix.flow.operands import Argument
 
-#: Layers with trainable weights that map one tensor to one tensor.
-_WEIGHTED = frozenset(
-    """Linear Bilinear Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d
-    Embedding EmbeddingBag PReLU GRUCell RNNCell LazyLinear LazyConv1d LazyConv2d LazyConv3d
-    TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder
-    Transformer""".split()
-)
 #: Layers whose weights can be switched off (``affine=False``).
 _MAYBE_WEIGHTED = frozenset(
     """BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm InstanceNorm1d InstanceNorm2d
@@ -80,25 +73,6 @@ _ACTIVATIONS = {
     "Softmin": "softmin",
     "Softsign": "softsign",
 }
-#: Where the flag ``inplace`` stands among the arguments of these layers' constructors.
-_INPLACE = {
-    "ReLU": 0,
-    "ReLU6": 0,
-    "SELU": 0,
-    "SiLU": 0,
-    "Mish": 0,
-    "Hardswish": 0,
-    "Hardsigmoid": 0,
-    "LeakyReLU": 1,
-    "ELU": 1,
-    "CELU": 1,
-    "Dropout": 1,
-    "Dropout1d": 1,
-    "Dropout2d": 1,
-    "Dropout3d": 1,
-    "AlphaDropout": 1,
-    "Hardtanh": 2,
-}
 _SEVERAL_RESULTS = frozenset({"LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttention"})
 _CONTAINERS = frozenset(
     {"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"}
@@ -112,95 +86,10 @@ _ITSELF = frozenset(
 )
 
 
-def is_layer(name: str) -> bool:
-    """Whether ``name`` is a class of ``torch.nn`` (but not ``Parameter`` or a function)."""
-    prefix, _, last = name.rpartition(".")
-    return (
-        prefix == "torch.nn"
-        and last[:1].isupper()
-        and last not in ("Parameter", "Module", "Buffer")
-    )
-
-
-def build(node: ast.AST, name: str, arguments: Sequence[Argument], *, frozen: bool) -> Value:
-    """A new layer; ``frozen`` when the file freezes parameters somewhere."""
-    layer = name.rpartition(".")[2]
-    inputs = tuple(argument.value for argument in arguments)
-    made = Value(Kind.MODULE, Role.UNTRACKED, node, "layer", inputs, name=name, attributes={})
-    assert made.attributes is not None
-    if layer in ("Sequential", "ModuleList", "ParameterList"):
-        items: list[Value] | None = []
-        for argument in arguments:
-            value = argument.value
-            if value.kind is Kind.SEQUENCE:
-                items = list(value.items) if value.items is not None and items is not None else None
-                if items is None:
-                    made.element = element_of(value)
-            elif items is not None:
-                items.append(value)
-        made.items = tuple(items) if items is not None else None
-        return made
-    if layer in ("ModuleDict", "ParameterDict"):
-        given = inputs[0] if len(inputs) == 1 and inputs[0].kind is Kind.DICT else None
-        made.element = given.element if given is not None else None
-        return made
-    role = Role.LEAF | Role.UNTRACKED if frozen else Role.LEAF
-    for attribute, shape in _weights(layer, arguments).items():
-        made.attributes[attribute] = Value(
-            Kind.TENSOR, role, node, "Parameter", (), frozenset({Storage(node)}), False, shape,
-            "default", frozenset({Leaf(node, True)}), parameter=True, owner=made,
-        )  # fmt: skip
-    at_flag = _INPLACE.get(layer)
-    flag = _argument(arguments, "inplace", at_flag) if at_flag is not None else None
-    if flag is not None:
-        made.attributes["inplace"] = flag
-    if layer.endswith("Loss") and not is_reduced(arguments, 1):
-        made.attributes["reduction"] = unknown(node)
-    for attribute, at in _SIZES.get(layer, {}).items():
-        size = _argument(arguments, attribute, at)
-        if size is not None:
-            made.attributes[attribute] = size
-    return made
-
-
-_SIZES = {
-    "Linear": {"in_features": 0, "out_features": 1},
-    "Embedding": {"num_embeddings": 0, "embedding_dim": 1},
-    "GRUCell": {"input_size": 0, "hidden_size": 1},
-    "RNNCell": {"input_size": 0, "hidden_size": 1},
-}
-
-
-def _argument(arguments: Sequence[Argument], name: str, at: int) -> Value | None:
-    for argument in arguments:
-        if argument.keyword == name:
-            return argument.value
-    plain = [argument.value for argument in arguments if argument.keyword is None]
-    return plain[at] if at < len(plain) else None
-
-
-def _weights(layer: str, arguments: Sequence[Argument]) -> dict[str, Shape | None]:
-    if layer == "Linear":
-        inner, outer = _argument(arguments, "in_features", 0), _argument(
-            arguments, "out_features", 1
-        )
-        rows: Dim = dim_of(outer) if outer is not None else None
-        columns: Dim = dim_of(inner) if inner is not None else None
-        return {"weight": (rows, columns), "bias": (rows,)}
-    if layer == "Embedding":
-        count, size = _argument(arguments, "num_embeddings", 0), _argument(
-            arguments, "embedding_dim", 1
-        )
-        return {"weight": (dim_of(count) if count else None, dim_of(size) if size else None)}
-    if layer in _WEIGHTED and layer.startswith("Conv"):
-        return {"weight": None, "bias": None}
-    return {"weight": None} if layer == "PReLU" else {}
-
-
 def has_weights(module: Value) -> Certainty:
     """Whether calling the module gives a tensor that requires grad for the sake of its weights."""
     layer = module.name.rpartition(".")[2]
-    if layer in _WEIGHTED or layer in _SEVERAL_RESULTS:
+    if layer in WEIGHTED or layer in _SEVERAL_RESULTS:
         return Certainty.YES
     if (
         layer in _ACTIVATIONS
@@ -210,14 +99,11 @@ def has_weights(module: Value) -> Certainty:
     ):
         return Certainty.NO
     if layer == "Sequential" and module.items is not None:
-        answers = [has_weights(item) for item in module.items if item.kind is Kind.MODULE]
-        if Certainty.YES in answers:
-            return Certainty.YES
-        return (
-            Certainty.NO
-            if len(answers) == len(module.items) and set(answers) == {Certainty.NO}
-            else (Certainty.MAYBE)
-        )
+        for item in reversed(module.items):  # what comes after the weights may cut
+            answer = has_weights(item) if item.kind is Kind.MODULE else Certainty.MAYBE
+            if answer is not Certainty.NO:
+                return answer
+        return Certainty.NO
     return Certainty.MAYBE
 
 
@@ -285,16 +171,16 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     if layer in _CONTAINERS and layer != "Sequential":
         return unknown(node, (module, *inputs))
     # Activations at the end of a Sequential, in-place ones and Identity may return what they got.
-    new = layer in _WEIGHTED or layer in _MAYBE_WEIGHTED  # the others may return what they got
+    new = layer in WEIGHTED or layer in _MAYBE_WEIGHTED  # the others may return what they got
     storages = frozenset({Storage(node)}) if new else Value().storages
     if (
         layer == "Sequential"
         and module.items
-        and module.items[-1].name.rpartition(".")[2] in _WEIGHTED
+        and module.items[-1].name.rpartition(".")[2] in WEIGHTED
     ):
         storages = frozenset({Storage(node)})
     is_number = _is_reduced_loss(layer, module) and not run.flow.changes_reductions
-    dtype = "default" if layer in _WEIGHTED and not run.flow.changes_dtypes else None
+    dtype = "default" if layer in WEIGHTED and not run.flow.changes_dtypes else None
     if run.state.mode is not GradMode.OFF and (keeper := _input_keeper(module)) is not None:
         kept_for = Certainty.MAYBE if run.flow.freezes_parameters else has_weights(keeper)
         if keeper.name.rpartition(".")[2] in _NEEDS_INPUT and inputs and inputs[0].is_tracked:
@@ -394,7 +280,7 @@ def method(node: ast.Call, module: Value, name: str, arguments: Sequence[Argumen
     if name in _PARAMETERS_OF:
         element = Value(
             Kind.TENSOR, Role.LEAF | Role.UNTRACKED, node, "Parameter", (module,),
-            frozenset({Storage(node)}),
+            frozenset({Storage(node), SOMEWHERE}),  # that of an attribute of some layer
             dtype=None, leaves=frozenset({Leaf(node, True)}), parameter=True, owner=module,
         )  # fmt: skip
         return sequence(None, element=element, node=node, name="generator")

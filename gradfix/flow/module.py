@@ -7,7 +7,7 @@ import builtins
 import heapq
 from functools import cached_property
 
-from gradfix.flow import classes, layers
+from gradfix.flow import classes, made_layers
 from gradfix.flow.cut_inside import CutInside, FromArguments
 from gradfix.flow.elsewhere import Others
 from gradfix.flow.given import assumed, given
@@ -230,9 +230,9 @@ class ModuleFlow(TextFacts):
         named = self.outer_name(scope, first)
         if named.kind is Kind.REFERENCE and named.name:
             layer = self.imported(".".join((named.name, *rest))).name
-            if not layers.is_layer(layer):
+            if not made_layers.is_layer(layer):
                 return None
-            made = layers.build(argument, layer, (), frozen=self.freezes_parameters)
+            made = made_layers.build(argument, layer, (), self)
             return made if made.attributes else None
         if named.kind is Kind.CLASS and not rest and classes.is_module(self, named):
             return classes.instantiate(self, named, argument, ())
@@ -352,10 +352,8 @@ class ModuleFlow(TextFacts):
         node = function.definition
         if isinstance(node, Elsewhere):
             return unknown() if self.others is None else self.others.summary(function)
-        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            return unknown()
-        if isinstance(node, ast.AsyncFunctionDef):
-            return unknown()
+        if not isinstance(node, ast.FunctionDef):
+            return unknown()  # a call of an ``async def`` gives a coroutine
         if any(_name_of(decorator) not in _TRANSPARENT for decorator in node.decorator_list):
             return unknown()
         if node in self._summaries:

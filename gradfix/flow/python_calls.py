@@ -162,6 +162,10 @@ class PythonCalls(Constructors):
         made.inputs = tuple(argument.value for argument in arguments)
         return made
 
+    def _text(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        inputs = tuple(argument.value for argument in arguments)
+        return Value(Kind.STRING, Role.UNTRACKED, node, "print", inputs)
+
     def _nothing(self, node: ast.Call, arguments: list[Argument]) -> Value:
         made = foreign(node, "constant")
         made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
@@ -193,6 +197,6 @@ BUILTINS: dict[str, _Function] = {
     "hasattr": PythonCalls._number,
     "getattr": PythonCalls._looked_up,
     "print": PythonCalls._nothing,
-    "str": PythonCalls._nothing,
-    "repr": PythonCalls._nothing,
+    "str": PythonCalls._text,
+    "repr": PythonCalls._text,
 }

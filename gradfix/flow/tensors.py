@@ -104,6 +104,8 @@ class TensorOps(SavedTensors):
         view = bool(op.view)
         if first is not None and view:
             storages = united(first.storages, storages if op.maybe_copy else frozenset())
+            if self.state.mode is GradMode.OFF and first.needs_grad is not Certainty.NO:
+                role |= Role.UNKNOWN  # a view still requires grad, although it has no history
         if op.may_return_self and first is not None:
             storages = united(first.storages, storages)
             if first.role & Role.LEAF and role & NEEDS_GRAD:

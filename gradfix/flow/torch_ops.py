@@ -136,7 +136,8 @@ class Op:
         """The overload that a call with these arguments runs, or None where none takes them.
 
         For a method the first positional argument is self. The most exact match wins, the earlier
-        overload among equals; "unknown" fits every parameter.
+        overload among equals; "unknown" fits every parameter, and where that leaves open how many
+        results there are (``max(x, y)`` or ``max(x, dim)``), no overload is chosen.
         """
         return _best(self, tuple(positional), tuple(keywords))
 
@@ -148,11 +149,14 @@ def _best(op: Op, positional: tuple[ArgKind, ...], names: tuple[str, ...]) -> Si
         return op.signatures[0]
     best: Signature | None = None
     best_score = -1.0
+    results: set[int] = set()
     for signature in op.signatures:
         score = _score(signature, positional, names)
+        if score >= 0:
+            results.add(len(signature.results))
         if score > best_score:
             best, best_score = signature, score
-    return best
+    return None if len(results) > 1 and "unknown" in positional[1:] else best
 
 
 def _score(signature: Signature, positional: Sequence[ArgKind], keywords: tuple[str, ...]) -> float:

@@ -19,12 +19,12 @@ from gradfix.verify.load import ABOVE
 from gradfix.verify.mend import (
     climb_constructor,
     larger,
-    names_at_fault,
     neighbours,
     repaired_constructor,
 )
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
+from gradfix.verify.slots import names_at_fault
 
 _MAX_BUILT = 16
 _MAX_BUILDS = 60

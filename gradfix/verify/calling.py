@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,22 +25,29 @@ from gradfix.verify.drive import (
     is_out_of_memory,
     reseed,
 )
-from gradfix.verify.flows import documented_inputs, shapes_by_input
+from gradfix.verify.flows import beside_parts, documented_inputs, shapes_by_input
 from gradfix.verify.guess import BATCH, LENGTH, Input, Spec, beside, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
-from gradfix.verify.mend import names_at_fault
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.refused import is_autograd_error
-from gradfix.verify.repair import repairs
+from gradfix.verify.repair import lines_reached, repairs
+from gradfix.verify.slots import names_at_fault
 from gradfix.verify.source import uses_of_code
+from gradfix.verify.structure import read_structure
+from gradfix.verify.uses import Use
 
 _ATTEMPTS = 60
 _DEPTH = 6
+_WIDE = 4
 _PER_CALL = 3
 _MOST_LARGE = 3
 _CLIMBS = 200
 _SLOW, _VERY_SLOW = 0.05, 1.0
+
+
+#: How often inputs were changed, the inputs, and how far the call got before the last change.
+_Step = tuple[int, list[Spec], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,8 @@ class Calls:
             return
         self.needed = self.needed or needed
         yield from self._with(name, needed)
+        if not self.ran and read_structure(self.module, name) != self._uses(name):
+            yield from self._with(name, needed, structured=False)
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
@@ -141,18 +150,24 @@ class Calls:
         name: str,
         needed: list[inspect.Parameter],
         fewer: tuple[Call, Reached] | None = None,
+        structured: bool = True,
     ) -> Iterator[Drive]:
-        """The same for certain parameters; ``fewer`` is what got furthest without the last ones."""
-        uses = uses_of_code(getattr(type(self.module), name, None))
+        """The same for certain parameters; ``fewer`` is what got furthest without the last ones.
+
+        ``structured`` says whether to go by what only the built module tells of its inputs.
+        """
+        uses = read_structure(self.module, name) if structured else self._uses(name)
         inputs = inputs_for(needed, uses)
         self.tried, kept = set(), 0
         known = shapes_by_input(self.module, name)
+        if structured:
+            inputs, known = beside_parts(self.module, name, inputs, known)
         stated = documented_inputs(self.module, name, known)
         first = [] if fewer is None else [_extended(fewer[0].specs, inputs)]
         for start in itertools.chain(first, starts(self.module, inputs, known, stated)):
-            queue = [(0, start)]
+            queue: list[_Step] = [(0, start, ())]
             while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
-                depth, specs = queue.pop(0)
+                depth, specs, before = queue.pop(0)
                 if tuple(specs) in self.tried:
                     continue
                 self.tried.add(tuple(specs))
@@ -168,9 +183,16 @@ class Calls:
                 elif not kept:
                     self._missed(depth, call, error)
                     if depth < _DEPTH:
-                        queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
+                        mended = nearest_first(repairs(specs, error), call, error)
+                        far = lines_reached(error, file_of(type(self.module)))
+                        steps: list[_Step] = [(depth + 1, s, far) for s in mended[:_WIDE]]
+                        # What ends sooner than it did before the change waits for the others.
+                        queue = queue + steps if far < before else steps + queue
             if kept >= _PER_CALL:
                 return
+
+    def _uses(self, name: str) -> Mapping[str, Use]:
+        return uses_of_code(getattr(type(self.module), name, None))
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""
@@ -240,6 +262,22 @@ class Calls:
         if is_out_of_memory(error):
             self.large.append(error)
         return len(self.large) >= _MOST_LARGE
+
+
+def nearest_first(mended: list[list[Spec]], call: Call, error: Exception) -> list[list[Spec]]:
+    """Changed inputs, those first whose change is one of what the failing lines name."""
+    if len(call.inputs) < 2:
+        return mended
+    names = names_at_fault(error)
+    order = {name: rank for rank, name in enumerate(names)}
+
+    def rank(specs: list[Spec]) -> int:
+        changed = [i for i, (a, b) in enumerate(zip(call.specs, specs, strict=False)) if a != b]
+        named = [{call.inputs[i].name, call.inputs[i].owner} for i in changed]
+        found = [order[name] for each in named for name in each if name in order]
+        return min(found, default=len(names))
+
+    return sorted(mended, key=rank)
 
 
 def _extended(specs: list[Spec], inputs: list[Input]) -> list[Spec]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import inspect
 import re
@@ -19,13 +18,12 @@ from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
+from gradfix.verify.operands import other_operands
 from gradfix.verify.parts import Part
 from gradfix.verify.repair import MISMATCH, layer_sizes, lines_reached
-from gradfix.verify.source import statement_at, uses_of_code
+from gradfix.verify.slots import Arguments, names_at_fault, nearness, slots_of, value_at, with_value
+from gradfix.verify.source import uses_of_code
 from gradfix.verify.uses import Use
-
-Arguments = dict[str, Any]
-Slot = tuple[str, ...]
 
 _TORCH = str(Path(torch.__file__).parent)
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
@@ -42,6 +40,7 @@ def repaired_constructor(
 ) -> list[Arguments]:
     """Other arguments that the constructor's error text asks for."""
     found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
+    found += other_operands(kwargs, error)
     found += _with_others(cls, kwargs, error)
     if is_out_of_memory(error):
         found += [larger(kwargs, (8, 16), 2)]
@@ -133,9 +132,9 @@ def _with_keys(kwargs: Arguments, error: Exception) -> list[Arguments]:
     keys = keys_of_table(error) if wrong is not None else []
     found: list[Arguments] = []
     for slot in slots_of(kwargs) if keys else ():
-        value = _value_at(kwargs, slot)
+        value = value_at(kwargs, slot)
         if type(value) is type(wrong) and value == wrong:
-            found += [_with(kwargs, slot, key) for key in keys[:4]]
+            found += [with_value(kwargs, slot, key) for key in keys[:4]]
     return found
 
 
@@ -250,22 +249,6 @@ def _with_optional(
         yield {**kwargs, name: values_for(Wanted(name, notes[name], use, owner=cls))[0]}
 
 
-def names_at_fault(error: Exception) -> list[str]:
-    """The names in the statements that an error passed through, the innermost ones first."""
-    found: list[str] = []
-    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
-        file = frame.f_code.co_filename
-        if file.startswith(_TORCH) or not file.endswith(".py"):
-            continue
-        statement = statement_at(file, row)
-        for node in ast.walk(statement) if statement is not None else ():
-            for kind in ("id", "attr", "arg", "value"):
-                name = getattr(node, kind, None)
-                if isinstance(name, str) and name.isidentifier():
-                    found.append(name)
-    return list(dict.fromkeys(found))
-
-
 def climb_constructor(
     kwargs: Arguments,
     error: Exception,
@@ -298,52 +281,19 @@ def climb_constructor(
 def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
     """The same arguments with one of them changed: those on the line that failed first."""
     names = names_at_fault(error)
-    slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
+    slots = sorted(slots_of(kwargs), key=lambda s: nearness(names, s[-1]))
     done: set[str] = set()
     for slot in slots:
-        near = _order(names, slot[-1]) < len(names)
+        near = nearness(names, slot[-1]) < len(names)
         alike = [s for s in slots if s[-1] == slot[-1]]
-        for other in _menu(_value_at(kwargs, slot))[: _NEAR if near else _FAR]:
+        for other in _menu(value_at(kwargs, slot))[: _NEAR if near else _FAR]:
             if len(alike) > 1 and slot[-1] not in done:  # all of one name, in their sections
                 changed = kwargs
                 for each in alike:
-                    changed = _with(changed, each, other)
+                    changed = with_value(changed, each, other)
                 yield changed
-            yield _with(kwargs, slot, other)
+            yield with_value(kwargs, slot, other)
         done.add(slot[-1])
-
-
-def _order(names: list[str], slot: str) -> int:
-    """Where a value is named on the lines that failed; also as ``dilation`` of ``dilations_in``."""
-    if slot in names:
-        return names.index(slot)
-    words = [n for n in names if len(n) > 4 and (n in slot or slot in n)]
-    return len(names) - 1 if words else len(names)
-
-
-def slots_of(kwargs: Arguments) -> list[Slot]:
-    """The places of values: arguments, and what configurations among them were asked for."""
-    found: list[Slot] = []
-    for name, value in kwargs.items():
-        found.append((name,))
-        if isinstance(value, MadeUp):
-            found += [(name, *slot) for slot in slots_of(value.made())]
-    return found
-
-
-def _value_at(kwargs: Arguments, slot: Slot) -> Any:
-    value = kwargs[slot[0]]
-    for name in slot[1:]:
-        value = value.made()[name]
-    return value
-
-
-def _with(kwargs: Arguments, slot: Slot, value: Any) -> Arguments:
-    if len(slot) > 1:
-        inner = kwargs[slot[0]]
-        assert isinstance(inner, MadeUp)
-        value = inner.with_value(slot[1], _with(inner.made(), slot[1:], value)[slot[1]])
-    return {**kwargs, slot[0]: value}
 
 
 def _menu(value: Any) -> list[Any]:
@@ -381,4 +331,6 @@ def _menu(value: Any) -> list[Any]:
 def _same(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
         return False
+    if isinstance(one, (list, tuple)):  # what is in them may be tensors, which have no one answer
+        return len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)

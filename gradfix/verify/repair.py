@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from gradfix.verify.compared import compared, ranks_compared
-from gradfix.verify.guess import Spec, with_rank
+from gradfix.verify.guess import BATCH, SIDE, Spec, with_rank
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
@@ -19,7 +19,8 @@ _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 25
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 _WANTS_INT = re.compile(
-    r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
+    r"must be (?:a )?tuple of ints|cannot be interpreted as an integer|must be int|"
+    r"integers? .*Tensor"
 )
 MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _EXPANDED = re.compile(
@@ -36,6 +37,11 @@ _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
+_WANTS_INTS = re.compile(
+    r"must be (?:a )?tuple of ints|after \* must be an iterable, not int|non-iterable int|"
+    r"'int' object is not (?:subscriptable|iterable)|must be a single integer or|spatial dimensions"
+)
+_VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
 _BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
@@ -45,7 +51,8 @@ _INTEGERS = re.compile(
     r"tensors used as indices must be long|must be .*integer|only integer tensors|"
     r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
 )
-_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b")
+_INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
+_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b(?! of ints)")
 _NO_BOOL = re.compile(
     r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
 )
@@ -165,6 +172,10 @@ def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
         ]
     if _WANTS_INT.search(text):
         found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
+    if _WANTS_INTS.search(text):
+        pair = Spec((SIDE, SIDE), "ints")
+        places = [i for i, s in enumerate(specs) if s.kind == "int" or "of ints" in text]
+        found += [[*specs[:i], pair, *specs[i + 1 :]] for i in reversed(places)]
     if _NO_BOOL.search(text):
         found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
     if _BOOL.search(text):
@@ -314,8 +325,19 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         wanted |= {int(n) for n in match.groups() if n}
     if match := _TOO_MANY.search(text):
         wanted.add(int(match[1]))
+    if _VECTOR.search(text):
+        longs = [i for i, s in enumerate(specs) if s.kind == "long" and len(s.shape) != 1]
+        return [_set(specs, i, specs[i].shape[:1] or (BATCH,)) for i in longs]
     if "Dimension out of range" in text:
         wanted |= {len(s.shape) + 1 for s in specs}
+    if match := _INDICES.search(text):
+        flat = int(match[1])
+        longer = [(i, with_rank(s.shape, flat + 1)) for i, s in enumerate(specs)]
+        return [
+            _set(specs, i, shape)
+            for i, shape in longer
+            if shape is not None and len(specs[i].shape) == flat
+        ]
     found = []
     for i, spec in enumerate(specs):
         for rank in sorted(wanted):

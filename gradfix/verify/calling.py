@@ -135,9 +135,9 @@ class Calls:
         except (AttributeError, TypeError, ValueError):
             return
         self.needed = self.needed or needed
-        yield from self._with(name, needed)
-        if not self.ran and read_structure(self.module, name) != self._uses(name):
-            yield from self._with(name, needed, structured=False)
+        for uses in self._ways(name, needed):
+            if not self.ran and not self.large:
+                yield from self._with(name, needed, uses=uses)
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
@@ -150,18 +150,16 @@ class Calls:
         name: str,
         needed: list[inspect.Parameter],
         fewer: tuple[Call, Reached] | None = None,
-        structured: bool = True,
+        uses: Mapping[str, Use] | None = None,
     ) -> Iterator[Drive]:
         """The same for certain parameters; ``fewer`` is what got furthest without the last ones.
 
-        ``structured`` says whether to go by what only the built module tells of its inputs.
+        ``uses`` tell how a call gets its inputs, as single values or in dicts, objects and lists.
         """
-        uses = read_structure(self.module, name) if structured else self._uses(name)
-        inputs = inputs_for(needed, uses)
+        inputs = inputs_for(needed, read_structure(self.module, name) if uses is None else uses)
         self.tried, kept = set(), 0
         known = shapes_by_input(self.module, name)
-        if structured:
-            inputs, known = beside_parts(self.module, name, inputs, known)
+        inputs, known = beside_parts(self.module, name, inputs, known)
         stated = documented_inputs(self.module, name, known)
         first = [] if fewer is None else [_extended(fewer[0].specs, inputs)]
         for start in itertools.chain(first, starts(self.module, inputs, known, stated)):
@@ -191,8 +189,18 @@ class Calls:
             if kept >= _PER_CALL:
                 return
 
-    def _uses(self, name: str) -> Mapping[str, Use]:
-        return uses_of_code(getattr(type(self.module), name, None))
+    def _ways(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Mapping[str, Use]]:
+        """What the code may do with its inputs: as the module tells, as it reads, nothing at all.
+
+        What one reading takes for a list may be a tensor, or either.
+        """
+        seen: list[list[Input]] = []
+        code = uses_of_code(getattr(type(self.module), name, None))
+        for uses in (read_structure(self.module, name), code, {}):
+            inputs = inputs_for(needed, uses)
+            if inputs not in seen:
+                seen.append(inputs)
+                yield uses
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""

@@ -43,6 +43,7 @@ from gradfix.verify.names import (
     is_loss,
     losses,
     named,
+    of_torch,
     parameter_at,
     resolve,
     worded,
@@ -241,7 +242,7 @@ def _passed_on(w: Wanted) -> list[Any]:
             kind = annotation(parameter.annotation)
             known = any(word in w.name.lower() for words, _ in NAMED_INTS for word in words)
             if kind in OF_TORCH and not known:
-                return [*OF_TORCH[kind]]
+                return of_torch(kind, parameter)
             continue
         uses = uses_of_code(target)
         space = getattr(sys.modules.get(getattr(target, "__module__", "")), "__dict__", w.space)

@@ -56,7 +56,7 @@ def beside_parts(
 ) -> tuple[list[Input], dict[str, list[Spec]]]:
     """Elements of lists under names of their own, with what the part beside each accepts."""
     found, changed = dict(known), list(inputs)
-    for owner in dict.fromkeys(each.owner for each in inputs if each.way == "list"):
+    for owner in dict.fromkeys(each.owner for each in inputs if each.way in ("list", "tuple")):
         parts = parts_beside(module, method, owner)
         places = [i for i, each in enumerate(inputs) if each.owner == owner]
         for number, (place, part) in enumerate(zip(places, parts, strict=False)):

@@ -49,10 +49,11 @@ def parts_of(parameter: inspect.Parameter, use: Use) -> tuple[list[str], str]:
         return others[:_MAX_PARTS], "record"
     size = max(use.highest, use.unpacked)
     tensor = use.attributes & _OF_TENSORS - {"index", "count", "copy"}
+    held = "tuple" if "tuple" in use.types or kind == "tuple" else "list"
     if size > 1 and not tensor and (kind in ("list", "tuple", "sequence") or use.unpacked):
-        return [parameter.name] * min(size, _MAX_PARTS), "list"
+        return [parameter.name] * min(size, _MAX_PARTS), held
     if size and not use.whole:  # nothing is done with it as such
-        return [parameter.name] * min(size, _MAX_PARTS), "list"
+        return [parameter.name] * min(size, _MAX_PARTS), held
     return [], ""
 
 
@@ -65,8 +66,9 @@ def assembled(inputs: list[Input], values: list[Any]) -> tuple[tuple[Any, ...], 
         given: Any = values[members[0]]
         if first.way == "record":
             given = Record({inputs[i].name: values[i] for i in members})
-        elif first.way == "list":
+        elif first.way in ("list", "tuple"):
             given = [values[i] for i in members]
+            given = tuple(given) if first.way == "tuple" else given
         if first.way == "star":
             args += [values[i] for i in members]
         elif first.keyword:
@@ -89,6 +91,8 @@ def shown(inputs: list[Input], specs: list[Spec]) -> str:
             text = ", ".join(specs[i].text() for i in members)
         elif first.way == "list":
             text = f"[{', '.join(specs[i].text() for i in members)}]"
+        elif first.way == "tuple":
+            text = f"({', '.join(specs[i].text() for i in members)},)"
         texts.append(f"{first.owner or first.name}={text}" if first.keyword else text)
     return ", ".join(texts)
 

@@ -127,6 +127,14 @@ def goes_into_a_layer(w: Wanted) -> bool:
     return False
 
 
+def of_torch(kind: str, parameter: inspect.Parameter) -> list[Any]:
+    """Values for a parameter of torch: what it is by default, but that nothing is dropped."""
+    usual = parameter.default
+    if type(usual) in (int, float, bool) and parameter.name not in ("p", "dropout"):
+        return list(dict.fromkeys([usual, *OF_TORCH[kind]]))
+    return [*OF_TORCH[kind]]
+
+
 def named(w: Wanted) -> list[Any]:
     """What its name alone says."""
     name, kind = w.name.lower(), annotation(w.note)

@@ -11,17 +11,14 @@ from pathlib import Path
 import torch
 
 from gradfix.verify.compared import compared, ranks_compared
-from gradfix.verify.guess import BATCH, SIDE, Spec, with_rank
+from gradfix.verify.guess import BATCH, Spec, with_rank
+from gradfix.verify.kinds import of_other_kinds
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
-_WANTS_INT = re.compile(
-    r"must be (?:a )?tuple of ints|cannot be interpreted as an integer|must be int|"
-    r"integers? .*Tensor"
-)
 MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
@@ -37,29 +34,13 @@ _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
-_WANTS_INTS = re.compile(
-    r"must be (?:a )?tuple of ints|after \* must be an iterable, not int|non-iterable int|"
-    r"'int' object is not (?:subscriptable|iterable)|must be a single integer or|spatial dimensions"
-)
 _VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
+_NUMBERS = re.compile(r"(?<![\w.])\d{1,4}(?![\w.])")
 _BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
-_INTEGERS = re.compile(
-    r"indices to have one of the following scalar types|expected scalar type Long|"
-    r"tensors used as indices must be long|must be .*integer|only integer tensors|"
-    r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
-)
 _INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
-_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b(?! of ints)")
-_NO_BOOL = re.compile(
-    r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
-)
-_BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
-_COMPLEX = re.compile(r"non-complex dtype|only supported for complex|(?:must|to) be (?:a )?complex")
-_RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
-_FLOATING = re.compile(r"Expected a floating point|expected scalar type Float|got Long|Got Long")
 _HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
 _SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
 
@@ -92,7 +73,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
     text = str(error)
     found = _of_other_sizes(specs, text) + _normalized(specs, text) + _other_rank(specs, text)
-    found += _of_other_kinds(specs, text) + _states(specs, text)
+    found += of_other_kinds(specs, text) + _states(specs, text)
     if not found:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
@@ -107,16 +88,20 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         rows, columns, wanted, _ = map(int, match.groups())
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
-        found += _shared(specs, -1, columns, wanted) + _widened(specs, -1, wanted - columns)
+        found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
+        found += _widened(specs, -1, columns, wanted)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
     if match := _VIEW.search(text):
         found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
         for i, spec in enumerate(specs):
             if len(spec.shape) == 4:
                 product = math.prod(abs(int(n)) for n in match[1].split(","))
-                side = round(spec.shape[-1] * (product / int(match[2])) ** 0.5)
-                sides = (*([side] if 1 < side < 320 else []), 28, 32, 64, 224)
-                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in sides]
+                sides: list[int] = []
+                for size in (int(match[2]), int(match[2]) / spec.shape[0]):  # of the batch, of one
+                    side = round(spec.shape[-1] * (product / size) ** 0.5)
+                    near = sorted(_SIDES, key=lambda each: abs(each - side))[:2]
+                    sides += [each for each in (side, *near) if 1 < each < 320]
+                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
@@ -135,7 +120,8 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         if len(shape) > 1:
             found += _swap_any(specs, shape[1], int(match[2]))
         columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
-        found += _shared(specs, 1, columns, wanted) + _widened(specs, 1, wanted - columns)
+        found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
+        found += _widened(specs, 1, columns, wanted)
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
@@ -155,38 +141,6 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, int(match[2]), int(match[1]))
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
-    return found
-
-
-def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
-    """With integers, masks, complex numbers or plain numbers in them."""
-    found: list[list[Spec]] = []
-    if _LISTS.search(text):
-        found += [[replace(s, kind="list") if s.kind == "float" else s for s in specs]]
-        found += [_kind(specs, i, "list") for i, s in enumerate(specs) if s.kind == "float"]
-    if _INTEGERS.search(text):
-        found += [_kind(specs, i, "long") for i in range(len(specs))]
-        found += [
-            [replace(s, kind="long") if i == j else s for j, s in enumerate(specs)]
-            for i in range(len(specs))
-        ]
-    if _WANTS_INT.search(text):
-        found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
-    if _WANTS_INTS.search(text):
-        pair = Spec((SIDE, SIDE), "ints")
-        places = [i for i, s in enumerate(specs) if s.kind == "int" or "of ints" in text]
-        found += [[*specs[:i], pair, *specs[i + 1 :]] for i in reversed(places)]
-    if _NO_BOOL.search(text):
-        found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
-    if _BOOL.search(text):
-        found += [_kind(specs, i, "bool") for i, s in enumerate(specs) if s.kind != "bool"]
-    if _COMPLEX.search(text):
-        found += [[replace(s, kind="complex") if s.kind == "float" else s for s in specs]]
-        found += [_kind(specs, i, "complex") for i, s in enumerate(specs) if s.kind == "float"]
-    if _RANGE.search(text):
-        found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
-    if _FLOATING.search(text):
-        found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
     return found
 
 
@@ -213,9 +167,25 @@ def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     for rank in ranks_compared(error):
         mended = [_of_rank(spec, rank) for spec in specs]
         found += [[*specs[:i], spec, *specs[i + 1 :]] for i, spec in enumerate(mended)]
-    for a, b in compared(error):
+    for a, b in compared(error) or numbers_told(str(error)):
+        found += _swap_all(specs, a, b)
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     return found
+
+
+def numbers_told(text: str) -> list[tuple[int, int]]:
+    """The two sizes that a message names, as in "height 16 does not fit 224"; both ways round."""
+    numbers = list(dict.fromkeys(int(n) for n in _NUMBERS.findall(text)))
+    return [(a, b) for a in numbers for b in numbers if a != b] if len(numbers) == 2 else []
+
+
+def _swap_all(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
+    """One input with every axis of a length brought to another, as both sides of an image."""
+    return [
+        _set(specs, i, tuple(new if n == old else n for n in s.shape))
+        for i, s in enumerate(specs)
+        if s.shape.count(old) > 1 and new <= _LONGEST
+    ]
 
 
 def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]]:
@@ -236,10 +206,6 @@ def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]
     return found
 
 
-def _number(specs: list[Spec], index: int, value: int) -> list[Spec]:
-    return [Spec((), "int", value) if i == index else s for i, s in enumerate(specs)]
-
-
 def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spec]]:
     """Images of the size that a Linear behind the convolutions was made for."""
     found = []
@@ -255,13 +221,32 @@ def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
     return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
 
 
-def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
-    """One of several inputs that are joined before a layer, made as much wider as it asks for."""
+def _widened(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
+    """One input as much wider as a layer asks for: others are joined to it, or a part is taken."""
     found = []
-    for i, spec in enumerate(specs if len(specs) > 1 else []):
+    for i, spec in enumerate(specs):
         shape = list(spec.shape)
-        if len(shape) > 1 and spec.kind == "float" and shape[axis] + by > 0:
-            shape[axis] += by
+        if len(shape) > 1 and spec.kind == "float" and 0 < shape[axis] + new - old <= _LONGEST:
+            if len(specs) > 1 or shape[axis] != old:
+                shape[axis] += new - old
+                found.append(_set(specs, i, tuple(shape)))
+    return found
+
+
+def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
+    """One input as many times wider as a layer asks for, where it is cut or folded before that."""
+    found = []
+    for i, spec in enumerate(specs):
+        width = spec.shape[axis] if len(spec.shape) > 1 and spec.kind == "float" else old
+        if old < width:  # cut into pieces, the last of which may be smaller
+            wide = new * -(-width // old)
+        elif old > width and old % width == 0 and new % (old // width) == 0:
+            wide = new // (old // width)
+        else:
+            continue
+        shape = list(spec.shape)
+        shape[axis] = wide
+        if 0 < wide <= _LONGEST:
             found.append(_set(specs, i, tuple(shape)))
     return found
 
@@ -292,11 +277,6 @@ def _alike(specs: list[Spec]) -> list[list[Spec]]:
 def _of_rank(spec: Spec, rank: int) -> Spec:
     shape = with_rank(spec.shape, rank)
     return spec if shape is None else replace(spec, shape=shape)
-
-
-def _kind(specs: list[Spec], index: int, kind: str) -> list[Spec]:
-    changed = [replace(s, kind=kind) if i == index else s for i, s in enumerate(specs)]
-    return [replace(s, shape=s.shape[:2]) if s.kind == "long" else s for s in changed]
 
 
 def _swap_last(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:

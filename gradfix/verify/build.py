@@ -209,6 +209,8 @@ def _shown(value: Any) -> str:
     if inspect.isclass(value) and issubclass(value, nn.Module):
         own = not value.__module__.startswith("torch.")
         return value.__name__ if own else f"nn.{value.__name__}"
+    if inspect.isfunction(value):
+        return value.__name__
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 

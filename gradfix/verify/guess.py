@@ -338,8 +338,8 @@ class Input:
     """One value of a call: a parameter, or a part of one.
 
     ``name`` is what it is called; ``owner`` is the parameter that it is a part of, which is then
-    ``way``: a "record", a "list", a "tuple", or a "star" for ``*names``. ``keyword`` says that the parameter
-    is given by its name.
+    ``way``: a "record", a "list", a "tuple", or a "star" for ``*names``. ``keyword`` says that the
+    parameter is given by its name.
     """
 
     name: str

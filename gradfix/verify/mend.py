@@ -6,7 +6,7 @@ import copy
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from gradfix.verify.parts import Part
 from gradfix.verify.repair import MISMATCH, layer_sizes, lines_reached
 from gradfix.verify.slots import Arguments, names_at_fault, nearness, slots_of, value_at, with_value
 from gradfix.verify.source import uses_of_code
+from gradfix.verify.told import asked_for, of_choices, of_settings_files
 from gradfix.verify.uses import Use
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -40,7 +41,8 @@ def repaired_constructor(
 ) -> list[Arguments]:
     """Other arguments that the constructor's error text asks for."""
     found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
-    found += other_operands(kwargs, error)
+    found += of_choices(cls, kwargs, error) + other_operands(kwargs, error)
+    found += of_settings_files(kwargs, error)
     found += _with_others(cls, kwargs, error)
     if is_out_of_memory(error):
         found += [larger(kwargs, (8, 16), 2)]
@@ -119,7 +121,9 @@ def _with_others(cls: type[nn.Module], kwargs: Arguments, error: Exception) -> l
     text, found = str(error), list[Arguments]()
     if match := _MISSING.search(text):
         found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
-    if "None" in text or lacks_value(error):
+    if named := asked_for(cls, kwargs, error):
+        found += _with_optional(cls, kwargs, error, named, only_named=True)
+    elif "None" in text or lacks_value(error):
         found += _with_optional(cls, kwargs, error, only_named=lacks_value(error))
     if "CUDA" in text:
         found += _on_cpu(cls, kwargs)
@@ -232,11 +236,16 @@ def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:
 
 
 def _with_optional(
-    cls: type[nn.Module], kwargs: Arguments, error: Exception, *, only_named: bool
+    cls: type[nn.Module],
+    kwargs: Arguments,
+    error: Exception,
+    told: Sequence[str] = (),
+    *,
+    only_named: bool,
 ) -> Iterator[Arguments]:
     """With one more argument, of those that are None by default; perhaps only what failed there."""
     uses = uses_of_code(cls)
-    names = {*names_at_fault(error)}
+    names = {*told} or {*names_at_fault(error)}
     parameters = inspect.signature(cls).parameters.values()
     notes = {p.name: p.annotation for p in parameters if p.default is None}
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

@@ -115,13 +115,16 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
     if match := _CHANNELS.search(text):
         shape = tuple(int(n) for n in match[1].split(","))
         for i, spec in enumerate(specs):
+            if (1, *spec.shape) == shape:  # taken for one image without a batch
+                found.append(_set(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
             if len(spec.shape) == len(shape):
                 found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
         if len(shape) > 1:
             found += _swap_any(specs, shape[1], int(match[2]))
         columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
-        found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
-        found += _widened(specs, 1, columns, wanted)
+        if any(len(s.shape) == len(shape) for s in specs):
+            found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
+            found += _widened(specs, 1, columns, wanted)
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]

@@ -40,6 +40,7 @@ from gradfix.verify.uses import Use
 _ATTEMPTS = 60
 _DEPTH = 6
 _WIDE = 4
+_SAME = 6
 _PER_CALL = 3
 _MOST_LARGE = 3
 _CLIMBS = 200
@@ -75,6 +76,8 @@ class Calls:
         self.seed, self.deadline = seed, deadline
         self.ran = 0
         self.depth = -1
+        #: The error that all calls since another one have raised, and how many there were.
+        self.same = ("", 0)
         self.error: Exception | None = None
         #: Attempts that asked for more memory than there is; its numbers are too large then.
         self.large: list[Exception] = []
@@ -136,13 +139,14 @@ class Calls:
             return
         self.needed = self.needed or needed
         for uses in self._ways(name, needed):
-            if not self.ran and not self.large:
+            if not self.ran and not self.large and self.same[1] < _SAME:
                 yield from self._with(name, needed, uses=uses)
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
             yield from self._with(name, [*needed, *more], self.furthest)
-        if not self.ran and self.furthest is not None and not self.missing and not self.large:
+        hopeless = self.missing or self.large or self.same[1] >= _SAME
+        if not self.ran and self.furthest is not None and not hopeless:
             yield from self._by_climbing()
 
     def _with(
@@ -175,7 +179,7 @@ class Calls:
                     self.ran, kept = self.ran + 1, kept + 1
                     yield self._drive(call)
                     queue = []
-                elif isinstance(error, StubUsed) or self._too_large(error):
+                elif isinstance(error, StubUsed) or self._too_large(error) or self._stuck(error):
                     self._missed(depth, call, error)
                     return  # no other input would help
                 elif not kept:
@@ -265,6 +269,16 @@ class Calls:
         """What the arguments of the constructor may be to blame for; the last call's weigh most."""
         last = [] if self.furthest is None else [self.furthest[1].error]
         return [e for e in (self.error, *self.large[-1:], *last) if e is not None]
+
+    def _stuck(self, error: Exception) -> bool:
+        """Whether every input so far ran into one and the same lack: it is not for want of inputs.
+
+        What is None may be an input that was left out.
+        """
+        text = f"{type(error).__name__}: {error}"
+        same = isinstance(error, (AttributeError, NameError)) and "NoneType" not in text
+        self.same = (text, self.same[1] + 1 if self.same[0] == text else 1) if same else ("", 0)
+        return self.same[1] >= _SAME
 
     def _too_large(self, error: Exception) -> bool:
         if is_out_of_memory(error):

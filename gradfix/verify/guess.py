@@ -25,7 +25,7 @@ class Spec:
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
     A "complex" one holds complex numbers, a "mask" is one of floats, a "graph" a ring of ``high``
-    nodes as two rows of indices, a "function" one of a tensor.
+    nodes as two rows of indices, a "function" one of a tensor. A "unit" one lies between 0 and 1.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +48,8 @@ class Spec:
             return torch.arange(2 * self.high).remainder(self.high).reshape(2, self.high)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
+        if self.kind == "unit":
+            return torch.rand(self.shape)
         if self.kind == "complex":
             return torch.randn(self.shape, dtype=torch.complex64)
         if self.kind == "lengths":
@@ -73,6 +75,7 @@ class Spec:
             "mask": f"{_half_true_text(self.shape)}.float()",
             "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",
             "positive": f"torch.rand({dims}) + 0.1",
+            "unit": f"torch.rand({dims})",
             "complex": f"torch.randn({dims}, dtype=torch.complex64)",
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",

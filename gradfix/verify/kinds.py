@@ -29,6 +29,11 @@ _WANTS_INTS = re.compile(
     r"must be (?:a )?tuple of ints|after \* must be an iterable, not int|non-iterable int|"
     r"'int' object is not (?:subscriptable|iterable)|must be a single integer or|spatial dimensions"
 )
+_UNIT = re.compile(
+    r"should be between 0 and 1|Interval\(lower_bound=0.0, upper_bound=1.0\)|Simplex\(\)|"
+    r"values? (?:in|within) (?:the range |the interval )?\[0(?:\.0)?, ?1"
+)
+_POSITIVE = re.compile(r"GreaterThan(?:Eq)?\(lower_bound=0\.0\)|must be (?:strictly )?positive")
 _SEVERAL = ("list", "pair")
 
 
@@ -61,6 +66,10 @@ def of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _FLOATING.search(text):
         found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
+    for pattern, kind in ((_UNIT, "unit"), (_POSITIVE, "positive")):
+        if pattern.search(text):
+            found += [[replace(s, kind=kind) if s.kind == "float" else s for s in specs]]
+            found += [_kind(specs, i, kind) for i, s in enumerate(specs) if s.kind == "float"]
     if {"Tensor", "float"} & set(odd := types_at_odds(text)) and {"list", "tuple"} & set(odd):
         found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind in _SEVERAL]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import re
 import traceback
@@ -34,13 +35,14 @@ _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) argumen
 _COUNTED = re.compile(r"values to unpack \(expected (\d)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NEAR, _FAR = 26, 8
+_PLACES = 8
 
 
 def repaired_constructor(
     cls: type[nn.Module], kwargs: Arguments, error: Exception
 ) -> list[Arguments]:
     """Other arguments that the constructor's error text asks for."""
-    found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
+    found = [*_of_another_kind(kwargs, error), *_of_another_size(kwargs, str(error))]
     found += of_choices(cls, kwargs, error) + other_operands(kwargs, error)
     found += of_settings_files(kwargs, error)
     found += _with_others(cls, kwargs, error)
@@ -53,43 +55,68 @@ def repaired_constructor(
     return found
 
 
-def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
+def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
     """With lists, modules, configurations or other words in place of what was there."""
-    found: list[Arguments] = []
-    numbers = [name for name, value in kwargs.items() if type(value) is int]
+    text, found = str(error), list[Arguments]()
+    numbers = functools.partial(_instead_of, kwargs, error, (int,))
+    lists = functools.partial(_instead_of, kwargs, error, (list, tuple))
     if "cannot unpack" in text or "(expected 2, got" in text:
-        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
+        found += numbers((SIDE, SIDE))
     elif any(words in text for words in _WANTS_LIST):
-        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+        found += numbers([8, 8, 8])
     if match := _COUNTED.search(text):
-        lists = [name for name, v in kwargs.items() if isinstance(v, (list, tuple))]
-        found += [{**kwargs, name: (SIDE,) * int(match[1])} for name in lists]
+        found += lists((SIDE,) * int(match[1]))
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
-        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
-    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
-        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
-    if "'int' object has no attribute" in text:
-        found += [{**kwargs, name: MadeUp()} for name in numbers]
-    if "'int' object is not callable" in text:
-        found += [{**kwargs, name: Part()} for name in numbers]
-        found += [{**kwargs, name: nn.Identity} for name in numbers]
+        found += _instead_of(kwargs, error, (float,), 8)
     if match := _LACKS.search(text):
-        found += [
-            {**kwargs, name: _with_attribute(value, match[2])}
-            for name, value in kwargs.items()
-            if any(type(each).__name__ == match[1] for each in _modules_in(value))
-        ]
+        found += _with_what_has(kwargs, error, *match.groups())
+    if "'int' object is not callable" in text:
+        found += [*numbers(Part()), *numbers(nn.Identity)]
     if "indices must be integers" in text:
-        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
+        found += lists(MadeUp())
     if "index out of range" in text:
         found += [{**kwargs, n: v[:1] * 6} for n, v in kwargs.items() if isinstance(v, list)]
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
     if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [Part()]} for name in numbers]
+        found += numbers([Part()])
     if "must be a mapping" in text:
         found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
+    return found
+
+
+def _instead_of(
+    kwargs: Arguments, error: Exception, kinds: tuple[type, ...], value: Any
+) -> list[Arguments]:
+    """With a value in one of the places that hold a value of these types; the nearest first."""
+    names = names_at_fault(error)
+    slots = [slot for slot in slots_of(kwargs) if type(value_at(kwargs, slot)) in kinds]
+    slots.sort(key=lambda slot: nearness(names, slot[-1]))
+    return [with_value(kwargs, slot, value) for slot in slots[:_PLACES]]
+
+
+def _with_what_has(
+    kwargs: Arguments, error: Exception, kind: str, attribute: str
+) -> list[Arguments]:
+    """With something that has an attribute which what was given lacks."""
+    found = [
+        {**kwargs, name: _with_attribute(value, attribute)}
+        for name, value in kwargs.items()
+        if any(type(each).__name__ == kind for each in _modules_in(value))
+    ]
+    kinds = tuple(each for each in (int, float, str, list, tuple) if each.__name__ == kind)
+    made: list[Any] = [MadeUp()]
+    if attribute in _OF_TENSORS:
+        made.insert(0, torch.eye(8))
+    elif attribute in ("items", "keys", "values", "get", "pop"):
+        made.insert(0, {})
+    elif attribute in dir(str) and kind != "str":
+        made = ["0"]
+    elif attribute in dir(list) and kind != "list":
+        made = [[8, 8, 8]]
+    for value in made if kinds else ():
+        found += _instead_of(kwargs, error, kinds, value)
     return found
 
 

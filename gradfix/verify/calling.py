@@ -202,7 +202,8 @@ class Calls:
         code = uses_of_code(getattr(type(self.module), name, None))
         for uses in (read_structure(self.module, name), code, {}):
             inputs = inputs_for(needed, uses)
-            if inputs not in seen:
+            keyed = not uses and any(each.way == "record" for each in seen[0])
+            if inputs not in seen and not keyed:
                 seen.append(inputs)
                 yield uses
 
@@ -295,7 +296,7 @@ def nearest_first(mended: list[list[Spec]], call: Call, error: Exception) -> lis
 
     def rank(specs: list[Spec]) -> int:
         changed = [i for i, (a, b) in enumerate(zip(call.specs, specs, strict=False)) if a != b]
-        named = [{call.inputs[i].name, call.inputs[i].owner} for i in changed]
+        named = [{call.inputs[i].name.rpartition(".")[2], call.inputs[i].owner} for i in changed]
         found = [order[name] for each in named for name in each if name in order]
         return min(found, default=len(names))
 

@@ -304,7 +304,7 @@ def _flowing(
 
 def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
     """What an input's name says against the shape the module's layers suggest."""
-    name = each.name.lower()
+    name = each.name.lower().rpartition(".")[2]
     if "[int" in str(each.note).lower():  # of an image of eight places, most often
         return Spec((2, 4), "ints")
     if each.note is int and any(name in pair for pair in _HEIGHT_AND_WIDTH):

@@ -31,6 +31,8 @@ def read_structure(module: nn.Module, method: str) -> dict[str, Use]:
     node = _definition(function)
     for name in _parameters(node) if node is not None else ():
         use = found.setdefault(name, Use())
+        if node is not None:
+            use.keys -= _written_first(node, name, module, function)
         use.keys |= _keys(module, function, name, 0)
         beside = parts_beside(module, method, name)
         if len(beside) > max(use.highest, use.unpacked):
@@ -70,14 +72,24 @@ def _keys(module: nn.Module, function: Any, name: str, depth: int) -> set[str]:
                 found |= _word(part.args[0], module, function) if len(part.args) == 1 else set()
             elif part.func.attr != "append":
                 found |= _handed_on(module, part, name, depth)
-    written = {
-        key
-        for part in ast.walk(node)
-        if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store)
-        if _is_name(part.value, name)
-        for key in _word(part.slice, module, function)
-    }
-    return found - written
+    return found - _written_first(node, name, module, function)
+
+
+def _written_first(node: ast.FunctionDef, name: str, module: nn.Module, function: Any) -> set[str]:
+    """The keys that a function writes before it reads them: they need not be there."""
+    read: dict[str, int] = {}
+    written: dict[str, int] = {}
+    for statement in [n for n in ast.walk(node) if isinstance(n, ast.stmt)]:
+        inside = ast.walk(statement) if isinstance(statement, (ast.Assign, ast.Expr)) else ()
+        for part in [n for n in inside if isinstance(n, ast.Subscript)]:
+            if not _is_name(part.value, name):
+                continue
+            first, row = (read, part.lineno)
+            if isinstance(part.ctx, ast.Store):  # after what is on the right of it
+                first, row = written, (statement.end_lineno or part.lineno) + 1
+            for key in _word(part.slice, module, function):
+                first[key] = min(row, first.get(key, row))
+    return {key for key, row in written.items() if row <= read.get(key, row)}
 
 
 def _handed_on(module: nn.Module, call: ast.Call, name: str, depth: int) -> set[str]:

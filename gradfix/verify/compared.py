@@ -103,6 +103,16 @@ def choices(error: Exception) -> list[tuple[str, Any, list[Any]]]:
     return [(name, value, known) for name, (value, known) in found.items() if known]
 
 
+def raised_by_code(error: Exception) -> bool:
+    """Whether the code raised it itself, by an assertion or a ``raise``, and not torch."""
+    frames = [f for f in traceback.walk_tb(error.__traceback__) if f[0].f_code.co_name != "_assert"]
+    if not frames or frames[-1][0].f_code.co_filename.startswith(_TORCH):
+        return False
+    frame, row = frames[-1]
+    statement = statement_at(frame.f_code.co_filename, row)
+    return isinstance(error, AssertionError) or isinstance(statement, (ast.Assert, ast.Raise))
+
+
 def _constants(node: ast.expr) -> list[Any]:
     parts = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
     return [part.value for part in parts if isinstance(part, ast.Constant)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from gradfix.verify.compared import compared, ranks_compared
+from gradfix.verify.compared import compared, raised_by_code, ranks_compared
 from gradfix.verify.guess import BATCH, Spec, with_rank
 from gradfix.verify.kinds import of_other_kinds
 
@@ -42,7 +42,10 @@ _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
 _HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
-_SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
+_SMALL = re.compile(
+    r"[Kk]ernel size can't be greater|Output size is too small|too small|"
+    r"more than 1 (?:value per channel|spatial element)"
+)
 
 
 def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
@@ -107,6 +110,8 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     if match := _CAT.search(text):
         wanted, got = map(int, match.groups())
+        if len(specs) == 1 and len(specs[0].shape) > 3:  # halved and doubled again by layers
+            found += [[_larger(specs[0])]]
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
@@ -170,7 +175,8 @@ def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     for rank in ranks_compared(error):
         mended = [_of_rank(spec, rank) for spec in specs]
         found += [[*specs[:i], spec, *specs[i + 1 :]] for i, spec in enumerate(mended)]
-    for a, b in compared(error) or numbers_told(str(error)):
+    told = numbers_told(str(error)) if raised_by_code(error) else []
+    for a, b in compared(error) or told:
         found += _swap_all(specs, a, b)
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     return found

@@ -189,7 +189,11 @@ def test_a_tuple_that_code_asks_for_is_no_list() -> None:
         ("Value after * must be an iterable, not int", Spec((), "int", 4), Spec((16, 16), "ints")),
         ("all elements of target should be between 0 and 1", Spec((2, 4)), Spec((2, 4), "unit")),
         ("unsupported operand type(s) for @: 'list' and 'Tensor'", Spec((2,), "list"), Spec((2,))),
-        ("height 16 does not fit 224", Spec((2, 3, 16, 16)), Spec((2, 3, 224, 224))),
+        (
+            "must match except in dimension 1. Expected size 1 but got size 2",
+            Spec((2, 3, 16, 16)),
+            Spec((2, 3, 32, 32)),
+        ),
         (
             "expected input[2, 20, 8, 8] to have 12 channels, but got 20 channels",
             Spec((2, 5, 16, 16)),
@@ -219,6 +223,23 @@ def test_what_an_error_does_not_mean_stays(text: str, spec: Spec) -> None:
     changed = of_other_kinds([spec], text)
     assert [Spec(spec.shape, "float")] not in changed
     assert all(each.kind in ("int", "ints") for specs in changed for each in specs)
+
+
+def test_numbers_of_a_message_are_sizes_only_where_the_code_raised_it() -> None:
+    class Fits(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not fits(x):
+                raise ValueError("height 16 does not fit 224")
+            return x
+
+    def fits(x: torch.Tensor) -> bool:
+        return x.shape[-1] > 200
+
+    spec = Spec((2, 3, 16, 16))
+    with pytest.raises(ValueError, match="height") as raised:
+        Fits()(spec.make())
+    assert [Spec((2, 3, 224, 224))] in repairs([spec], raised.value)
+    assert [Spec((2, 3, 224, 224))] not in repairs([spec], ValueError(str(raised.value)))
 
 
 def test_a_message_that_names_three_numbers_is_not_guessed_at() -> None:

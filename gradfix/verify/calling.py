@@ -188,8 +188,10 @@ class Calls:
                         mended = nearest_first(repairs(specs, error), call, error)
                         far = lines_reached(error, file_of(type(self.module)))
                         steps: list[_Step] = [(depth + 1, s, far) for s in mended[:_WIDE]]
-                        # What ends sooner than it did before the change waits for the others.
-                        queue = queue + steps if far < before else steps + queue
+                        # What no longer is of the right kind waits for the others. Sizes that no
+                        # longer fit each other may yet: one of them was changed first.
+                        worse = far < before and isinstance(error, (AttributeError, TypeError))
+                        queue = queue + steps if worse else steps + queue
             if kept >= _PER_CALL:
                 return
 

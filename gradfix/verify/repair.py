@@ -233,6 +233,8 @@ def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
 def _widened(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
     """One input as much wider as a layer asks for: others are joined to it, or a part is taken."""
     found = []
+    if axis == 1 and any(old in s.shape[1:] for s in specs):
+        return []  # that axis is the one that the layer got
     for i, spec in enumerate(specs):
         shape = list(spec.shape)
         if len(shape) > 1 and spec.kind == "float" and 0 < shape[axis] + new - old <= _LONGEST:

@@ -94,17 +94,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
         found += _widened(specs, -1, columns, wanted)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
-    if match := _VIEW.search(text):
-        found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
-        for i, spec in enumerate(specs):
-            if len(spec.shape) == 4:
-                product = math.prod(abs(int(n)) for n in match[1].split(","))
-                sides: list[int] = []
-                for size in (int(match[2]), int(match[2]) / spec.shape[0]):  # of the batch, of one
-                    side = round(spec.shape[-1] * (product / size) ** 0.5)
-                    near = sorted(_SIDES, key=lambda each: abs(each - side))[:2]
-                    sides += [each for each in (side, *near) if 1 < each < 320]
-                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
+    found += _of_views(specs, text)
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
@@ -117,23 +107,52 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
         found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))
-    if match := _CHANNELS.search(text):
-        shape = tuple(int(n) for n in match[1].split(","))
-        for i, spec in enumerate(specs):
-            if (1, *spec.shape) == shape:  # taken for one image without a batch
-                found.append(_set(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
-            if len(spec.shape) == len(shape):
-                found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
-        if len(shape) > 1:
-            found += _swap_any(specs, shape[1], int(match[2]))
-        columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
-        if any(len(s.shape) == len(shape) for s in specs):
-            found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
-            found += _widened(specs, 1, columns, wanted)
+    found += _of_channels(specs, text)
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
+    return found
+
+
+def _of_views(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With as many elements as a view asks for; of an image that is about its sides."""
+    match = _VIEW.search(text)
+    if match is None or not int(match[2]):
+        return []
+    wanted, size = [int(n) for n in match[1].split(",")], int(match[2])
+    found = _fitting(specs, wanted, size)
+    product = math.prod(abs(n) for n in wanted)
+    for i, spec in enumerate(specs):
+        if len(spec.shape) != 4:
+            continue
+        sides: list[int] = []
+        for part in (size, size / max(1, spec.shape[0])):  # of the batch, of one image
+            side = round(spec.shape[-1] * (product / part) ** 0.5)
+            near = sorted(_SIDES, key=lambda each: abs(each - side))[:2]
+            sides += [each for each in (side, *near) if 1 < each < 320]
+        found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
+    return found
+
+
+def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With as many channels as a convolution was made for."""
+    match = _CHANNELS.search(text)
+    if match is None:
+        return []
+    found: list[list[Spec]] = []
+    shape = tuple(int(n) for n in match[1].split(","))
+    for i, spec in enumerate(specs):
+        if (1, *spec.shape) == shape:  # taken for one image without a batch
+            found.append(_set(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
+        if len(spec.shape) == len(shape):
+            found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+    if len(shape) > 1:
+        found += _swap_any(specs, shape[1], int(match[2]))
+    columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
+    if any(len(s.shape) == len(shape) for s in specs):
+        found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
+        found += _widened(specs, 1, columns, wanted)
     return found
 
 

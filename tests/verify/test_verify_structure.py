@@ -204,6 +204,11 @@ def test_a_tuple_that_code_asks_for_is_no_list() -> None:
             Spec((2, 5, 8)),
             Spec((2, 3, 5, 8)),
         ),
+        (
+            "shape '[-1, 6400]' is invalid for input of size 4608",  # of two images
+            Spec((2, 3, 64, 64)),
+            Spec((2, 3, 112, 112)),
+        ),
         ("shapes cannot be multiplied (2x13 and 16x4)", Spec((2, 50)), Spec((2, 64))),
     ],
 )
@@ -216,6 +221,7 @@ def test_errors_of_calls_ask_for_other_inputs(text: str, before: Spec, after: Sp
     [
         ("must be tuple of ints, but got Tensor", Spec((2, 4), "list")),
         ("'int' object is not iterable", Spec((2, 4))),
+        ("shape '[-1, 8]' is invalid for input of size 0", Spec((2, 3, 8, 8))),
         ("unsupported operand type(s) for @: 'int' and 'Tensor'", Spec((2, 4), "list")),
     ],
 )

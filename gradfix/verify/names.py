@@ -112,7 +112,7 @@ def parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Parame
         parameters = parameters[1:]
     if isinstance(place, str):
         return next((p for p in parameters if p.name == place), None)
-    fixed = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return fixed[place] if place < len(fixed) else None
 
 

@@ -100,6 +100,13 @@ class Catches(nn.Module):
         except SystemExit:
             return self.lin(x)
 
+class Sparse(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bag = nn.EmbeddingBag(12, 4, sparse=True)
+    def forward(self, ids):
+        return self.bag(ids)
+
 if __name__ == "__main__":
     sys.exit(Keyed())
 '''
@@ -114,7 +121,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TargetResult]:
     return {result.target.rpartition(":")[2]: result for result in report.results}
 
 
-@pytest.mark.parametrize("name", ["Keyed", "Levels", "Nested", "Sized", "Catches"])
+@pytest.mark.parametrize("name", ["Keyed", "Levels", "Nested", "Sized", "Catches", "Sparse"])
 def test_the_module_tells_what_its_inputs_hold(found: dict[str, TargetResult], name: str) -> None:
     assert found[name].status == "passed", (found[name].reason, found[name].call)
 

@@ -160,7 +160,7 @@ class Zipped(nn.Module):
         done = [part(x) for part, x in zip(self.parts, xs, strict=True)]
         for other in self.others:
             alone = other(alone)
-        return sum(done) + alone  # type: ignore[return-value]
+        return torch.stack(done).sum(0) + alone
 
 
 def test_a_list_is_as_long_as_the_parts_that_a_loop_takes_with_it() -> None:

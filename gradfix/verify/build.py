@@ -19,12 +19,12 @@ from gradfix.verify.load import ABOVE
 from gradfix.verify.mend import (
     climb_constructor,
     larger,
-    names_at_fault,
     neighbours,
     repaired_constructor,
 )
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
+from gradfix.verify.slots import names_at_fault
 
 _MAX_BUILT = 16
 _MAX_BUILDS = 60
@@ -67,10 +67,13 @@ class Builder:
         """What could be built, with its recipe; no module where autograd itself refuses."""
         count = builds = 0
         climbed = varied = False
-        while time.monotonic() < self.deadline and count < _MAX_BUILT and builds < _MAX_BUILDS:
-            if not self.todo and not climbed and count == 0:
-                climbed = True
-                self.todo += self._climbed()
+        while time.monotonic() < self.deadline and count < _MAX_BUILT:
+            spent = builds >= _MAX_BUILDS
+            if (spent or not self.todo) and not climbed and count == 0:
+                climbed, builds = True, 0
+                self.todo = [*self._climbed()]
+            elif spent:
+                return
             if not self.todo and not varied:
                 varied = True
                 self.todo += self._varied()
@@ -111,18 +114,19 @@ class Builder:
             reach = lines_reached(error, file_of(self.cls))
             if self.furthest is None or reach > self.furthest[0]:
                 self.furthest = (reach, made.kwargs, error)
-            self._learn(made.kwargs, error)
+            # What ends sooner may have taken another branch; whatever got as far comes first.
+            self._learn(made.kwargs, error, later=reach < self.furthest[0])
         return None
 
-    def _learn(self, kwargs: dict[str, Any], error: Exception) -> None:
-        self._next(repaired_constructor(self.cls, kwargs, error))
+    def _learn(self, kwargs: dict[str, Any], error: Exception, *, later: bool = False) -> None:
+        self._next(repaired_constructor(self.cls, kwargs, error), later=later)
 
-    def _next(self, arguments: list[dict[str, Any]]) -> None:
-        """Try these before everything else, if they were not tried yet."""
+    def _next(self, arguments: list[dict[str, Any]], *, later: bool = False) -> None:
+        """Try these before everything else, or after it, if they were not tried yet."""
         makers = [self.maker(kwargs) for kwargs in arguments]
         makers = [m for m in makers if m.text not in self.tried]
         self.tried |= {m.text for m in makers}
-        self.todo = makers + self.todo
+        self.todo = self.todo + makers if later else makers + self.todo
 
     def _climbed(self) -> Iterator[Maker]:
         """From the arguments that got furthest on, one value changed at a time."""
@@ -209,6 +213,8 @@ def _shown(value: Any) -> str:
     if inspect.isclass(value) and issubclass(value, nn.Module):
         own = not value.__module__.startswith("torch.")
         return value.__name__ if own else f"nn.{value.__name__}"
+    if inspect.isfunction(value):
+        return value.__name__
     return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
 
 

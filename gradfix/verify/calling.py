@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,22 +25,30 @@ from gradfix.verify.drive import (
     is_out_of_memory,
     reseed,
 )
-from gradfix.verify.flows import documented_inputs, shapes_by_input
+from gradfix.verify.flows import beside_parts, documented_inputs, shapes_by_input
 from gradfix.verify.guess import BATCH, LENGTH, Input, Spec, beside, required, shapes_for, starts
 from gradfix.verify.inputs import assembled, inputs_for, shown
 from gradfix.verify.load import StubUsed
-from gradfix.verify.mend import names_at_fault
 from gradfix.verify.outputs import is_real, outputs_of
 from gradfix.verify.refused import is_autograd_error
-from gradfix.verify.repair import repairs
+from gradfix.verify.repair import lines_reached, repairs
+from gradfix.verify.slots import names_at_fault
 from gradfix.verify.source import uses_of_code
+from gradfix.verify.structure import read_structure
+from gradfix.verify.uses import Use
 
 _ATTEMPTS = 60
 _DEPTH = 6
+_WIDE = 4
+_SAME = 6
 _PER_CALL = 3
 _MOST_LARGE = 3
 _CLIMBS = 200
 _SLOW, _VERY_SLOW = 0.05, 1.0
+
+
+#: How often inputs were changed, the inputs, and how far the call got before the last change.
+_Step = tuple[int, list[Spec], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ class Calls:
         self.seed, self.deadline = seed, deadline
         self.ran = 0
         self.depth = -1
+        #: The error that all calls since another one have raised, and how many there were.
+        self.same = ("", 0)
         self.error: Exception | None = None
         #: Attempts that asked for more memory than there is; its numbers are too large then.
         self.large: list[Exception] = []
@@ -128,12 +138,15 @@ class Calls:
         except (AttributeError, TypeError, ValueError):
             return
         self.needed = self.needed or needed
-        yield from self._with(name, needed)
+        for uses in self._ways(name, needed):
+            if not self.ran and not self.large and self.same[1] < _SAME:
+                yield from self._with(name, needed, uses=uses)
         if not self.ran and star:
             yield from self._with(name, [*needed, *star])
         if not self.ran and (more := self._asked_for(name, needed)):
             yield from self._with(name, [*needed, *more], self.furthest)
-        if not self.ran and self.furthest is not None and not self.missing and not self.large:
+        hopeless = self.missing or self.large or self.same[1] >= _SAME
+        if not self.ran and self.furthest is not None and not hopeless:
             yield from self._by_climbing()
 
     def _with(
@@ -141,18 +154,22 @@ class Calls:
         name: str,
         needed: list[inspect.Parameter],
         fewer: tuple[Call, Reached] | None = None,
+        uses: Mapping[str, Use] | None = None,
     ) -> Iterator[Drive]:
-        """The same for certain parameters; ``fewer`` is what got furthest without the last ones."""
-        uses = uses_of_code(getattr(type(self.module), name, None))
-        inputs = inputs_for(needed, uses)
+        """The same for certain parameters; ``fewer`` is what got furthest without the last ones.
+
+        ``uses`` tell how a call gets its inputs, as single values or in dicts, objects and lists.
+        """
+        inputs = inputs_for(needed, read_structure(self.module, name) if uses is None else uses)
         self.tried, kept = set(), 0
         known = shapes_by_input(self.module, name)
+        inputs, known = beside_parts(self.module, name, inputs, known)
         stated = documented_inputs(self.module, name, known)
         first = [] if fewer is None else [_extended(fewer[0].specs, inputs)]
         for start in itertools.chain(first, starts(self.module, inputs, known, stated)):
-            queue = [(0, start)]
+            queue: list[_Step] = [(0, start, ())]
             while queue and len(self.tried) < _ATTEMPTS and time.monotonic() < self.deadline:
-                depth, specs = queue.pop(0)
+                depth, specs, before = queue.pop(0)
                 if tuple(specs) in self.tried:
                     continue
                 self.tried.add(tuple(specs))
@@ -162,15 +179,35 @@ class Calls:
                     self.ran, kept = self.ran + 1, kept + 1
                     yield self._drive(call)
                     queue = []
-                elif isinstance(error, StubUsed) or self._too_large(error):
+                elif isinstance(error, StubUsed) or self._too_large(error) or self._stuck(error):
                     self._missed(depth, call, error)
                     return  # no other input would help
                 elif not kept:
                     self._missed(depth, call, error)
                     if depth < _DEPTH:
-                        queue = [(depth + 1, s) for s in repairs(specs, error)][:4] + queue
+                        mended = nearest_first(repairs(specs, error), call, error)
+                        far = lines_reached(error, file_of(type(self.module)))
+                        steps: list[_Step] = [(depth + 1, s, far) for s in mended[:_WIDE]]
+                        # What no longer is of the right kind waits for the others. Sizes that no
+                        # longer fit each other may yet: one of them was changed first.
+                        worse = far < before and isinstance(error, (AttributeError, TypeError))
+                        queue = queue + steps if worse else steps + queue
             if kept >= _PER_CALL:
                 return
+
+    def _ways(self, name: str, needed: list[inspect.Parameter]) -> Iterator[Mapping[str, Use]]:
+        """What the code may do with its inputs: as the module tells, as it reads, nothing at all.
+
+        What one reading takes for a list may be a tensor, or either.
+        """
+        seen: list[list[Input]] = []
+        code = uses_of_code(getattr(type(self.module), name, None))
+        for uses in (read_structure(self.module, name), code, {}):
+            inputs = inputs_for(needed, uses)
+            keyed = not uses and any(each.way == "record" for each in seen[0])
+            if inputs not in seen and not keyed:
+                seen.append(inputs)
+                yield uses
 
     def _asked_for(self, name: str, needed: list[inspect.Parameter]) -> list[inspect.Parameter]:
         """Parameters that are None by default, where a None was used as something else."""
@@ -236,10 +273,36 @@ class Calls:
         last = [] if self.furthest is None else [self.furthest[1].error]
         return [e for e in (self.error, *self.large[-1:], *last) if e is not None]
 
+    def _stuck(self, error: Exception) -> bool:
+        """Whether every input so far ran into one and the same lack: it is not for want of inputs.
+
+        What is None may be an input that was left out.
+        """
+        text = f"{type(error).__name__}: {error}"
+        same = isinstance(error, (AttributeError, NameError)) and "NoneType" not in text
+        self.same = (text, self.same[1] + 1 if self.same[0] == text else 1) if same else ("", 0)
+        return self.same[1] >= _SAME
+
     def _too_large(self, error: Exception) -> bool:
         if is_out_of_memory(error):
             self.large.append(error)
         return len(self.large) >= _MOST_LARGE
+
+
+def nearest_first(mended: list[list[Spec]], call: Call, error: Exception) -> list[list[Spec]]:
+    """Changed inputs, those first whose change is one of what the failing lines name."""
+    if len(call.inputs) < 2:
+        return mended
+    names = names_at_fault(error)
+    order = {name: rank for rank, name in enumerate(names)}
+
+    def rank(specs: list[Spec]) -> int:
+        changed = [i for i, (a, b) in enumerate(zip(call.specs, specs, strict=False)) if a != b]
+        named = [{call.inputs[i].name.rpartition(".")[2], call.inputs[i].owner} for i in changed]
+        found = [order[name] for each in named for name in each if name in order]
+        return min(found, default=len(names))
+
+    return sorted(mended, key=rank)
 
 
 def _extended(specs: list[Spec], inputs: list[Input]) -> list[Spec]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from gradfix.verify.source import enclosing_test, statement_at
+from gradfix.verify.source import conditions_around, enclosing_test, statement_at
+from gradfix.verify.uses import name_of
 
 _TORCH = str(Path(torch.__file__).parent)
 _EQUAL = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -78,6 +79,50 @@ def keys_of_table(error: Exception) -> list[Any]:
                 if isinstance(table, dict):
                     return [key for key in table if type(key) in (int, str)]
     return []
+
+
+def choices(error: Exception) -> list[tuple[str, Any, list[Any]]]:
+    """What the conditions around a failed check compare: a name, its value, and the constants.
+
+    Of ``if mode == "a": … elif mode in ("b", "c"): … else: raise`` that is all three words.
+    """
+    frames = [f for f in traceback.walk_tb(error.__traceback__) if f[0].f_code.co_name != "_assert"]
+    if not frames or frames[-1][0].f_code.co_filename.startswith(_TORCH):
+        return []
+    frame, row = frames[-1]
+    found: dict[str, tuple[Any, list[Any]]] = {}
+    for test in conditions_around(frame.f_code.co_filename, row):
+        for node in ast.walk(test):
+            if not isinstance(node, ast.Compare):
+                continue
+            for side, other in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
+                if name := name_of(side):
+                    value = _value(_mangled(side, frame), frame)
+                    known = found.setdefault(name, (value, []))[1]
+                    known += [each for each in _constants(other) if each not in known]
+    return [(name, value, known) for name, (value, known) in found.items() if known]
+
+
+def raised_by_code(error: Exception) -> bool:
+    """Whether the code raised it itself, by an assertion or a ``raise``, and not torch."""
+    frames = [f for f in traceback.walk_tb(error.__traceback__) if f[0].f_code.co_name != "_assert"]
+    if not frames or frames[-1][0].f_code.co_filename.startswith(_TORCH):
+        return False
+    frame, row = frames[-1]
+    statement = statement_at(frame.f_code.co_filename, row)
+    return isinstance(error, AssertionError) or isinstance(statement, (ast.Assert, ast.Raise))
+
+
+def _constants(node: ast.expr) -> list[Any]:
+    parts = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
+    return [part.value for part in parts if isinstance(part, ast.Constant)]
+
+
+def names_in_check(error: Exception) -> set[str]:
+    """The names in the condition behind an error that the code raised itself."""
+    test = _test(error)
+    nodes = ast.walk(test[0]) if test is not None else ()
+    return {name for node in nodes if (name := name_of(node))}
 
 
 def _mangled(node: ast.expr, frame: FrameType) -> ast.expr:

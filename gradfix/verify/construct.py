@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import inspect
 import itertools
-import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.blocks import elsewhere, factories
 from gradfix.verify.drive import GIVEN
 from gradfix.verify.guess import SIDE, annotation, required
 from gradfix.verify.names import (
@@ -43,6 +43,7 @@ from gradfix.verify.names import (
     is_loss,
     losses,
     named,
+    of_torch,
     parameter_at,
     resolve,
     worded,
@@ -54,7 +55,7 @@ from gradfix.verify.uses import Use
 
 def values_for(wanted: Wanted) -> list[Any]:
     """Candidates for one value, most likely first; never empty."""
-    for rule in (_annotated, worded, _used, _passed_on, named):
+    for rule in (_annotated, worded, _used, _passed_on, elsewhere, named):
         found = rule(wanted)
         if found:
             return found
@@ -104,6 +105,8 @@ def _instances(note: type, w: Wanted) -> list[Any]:
 def _used(w: Wanted) -> list[Any]:
     """What the code does with it."""
     use, name = w.use, w.name.lower()
+    if use.splats:
+        return _splatted(w)
     if annotation(w.note) in ("int", "float") or goes_into_a_layer(w):
         return []
     if name in CONFIGS and not use.is_sequence:
@@ -138,6 +141,17 @@ def _used(w: Wanted) -> list[Any]:
     return []
 
 
+def _splatted(w: Wanted) -> list[Any]:
+    """Keyword arguments for what is called with ``**name``, but for those that it gets anyway."""
+    for function, count, given in w.use.splats[:2] if w.depth < DEEP else ():
+        target = resolve(function, w)
+        with contextlib.suppress(Exception):  # no signature, or a stand-in for a missing package
+            names = [p.name for p in required(target)][count:]
+            made = next(argument_sets(target, w.settings, w.depth + 1))
+            return [{name: made[name] for name in names if name not in given}]
+    return [{}]
+
+
 def _ducks(w: Wanted) -> list[Any]:
     """Modules of the project's own classes that have what the code reads of one."""
     wanted = w.use.attributes - set(dir(nn.Module)) - OF_TENSORS - OF_LISTS - OF_DICTS - OF_WORDS
@@ -152,40 +166,6 @@ def _ducks(w: Wanted) -> list[Any]:
         if len(found) > 1:
             break
     return found
-
-
-def factories(w: Wanted) -> list[Any]:
-    """Classes and functions that build a part."""
-    name = w.name.lower()
-    if w.use.called and not w.use.given:
-        return [nn.ReLU if "act" in name else nn.Identity, *_blocks(w)]
-    if "norm" in name:
-        return [nn.BatchNorm2d, nn.LayerNorm, nn.Identity]
-    if name.startswith(("act", "nonlin")) or "activation" in name:
-        return [nn.ReLU]
-    if "conv" in name:
-        return [nn.Conv2d]
-    if "init" in name and "initial" not in name:
-        return [nn.init.normal_]
-    return [*_blocks(w), nn.Identity, nn.Linear]
-
-
-def _blocks(w: Wanted) -> list[type]:
-    """Modules of the file that a name such as ``block`` may stand for."""
-    stem = re.sub(r"(_?(cls|class|type|fn|layer|func))+$|s$", "", w.name.lower()).split("_")[-1]
-    named: list[type] = []
-    others: list[type] = []
-    for key, value in w.space.items():
-        if not inspect.isclass(value) or not issubclass(value, nn.Module) or value is w.owner:
-            continue
-        if value.__module__.startswith("torch."):
-            continue
-        fits = "expansion" in w.use.attributes & set(vars(value))
-        if fits or (stem and stem in key.lower()):
-            named.append(value)
-        elif w.owner is not None and value.__module__ == w.owner.__module__:
-            others.append(value)
-    return [*named[:2], *others[:1]]
 
 
 def _lists(w: Wanted) -> list[Any]:
@@ -206,21 +186,23 @@ def _lists(w: Wanted) -> list[Any]:
         images: list[Any] = [(3, SIDE, SIDE), (3, 84, 84)]  # those of games are of this size
         return images if size == 3 else [(SIDE, SIDE), *images, [8, 8, 8]]
     for names in w.use.elements[:1]:
-        made = _element(names, w) if len(names) == 1 else tuple(NUMBER for _ in names)
+        made = _element(names[0], w) if len(names) == 1 else tuple(_element(n, w) for n in names)
         element = element if type(made) is int and made == NUMBER else made
     if any(f.endswith(("Sequential", "ModuleList")) for f, _ in w.use.passed):
         element = part_for(w.name, w.owner)
-    return [[element] * n for n in dict.fromkeys(sizes)]
+    made_lists = [[element] * n for n in dict.fromkeys(sizes)]
+    parts = [[_element(n, w) for n in names] for names in w.use.parts if len(names) == size]
+    return [*parts[:1], *made_lists]
 
 
-def _element(names: tuple[str, ...], w: Wanted) -> Any:
-    uses = uses_of_code(w.owner)
-    use = uses.get(names[0])
+def _element(name: str, w: Wanted) -> Any:
+    """One value of a list, by the name that it gets in a loop or where the list is unpacked."""
+    use = uses_of_code(w.owner).get(name)
     if use is None or w.depth >= DEEP:
         return NUMBER
     if use.called or use.called_on_self:
-        return part_for(names[0], w.owner)
-    return values_for(Wanted(names[0], use=use, space=w.space, owner=w.owner, depth=w.depth + 1))[0]
+        return part_for(name, w.owner)
+    return values_for(Wanted(name, use=use, space=w.space, owner=w.owner, depth=w.depth + 1))[0]
 
 
 def _passed_on(w: Wanted) -> list[Any]:
@@ -241,7 +223,7 @@ def _passed_on(w: Wanted) -> list[Any]:
             kind = annotation(parameter.annotation)
             known = any(word in w.name.lower() for words, _ in NAMED_INTS for word in words)
             if kind in OF_TORCH and not known:
-                return [*OF_TORCH[kind]]
+                return of_torch(kind, parameter)
             continue
         uses = uses_of_code(target)
         space = getattr(sys.modules.get(getattr(target, "__module__", "")), "__dict__", w.space)

@@ -123,6 +123,9 @@ def _backward(run: Run, prepared: Prepared, seed: int) -> None:
         torch.autograd.backward(run.root, retain_graph=True)
     except Exception as error:  # custom Functions may raise anything; kept as the outcome
         run.backward_error = error
+    for parameter in run.parameters.values():
+        if parameter.grad is not None and parameter.grad.is_sparse:  # few operations take these
+            parameter.grad = parameter.grad.to_dense()
 
 
 def hidden_leaves(module: nn.Module, holder: nn.Module | None = None) -> Iterator[Hidden]:

@@ -13,8 +13,9 @@ from torch import nn
 
 from gradfix.verify.arguments import Argument, arguments_of
 from gradfix.verify.documented import Dims, documented, sizes
-from gradfix.verify.guess import Spec, for_layer, for_state, with_rank
+from gradfix.verify.guess import Input, Spec, for_layer, for_state, with_rank
 from gradfix.verify.source import tree_of
+from gradfix.verify.structure import parts_beside
 
 _DEEP = 5
 
@@ -48,6 +49,22 @@ def documented_inputs(
     shapes = {name: [spec.shape for spec in specs] for name, specs in known.items()}
     numbers = {n: v for n, v in vars(module).items() if type(v) is int}
     return sizes(found, shapes, numbers)
+
+
+def beside_parts(
+    module: nn.Module, method: str, inputs: list[Input], known: Mapping[str, list[Spec]]
+) -> tuple[list[Input], dict[str, list[Spec]]]:
+    """Elements of lists under names of their own, with what the part beside each accepts."""
+    found, changed = dict(known), list(inputs)
+    for owner in dict.fromkeys(each.owner for each in inputs if each.way in ("list", "tuple")):
+        parts = parts_beside(module, method, owner)
+        places = [i for i, each in enumerate(inputs) if each.owner == owner]
+        for number, (place, part) in enumerate(zip(places, parts, strict=False)):
+            name = f"{owner}[{number}]"
+            changed[place] = replace(inputs[place], name=name)
+            if isinstance(part, nn.Module) and (specs := _into(part, 0, 0)):
+                found[name] = specs
+    return changed, found
 
 
 def _arguments(module: nn.Module, method: str) -> dict[str, Argument]:

@@ -25,7 +25,7 @@ class Spec:
 
     Most are tensors; "pair" and "list" are two of that shape, "int" is ``high``, "ints" ``shape``.
     A "complex" one holds complex numbers, a "mask" is one of floats, a "graph" a ring of ``high``
-    nodes as two rows of indices, a "function" one of a tensor.
+    nodes as two rows of indices, a "function" one of a tensor. A "unit" one lies between 0 and 1.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +48,8 @@ class Spec:
             return torch.arange(2 * self.high).remainder(self.high).reshape(2, self.high)
         if self.kind == "positive":
             return torch.rand(self.shape) + 0.1
+        if self.kind == "unit":
+            return torch.rand(self.shape)
         if self.kind == "complex":
             return torch.randn(self.shape, dtype=torch.complex64)
         if self.kind == "lengths":
@@ -73,6 +75,7 @@ class Spec:
             "mask": f"{_half_true_text(self.shape)}.float()",
             "graph": f"torch.arange({2 * self.high}).remainder({self.high}).reshape(2, -1)",
             "positive": f"torch.rand({dims}) + 0.1",
+            "unit": f"torch.rand({dims})",
             "complex": f"torch.randn({dims}, dtype=torch.complex64)",
             "lengths": f"torch.full({self.shape}, {LENGTH})",
             "pair": f"({one}, {one})",
@@ -301,7 +304,7 @@ def _flowing(
 
 def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
     """What an input's name says against the shape the module's layers suggest."""
-    name = each.name.lower()
+    name = each.name.lower().rpartition(".")[2]
     if "[int" in str(each.note).lower():  # of an image of eight places, most often
         return Spec((2, 4), "ints")
     if each.note is int and any(name in pair for pair in _HEIGHT_AND_WIDTH):
@@ -338,8 +341,8 @@ class Input:
     """One value of a call: a parameter, or a part of one.
 
     ``name`` is what it is called; ``owner`` is the parameter that it is a part of, which is then
-    ``way``: a "record", a "list", or a "star" for ``*names``. ``keyword`` says that the parameter
-    is given by its name.
+    ``way``: a "record", a "list", a "tuple", or a "star" for ``*names``. ``keyword`` says that the
+    parameter is given by its name.
     """
 
     name: str

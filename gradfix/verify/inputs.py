@@ -26,7 +26,8 @@ def inputs_for(parameters: list[inspect.Parameter], uses: Mapping[str, Use]) -> 
         parts, way = parts_of(parameter, uses.get(parameter.name, Use()))
         if way:
             owner = parameter.name
-            found += [Input(part, keyword=keyword, owner=owner, way=way) for part in parts]
+            names = _nested(parts, uses) if way == "record" else parts
+            found += [Input(part, keyword=keyword, owner=owner, way=way) for part in names]
         else:
             called = uses.get(parameter.name, Use()).called
             found.append(
@@ -49,11 +50,52 @@ def parts_of(parameter: inspect.Parameter, use: Use) -> tuple[list[str], str]:
         return others[:_MAX_PARTS], "record"
     size = max(use.highest, use.unpacked)
     tensor = use.attributes & _OF_TENSORS - {"index", "count", "copy"}
+    held = "tuple" if "tuple" in use.types or kind == "tuple" else "list"
     if size > 1 and not tensor and (kind in ("list", "tuple", "sequence") or use.unpacked):
-        return [parameter.name] * min(size, _MAX_PARTS), "list"
+        return [parameter.name] * min(size, _MAX_PARTS), held
     if size and not use.whole:  # nothing is done with it as such
-        return [parameter.name] * min(size, _MAX_PARTS), "list"
+        return [parameter.name] * min(size, _MAX_PARTS), held
     return [], ""
+
+
+def _nested(parts: list[str], uses: Mapping[str, Use]) -> list[str]:
+    """The parts of an object, with those of the objects in it as ``boxes.sizes``."""
+    found: list[str] = []
+    for part in parts:
+        use = uses.get(part, Use())
+        read = {*use.keys, *(use.attributes - _OF_TENSORS - set(dir(dict)))}
+        read = {each for each in read if each.isidentifier() and each not in parts}
+        # What is done with a tensor as well is one.
+        inner = sorted(read) if read and not use.attributes & _OF_TENSORS and not use.called else []
+        found += [f"{part}.{each}" for each in inner] or [part]
+    return found[:_MAX_PARTS]
+
+
+def _record(values: Mapping[str, Any]) -> Record:
+    """Values under names, those with a dot in objects of their own."""
+    made = Record()
+    for name, value in values.items():
+        outer, dot, inner = name.partition(".")
+        if dot and inner.isidentifier():
+            made.setdefault(outer, Record())[inner] = value
+        else:
+            made[name] = value
+    return made
+
+
+def _record_text(texts: Mapping[str, str]) -> str:
+    sections: dict[str, dict[str, str]] = {}
+    for name, text in texts.items():
+        outer, dot, inner = name.partition(".")
+        if dot and inner.isidentifier():
+            sections.setdefault(outer, {})[inner] = text
+        else:
+            sections[name] = {"": text}
+    parts = [
+        f"{name!r}: {held['']}" if "" in held else f"{name!r}: {_record_text(held)}"
+        for name, held in sections.items()
+    ]
+    return f"{{{', '.join(parts)}}}"
 
 
 def assembled(inputs: list[Input], values: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -64,9 +106,10 @@ def assembled(inputs: list[Input], values: list[Any]) -> tuple[tuple[Any, ...], 
         first = inputs[members[0]]
         given: Any = values[members[0]]
         if first.way == "record":
-            given = Record({inputs[i].name: values[i] for i in members})
-        elif first.way == "list":
+            given = _record({inputs[i].name: values[i] for i in members})
+        elif first.way in ("list", "tuple"):
             given = [values[i] for i in members]
+            given = tuple(given) if first.way == "tuple" else given
         if first.way == "star":
             args += [values[i] for i in members]
         elif first.keyword:
@@ -83,12 +126,13 @@ def shown(inputs: list[Input], specs: list[Spec]) -> str:
         first = inputs[members[0]]
         text = specs[members[0]].text()
         if first.way == "record":
-            parts = ", ".join(f"{inputs[i].name!r}: {specs[i].text()}" for i in members)
-            text = f"{{{parts}}}"
+            text = _record_text({inputs[i].name: specs[i].text() for i in members})
         elif first.way == "star":
             text = ", ".join(specs[i].text() for i in members)
         elif first.way == "list":
             text = f"[{', '.join(specs[i].text() for i in members)}]"
+        elif first.way == "tuple":
+            text = f"({', '.join(specs[i].text() for i in members)},)"
         texts.append(f"{first.owner or first.name}={text}" if first.keyword else text)
     return ", ".join(texts)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import copy
+import functools
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
 from gradfix.verify.names import Wanted
+from gradfix.verify.operands import other_operands
 from gradfix.verify.parts import Part
 from gradfix.verify.repair import MISMATCH, layer_sizes, lines_reached
-from gradfix.verify.source import statement_at, uses_of_code
+from gradfix.verify.slots import Arguments, names_at_fault, nearness, slots_of, value_at, with_value
+from gradfix.verify.source import uses_of_code
+from gradfix.verify.told import asked_for, of_choices, of_settings_files
 from gradfix.verify.uses import Use
-
-Arguments = dict[str, Any]
-Slot = tuple[str, ...]
 
 _TORCH = str(Path(torch.__file__).parent)
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
@@ -35,13 +35,16 @@ _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) argumen
 _COUNTED = re.compile(r"values to unpack \(expected (\d)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NEAR, _FAR = 26, 8
+_PLACES = 8
 
 
 def repaired_constructor(
     cls: type[nn.Module], kwargs: Arguments, error: Exception
 ) -> list[Arguments]:
     """Other arguments that the constructor's error text asks for."""
-    found = [*_of_another_kind(kwargs, str(error)), *_of_another_size(kwargs, str(error))]
+    found = [*_of_another_kind(kwargs, error), *_of_another_size(kwargs, str(error))]
+    found += of_choices(cls, kwargs, error) + other_operands(kwargs, error)
+    found += of_settings_files(kwargs, error)
     found += _with_others(cls, kwargs, error)
     if is_out_of_memory(error):
         found += [larger(kwargs, (8, 16), 2)]
@@ -52,43 +55,68 @@ def repaired_constructor(
     return found
 
 
-def _of_another_kind(kwargs: Arguments, text: str) -> list[Arguments]:
+def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
     """With lists, modules, configurations or other words in place of what was there."""
-    found: list[Arguments] = []
-    numbers = [name for name, value in kwargs.items() if type(value) is int]
+    text, found = str(error), list[Arguments]()
+    numbers = functools.partial(_instead_of, kwargs, error, (int,))
+    lists = functools.partial(_instead_of, kwargs, error, (list, tuple))
     if "cannot unpack" in text or "(expected 2, got" in text:
-        found += [{**kwargs, name: (SIDE, SIDE)} for name in numbers]
+        found += numbers((SIDE, SIDE))
     elif any(words in text for words in _WANTS_LIST):
-        found += [{**kwargs, name: [8, 8, 8]} for name in numbers]
+        found += numbers([8, 8, 8])
     if match := _COUNTED.search(text):
-        lists = [name for name, v in kwargs.items() if isinstance(v, (list, tuple))]
-        found += [{**kwargs, name: (SIDE,) * int(match[1])} for name in lists]
+        found += lists((SIDE,) * int(match[1]))
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
-        found += [{**kwargs, n: 8} for n, value in kwargs.items() if type(value) is float]
-    if any(f"'int' object has no attribute '{name}'" in text for name in _OF_TENSORS):
-        found += [{**kwargs, name: torch.eye(8)} for name in numbers]
-    if "'int' object has no attribute" in text:
-        found += [{**kwargs, name: MadeUp()} for name in numbers]
-    if "'int' object is not callable" in text:
-        found += [{**kwargs, name: Part()} for name in numbers]
-        found += [{**kwargs, name: nn.Identity} for name in numbers]
+        found += _instead_of(kwargs, error, (float,), 8)
     if match := _LACKS.search(text):
-        found += [
-            {**kwargs, name: _with_attribute(value, match[2])}
-            for name, value in kwargs.items()
-            if any(type(each).__name__ == match[1] for each in _modules_in(value))
-        ]
+        found += _with_what_has(kwargs, error, *match.groups())
+    if "'int' object is not callable" in text:
+        found += [*numbers(Part()), *numbers(nn.Identity)]
     if "indices must be integers" in text:
-        found += [{**kwargs, n: MadeUp()} for n, v in kwargs.items() if isinstance(v, list)]
+        found += lists(MadeUp())
     if "index out of range" in text:
         found += [{**kwargs, n: v[:1] * 6} for n, v in kwargs.items() if isinstance(v, list)]
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
     if "called with an iterable, but got int" in text:
-        found += [{**kwargs, name: [Part()]} for name in numbers]
+        found += numbers([Part()])
     if "must be a mapping" in text:
         found += [{**kwargs, name: {}} for name in kwargs if name.endswith("kwargs")]
+    return found
+
+
+def _instead_of(
+    kwargs: Arguments, error: Exception, kinds: tuple[type, ...], value: Any
+) -> list[Arguments]:
+    """With a value in one of the places that hold a value of these types; the nearest first."""
+    names = names_at_fault(error)
+    slots = [slot for slot in slots_of(kwargs) if type(value_at(kwargs, slot)) in kinds]
+    slots.sort(key=lambda slot: nearness(names, slot[-1]))
+    return [with_value(kwargs, slot, value) for slot in slots[:_PLACES]]
+
+
+def _with_what_has(
+    kwargs: Arguments, error: Exception, kind: str, attribute: str
+) -> list[Arguments]:
+    """With something that has an attribute which what was given lacks."""
+    found = [
+        {**kwargs, name: _with_attribute(value, attribute)}
+        for name, value in kwargs.items()
+        if any(type(each).__name__ == kind for each in _modules_in(value))
+    ]
+    kinds = tuple(each for each in (int, float, str, list, tuple) if each.__name__ == kind)
+    made: list[Any] = [MadeUp()]
+    if attribute in _OF_TENSORS:
+        made.insert(0, torch.eye(8))
+    elif attribute in ("items", "keys", "values", "get", "pop"):
+        made.insert(0, {})
+    elif attribute in dir(str) and kind != "str":
+        made = ["0"]
+    elif attribute in dir(list) and kind != "list":
+        made = [[8, 8, 8]]
+    for value in made if kinds else ():
+        found += _instead_of(kwargs, error, kinds, value)
     return found
 
 
@@ -120,7 +148,9 @@ def _with_others(cls: type[nn.Module], kwargs: Arguments, error: Exception) -> l
     text, found = str(error), list[Arguments]()
     if match := _MISSING.search(text):
         found += _with_missing(cls, kwargs, _QUOTED.findall(match[1]))
-    if "None" in text or lacks_value(error):
+    if named := asked_for(cls, kwargs, error):
+        found += _with_optional(cls, kwargs, error, named, only_named=True)
+    elif "None" in text or lacks_value(error):
         found += _with_optional(cls, kwargs, error, only_named=lacks_value(error))
     if "CUDA" in text:
         found += _on_cpu(cls, kwargs)
@@ -133,9 +163,9 @@ def _with_keys(kwargs: Arguments, error: Exception) -> list[Arguments]:
     keys = keys_of_table(error) if wrong is not None else []
     found: list[Arguments] = []
     for slot in slots_of(kwargs) if keys else ():
-        value = _value_at(kwargs, slot)
+        value = value_at(kwargs, slot)
         if type(value) is type(wrong) and value == wrong:
-            found += [_with(kwargs, slot, key) for key in keys[:4]]
+            found += [with_value(kwargs, slot, key) for key in keys[:4]]
     return found
 
 
@@ -233,11 +263,16 @@ def _asked_inside(error: Exception, kwargs: Arguments) -> list[str]:
 
 
 def _with_optional(
-    cls: type[nn.Module], kwargs: Arguments, error: Exception, *, only_named: bool
+    cls: type[nn.Module],
+    kwargs: Arguments,
+    error: Exception,
+    told: Sequence[str] = (),
+    *,
+    only_named: bool,
 ) -> Iterator[Arguments]:
     """With one more argument, of those that are None by default; perhaps only what failed there."""
     uses = uses_of_code(cls)
-    names = {*names_at_fault(error)}
+    names = {*told} or {*names_at_fault(error)}
     parameters = inspect.signature(cls).parameters.values()
     notes = {p.name: p.annotation for p in parameters if p.default is None}
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -248,22 +283,6 @@ def _with_optional(
     for name in sorted(optional, key=lambda n: n not in names)[:4]:
         use = uses.get(name, Use())
         yield {**kwargs, name: values_for(Wanted(name, notes[name], use, owner=cls))[0]}
-
-
-def names_at_fault(error: Exception) -> list[str]:
-    """The names in the statements that an error passed through, the innermost ones first."""
-    found: list[str] = []
-    for frame, row in reversed(list(traceback.walk_tb(error.__traceback__))):
-        file = frame.f_code.co_filename
-        if file.startswith(_TORCH) or not file.endswith(".py"):
-            continue
-        statement = statement_at(file, row)
-        for node in ast.walk(statement) if statement is not None else ():
-            for kind in ("id", "attr", "arg", "value"):
-                name = getattr(node, kind, None)
-                if isinstance(name, str) and name.isidentifier():
-                    found.append(name)
-    return list(dict.fromkeys(found))
 
 
 def climb_constructor(
@@ -298,52 +317,19 @@ def climb_constructor(
 def neighbours(kwargs: Arguments, error: Exception) -> Iterator[Arguments]:
     """The same arguments with one of them changed: those on the line that failed first."""
     names = names_at_fault(error)
-    slots = sorted(slots_of(kwargs), key=lambda s: _order(names, s[-1]))
+    slots = sorted(slots_of(kwargs), key=lambda s: nearness(names, s[-1]))
     done: set[str] = set()
     for slot in slots:
-        near = _order(names, slot[-1]) < len(names)
+        near = nearness(names, slot[-1]) < len(names)
         alike = [s for s in slots if s[-1] == slot[-1]]
-        for other in _menu(_value_at(kwargs, slot))[: _NEAR if near else _FAR]:
+        for other in _menu(value_at(kwargs, slot))[: _NEAR if near else _FAR]:
             if len(alike) > 1 and slot[-1] not in done:  # all of one name, in their sections
                 changed = kwargs
                 for each in alike:
-                    changed = _with(changed, each, other)
+                    changed = with_value(changed, each, other)
                 yield changed
-            yield _with(kwargs, slot, other)
+            yield with_value(kwargs, slot, other)
         done.add(slot[-1])
-
-
-def _order(names: list[str], slot: str) -> int:
-    """Where a value is named on the lines that failed; also as ``dilation`` of ``dilations_in``."""
-    if slot in names:
-        return names.index(slot)
-    words = [n for n in names if len(n) > 4 and (n in slot or slot in n)]
-    return len(names) - 1 if words else len(names)
-
-
-def slots_of(kwargs: Arguments) -> list[Slot]:
-    """The places of values: arguments, and what configurations among them were asked for."""
-    found: list[Slot] = []
-    for name, value in kwargs.items():
-        found.append((name,))
-        if isinstance(value, MadeUp):
-            found += [(name, *slot) for slot in slots_of(value.made())]
-    return found
-
-
-def _value_at(kwargs: Arguments, slot: Slot) -> Any:
-    value = kwargs[slot[0]]
-    for name in slot[1:]:
-        value = value.made()[name]
-    return value
-
-
-def _with(kwargs: Arguments, slot: Slot, value: Any) -> Arguments:
-    if len(slot) > 1:
-        inner = kwargs[slot[0]]
-        assert isinstance(inner, MadeUp)
-        value = inner.with_value(slot[1], _with(inner.made(), slot[1:], value)[slot[1]])
-    return {**kwargs, slot[0]: value}
 
 
 def _menu(value: Any) -> list[Any]:
@@ -381,4 +367,6 @@ def _menu(value: Any) -> list[Any]:
 def _same(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
         return False
+    if isinstance(one, (list, tuple)):  # what is in them may be tensors, which have no one answer
+        return len(one) == len(other) and all(map(_same, one, other))
     return bool(one == other)

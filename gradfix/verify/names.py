@@ -112,7 +112,7 @@ def parameter_at(target: Callable[..., Any], place: int | str) -> inspect.Parame
         parameters = parameters[1:]
     if isinstance(place, str):
         return next((p for p in parameters if p.name == place), None)
-    fixed = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    fixed = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return fixed[place] if place < len(fixed) else None
 
 
@@ -125,6 +125,14 @@ def goes_into_a_layer(w: Wanted) -> bool:
             if parameter is not None and annotation(parameter.annotation) in OF_TORCH:
                 return True
     return False
+
+
+def of_torch(kind: str, parameter: inspect.Parameter) -> list[Any]:
+    """Values for a parameter of torch: what it is by default, but that nothing is dropped."""
+    usual = parameter.default
+    if type(usual) in (int, float, bool) and parameter.name not in ("p", "dropout"):
+        return list(dict.fromkeys([usual, *OF_TORCH[kind]]))
+    return [*OF_TORCH[kind]]
 
 
 def named(w: Wanted) -> list[Any]:

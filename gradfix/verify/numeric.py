@@ -108,7 +108,7 @@ class Probe:
         with _in_float64():
             torch.autograd.backward(root)
         return {
-            name: p.grad.detach().clone()
+            name: p.grad.detach().to_dense().clone()  # of an embedding they may be sparse
             for name, p in prepared.module.named_parameters()
             if p.grad is not None and p.requires_grad
         }

@@ -10,17 +10,15 @@ from pathlib import Path
 
 import torch
 
-from gradfix.verify.compared import compared, ranks_compared
-from gradfix.verify.guess import Spec, with_rank
+from gradfix.verify.compared import compared, raised_by_code, ranks_compared
+from gradfix.verify.guess import BATCH, Spec, with_rank
+from gradfix.verify.kinds import of_other_kinds
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
-_WANTS_INT = re.compile(
-    r"must be tuple of ints|cannot be interpreted as an integer|must be int|integers? .*Tensor"
-)
 MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
@@ -36,25 +34,18 @@ _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
+_VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
+_NUMBERS = re.compile(r"(?<![\w.])\d{1,4}(?![\w.])")
 _BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
-_INTEGERS = re.compile(
-    r"indices to have one of the following scalar types|expected scalar type Long|"
-    r"tensors used as indices must be long|must be .*integer|only integer tensors|"
-    r"LongTensor|[Ee]xpected .*(?:int64|Long)|dtype int32 or int64"
-)
-_LISTS = re.compile(r"(?:must|should) be (?:either |a )*(?:tuples?|lists?)\b")
-_NO_BOOL = re.compile(
-    r"with a bool tensor is not supported|not implemented for 'Bool'|got Bool|Bool but|and Bool"
-)
-_BOOL = re.compile(r"boolean masks|expected.* Bool|must be bool|dtype of bool|bool tensor but")
-_COMPLEX = re.compile(r"non-complex dtype|only supported for complex|(?:must|to) be (?:a )?complex")
-_RANGE = re.compile(r"index out of range|out of bounds|index \d+ is out of")
-_FLOATING = re.compile(r"Expected a floating point|expected scalar type Float|got Long|Got Long")
+_INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
 _HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
-_SMALL = re.compile(r"[Kk]ernel size can't be greater|Output size is too small|too small")
+_SMALL = re.compile(
+    r"[Kk]ernel size can't be greater|Output size is too small|too small|"
+    r"more than 1 (?:value per channel|spatial element)"
+)
 
 
 def lines_reached(error: Exception, file: str) -> tuple[int, ...]:
@@ -85,7 +76,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
     text = str(error)
     found = _of_other_sizes(specs, text) + _normalized(specs, text) + _other_rank(specs, text)
-    found += _of_other_kinds(specs, text) + _states(specs, text)
+    found += of_other_kinds(specs, text) + _states(specs, text)
     if not found:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
@@ -100,39 +91,68 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         rows, columns, wanted, _ = map(int, match.groups())
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
-        found += _shared(specs, -1, columns, wanted) + _widened(specs, -1, wanted - columns)
+        found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
+        found += _widened(specs, -1, columns, wanted)
         found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
-    if match := _VIEW.search(text):
-        found += _fitting(specs, [int(n) for n in match[1].split(",")], int(match[2]))
-        for i, spec in enumerate(specs):
-            if len(spec.shape) == 4:
-                product = math.prod(abs(int(n)) for n in match[1].split(","))
-                side = round(spec.shape[-1] * (product / int(match[2])) ** 0.5)
-                sides = (*([side] if 1 < side < 320 else []), 28, 32, 64, 224)
-                found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in sides]
+    found += _of_views(specs, text)
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     if match := _CAT.search(text):
         wanted, got = map(int, match.groups())
+        if len(specs) == 1 and len(specs[0].shape) > 3:  # halved and doubled again by layers
+            found += [[_larger(specs[0])]]
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
         found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))
-    if match := _CHANNELS.search(text):
-        shape = tuple(int(n) for n in match[1].split(","))
-        for i, spec in enumerate(specs):
-            if len(spec.shape) == len(shape):
-                found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
-        if len(shape) > 1:
-            found += _swap_any(specs, shape[1], int(match[2]))
-        columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
-        found += _shared(specs, 1, columns, wanted) + _widened(specs, 1, wanted - columns)
+    found += _of_channels(specs, text)
     if match := _RANKS.search(text):
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
+    return found
+
+
+def _of_views(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With as many elements as a view asks for; of an image that is about its sides."""
+    match = _VIEW.search(text)
+    if match is None or not int(match[2]):
+        return []
+    wanted, size = [int(n) for n in match[1].split(",")], int(match[2])
+    found = _fitting(specs, wanted, size)
+    product = math.prod(abs(n) for n in wanted)
+    for i, spec in enumerate(specs):
+        if len(spec.shape) != 4:
+            continue
+        sides: list[int] = []
+        for part in (size, size / max(1, spec.shape[0])):  # of the batch, of one image
+            side = round(spec.shape[-1] * (product / part) ** 0.5)
+            near = sorted(_SIDES, key=lambda each: abs(each - side))[:2]
+            sides += [each for each in (side, *near) if 1 < each < 320]
+        found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
+    return found
+
+
+def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
+    """With as many channels as a convolution was made for."""
+    match = _CHANNELS.search(text)
+    if match is None:
+        return []
+    found: list[list[Spec]] = []
+    shape = tuple(int(n) for n in match[1].split(","))
+    for i, spec in enumerate(specs):
+        if (1, *spec.shape) == shape:  # taken for one image without a batch
+            found.append(_set(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
+        if len(spec.shape) == len(shape):
+            found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+    if len(shape) > 1:
+        found += _swap_any(specs, shape[1], int(match[2]))
+    columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
+    if any(len(s.shape) == len(shape) for s in specs):
+        found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
+        found += _widened(specs, 1, columns, wanted)
     return found
 
 
@@ -148,34 +168,6 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, int(match[2]), int(match[1]))
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
-    return found
-
-
-def _of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
-    """With integers, masks, complex numbers or plain numbers in them."""
-    found: list[list[Spec]] = []
-    if _LISTS.search(text):
-        found += [[replace(s, kind="list") if s.kind == "float" else s for s in specs]]
-        found += [_kind(specs, i, "list") for i, s in enumerate(specs) if s.kind == "float"]
-    if _INTEGERS.search(text):
-        found += [_kind(specs, i, "long") for i in range(len(specs))]
-        found += [
-            [replace(s, kind="long") if i == j else s for j, s in enumerate(specs)]
-            for i in range(len(specs))
-        ]
-    if _WANTS_INT.search(text):
-        found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
-    if _NO_BOOL.search(text):
-        found += [_kind(specs, i, "mask") for i, s in enumerate(specs) if s.kind == "bool"]
-    if _BOOL.search(text):
-        found += [_kind(specs, i, "bool") for i, s in enumerate(specs) if s.kind != "bool"]
-    if _COMPLEX.search(text):
-        found += [[replace(s, kind="complex") if s.kind == "float" else s for s in specs]]
-        found += [_kind(specs, i, "complex") for i, s in enumerate(specs) if s.kind == "float"]
-    if _RANGE.search(text):
-        found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
-    if _FLOATING.search(text):
-        found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
     return found
 
 
@@ -202,9 +194,26 @@ def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     for rank in ranks_compared(error):
         mended = [_of_rank(spec, rank) for spec in specs]
         found += [[*specs[:i], spec, *specs[i + 1 :]] for i, spec in enumerate(mended)]
-    for a, b in compared(error):
+    told = numbers_told(str(error)) if raised_by_code(error) else []
+    for a, b in compared(error) or told:
+        found += _swap_all(specs, a, b)
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     return found
+
+
+def numbers_told(text: str) -> list[tuple[int, int]]:
+    """The two sizes that a message names, as in "height 16 does not fit 224"; both ways round."""
+    numbers = list(dict.fromkeys(int(n) for n in _NUMBERS.findall(text)))
+    return [(a, b) for a in numbers for b in numbers if a != b] if len(numbers) == 2 else []
+
+
+def _swap_all(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
+    """One input with every axis of a length brought to another, as both sides of an image."""
+    return [
+        _set(specs, i, tuple(new if n == old else n for n in s.shape))
+        for i, s in enumerate(specs)
+        if s.shape.count(old) > 1 and new <= _LONGEST
+    ]
 
 
 def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]]:
@@ -225,10 +234,6 @@ def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]
     return found
 
 
-def _number(specs: list[Spec], index: int, value: int) -> list[Spec]:
-    return [Spec((), "int", value) if i == index else s for i, s in enumerate(specs)]
-
-
 def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spec]]:
     """Images of the size that a Linear behind the convolutions was made for."""
     found = []
@@ -244,13 +249,34 @@ def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
     return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
 
 
-def _widened(specs: list[Spec], axis: int, by: int) -> list[list[Spec]]:
-    """One of several inputs that are joined before a layer, made as much wider as it asks for."""
+def _widened(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
+    """One input as much wider as a layer asks for: others are joined to it, or a part is taken."""
     found = []
-    for i, spec in enumerate(specs if len(specs) > 1 else []):
+    if axis == 1 and any(old in s.shape[1:] for s in specs):
+        return []  # that axis is the one that the layer got
+    for i, spec in enumerate(specs):
         shape = list(spec.shape)
-        if len(shape) > 1 and spec.kind == "float" and shape[axis] + by > 0:
-            shape[axis] += by
+        if len(shape) > 1 and spec.kind == "float" and 0 < shape[axis] + new - old <= _LONGEST:
+            if len(specs) > 1 or shape[axis] != old:
+                shape[axis] += new - old
+                found.append(_set(specs, i, tuple(shape)))
+    return found
+
+
+def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
+    """One input as many times wider as a layer asks for, where it is cut or folded before that."""
+    found = []
+    for i, spec in enumerate(specs):
+        width = spec.shape[axis] if len(spec.shape) > 1 and spec.kind == "float" else old
+        if old < width:  # cut into pieces, the last of which may be smaller
+            wide = new * -(-width // old)
+        elif old > width and old % width == 0 and new % (old // width) == 0:
+            wide = new // (old // width)
+        else:
+            continue
+        shape = list(spec.shape)
+        shape[axis] = wide
+        if 0 < wide <= _LONGEST:
             found.append(_set(specs, i, tuple(shape)))
     return found
 
@@ -283,11 +309,6 @@ def _of_rank(spec: Spec, rank: int) -> Spec:
     return spec if shape is None else replace(spec, shape=shape)
 
 
-def _kind(specs: list[Spec], index: int, kind: str) -> list[Spec]:
-    changed = [replace(s, kind=kind) if i == index else s for i, s in enumerate(specs)]
-    return [replace(s, shape=s.shape[:2]) if s.kind == "long" else s for s in changed]
-
-
 def _swap_last(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
     return [
         _set(specs, i, (*s.shape[:-1], new)) for i, s in enumerate(specs) if s.shape[-1:] == (old,)
@@ -314,8 +335,19 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         wanted |= {int(n) for n in match.groups() if n}
     if match := _TOO_MANY.search(text):
         wanted.add(int(match[1]))
+    if _VECTOR.search(text):
+        longs = [i for i, s in enumerate(specs) if s.kind == "long" and len(s.shape) != 1]
+        return [_set(specs, i, specs[i].shape[:1] or (BATCH,)) for i in longs]
     if "Dimension out of range" in text:
         wanted |= {len(s.shape) + 1 for s in specs}
+    if match := _INDICES.search(text):
+        flat = int(match[1])
+        longer = [(i, with_rank(s.shape, flat + 1)) for i, s in enumerate(specs)]
+        return [
+            _set(specs, i, shape)
+            for i, shape in longer
+            if shape is not None and len(specs[i].shape) == flat
+        ]
     found = []
     for i, spec in enumerate(specs):
         for rank in sorted(wanted):

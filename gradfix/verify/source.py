@@ -144,3 +144,18 @@ def enclosing_test(file: str, row: int) -> ast.expr | None:
             if row <= (node.body[-1].end_lineno or row):
                 best = node if best is None or node.lineno >= best.lineno else best
     return None if best is None else best.test
+
+
+def conditions_around(file: str, row: int) -> list[ast.expr]:
+    """The condition of an assertion on a line, or those of all ``if`` around a ``raise``."""
+    statement = statement_at(file, row)
+    if isinstance(statement, ast.Assert):
+        return [statement.test]
+    if not isinstance(statement, ast.Raise):
+        return []
+    around = [
+        node
+        for node in _statements(file)
+        if isinstance(node, ast.If) and node.lineno <= row <= (node.end_lineno or row)
+    ]
+    return [node.test for node in sorted(around, key=lambda node: node.lineno)]

@@ -27,7 +27,9 @@ class Use:
     ``called_on_self`` is an attribute of that name, as a part of a module is; ``passed`` are
     callables that get it, with the position or keyword; ``tables`` are names of containers it is
     looked up in, ``owners`` those of objects it names an attribute of; ``whole`` is how often the
-    name is read other than to take an element by its number.
+    name is read other than to take an element by its number; ``parts`` are the names that it is
+    unpacked into; ``splats`` are calls with ``**name``: the callable, how many arguments are given
+    by place, and which by name.
     """
 
     attributes: set[str] = field(default_factory=set)
@@ -48,6 +50,8 @@ class Use:
     types: list[str] = field(default_factory=list)
     elements: list[tuple[str, ...]] = field(default_factory=list)
     passed: list[tuple[str, int | str]] = field(default_factory=list)
+    parts: list[tuple[str, ...]] = field(default_factory=list)
+    splats: list[tuple[str, int, tuple[str, ...]]] = field(default_factory=list)
     compared_to_none: bool = False
     whole: int = 0
 
@@ -187,6 +191,7 @@ def _note(use: Use, node: ast.AST, part: ast.AST) -> None:
         target = node.targets[0]
         if isinstance(target, (ast.Tuple, ast.List)):
             use.unpacked = max(use.unpacked, len(target.elts))
+            use.parts.append(tuple(name_of(e) or "_" for e in target.elts))
 
 
 def _note_index(use: Use, node: ast.Subscript, part: ast.AST) -> None:
@@ -228,6 +233,9 @@ def _note_call(use: Use, node: ast.Call, part: ast.AST) -> None:
         for keyword in node.keywords:
             if keyword.value is part and keyword.arg:
                 use.passed.append((function, keyword.arg))
+            elif keyword.value is part:
+                given = tuple(k.arg for k in node.keywords if k.arg)
+                use.splats.append((function, len(node.args), given))
 
 
 def _note_comparison(use: Use, node: ast.Compare, part: ast.AST) -> None:

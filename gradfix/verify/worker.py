@@ -24,6 +24,7 @@ from torch import nn
 from gradfix.verify.calls import WRITTEN, recorded_calls
 from gradfix.verify.cases import cases_module
 from gradfix.verify.drive import DriveError
+from gradfix.verify.exits import exits_raise
 from gradfix.verify.limits import LOST_CHANNEL
 from gradfix.verify.load import Loaded, LoadError, load
 from gradfix.verify.renamed import answer_old_names
@@ -71,6 +72,7 @@ def _work(channel: Channel, job: dict[str, Any]) -> None:
     path, entry = Path(job["path"]), Path(job["entry"])
     os.chdir(job["project"])
     sys.argv = [str(path)]
+    exits_raise()
     for folder in (job["project"], str(path.parent), str(entry)):
         if folder in sys.path:
             sys.path.remove(folder)

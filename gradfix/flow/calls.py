@@ -9,6 +9,7 @@ from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import with_cuts
 from gradfix.flow.kept_results import kept_at_call
 from gradfix.flow.operands import Argument
+from gradfix.flow.parameters import Defined, is_bound, matched
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode, Saved
@@ -58,7 +59,7 @@ class Calls(PythonCalls):
                 node, self.statement, self.scope, mode, name, receiver,
                 tuple(a.value for a in arguments if a.keyword is None),
                 tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
-                result, function.definition if function is not None else None,
+                result, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
@@ -158,6 +159,7 @@ class Calls(PythonCalls):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
             self._invalidate(arguments, changed=True)
+            self._written_inside(node, function, arguments)
             if result is not None:
                 self.flow.from_arguments.returned(node, function.definition, result)
             if result is None or result.kind is Kind.UNKNOWN:
@@ -170,6 +172,34 @@ class Calls(PythonCalls):
             return self._kept_result(node, function.definition, called)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
+
+    def _written_inside(self, node: ast.Call, function: Value, arguments: list[Argument]) -> None:
+        """What a function writes in place to what it is given."""
+        writes = self.flow.writes_to_arguments(function)
+        definition = function.definition
+        definition = definition.origin if isinstance(definition, Elsewhere) else definition
+        if not writes or not isinstance(definition, (ast.FunctionDef, ast.Lambda)):
+            return
+        given = self._given(definition, function, arguments)
+        for write in writes:
+            handed = given.get(write.argument)
+            if handed is None:
+                continue
+            values = tuple(
+                v if not isinstance(v.node, ast.arg) else given[v.node].value
+                if v.node in given else unknown() for v in write.values
+            )  # fmt: skip
+            self.write_inside(node, handed.value, handed.node, write, function, values)
+
+    def _given(
+        self, definition: Defined, function: Value, arguments: list[Argument]
+    ) -> dict[ast.arg, Argument]:
+        """The arguments of a call by the parameters that they are for."""
+        if any(argument.keyword == "**" for argument in arguments):
+            return {}
+        plain = [None if a.value.name == "starred" else a for a in arguments if a.keyword is None]
+        named = [(a.keyword, a) for a in arguments if a.keyword is not None]
+        return dict(matched(definition, is_bound(definition, function.owner), plain, named))
 
     def forward_of(self, module: Value) -> tuple[Value | None, Saved | None]:
         """What ``forward`` of an object returns, and the operation in it that keeps just that."""

@@ -254,6 +254,9 @@ class Scope:
     #: Where the body is left, and the calls that have switched grad mode off for good by then.
     exits: list[tuple[ast.AST, frozenset[ast.AST]]] = field(default_factory=list)
 
+    #: What it certainly writes to its arguments; see `argument_writes`.
+    argument_writes: list[Event] = field(default_factory=list)
+
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
     nodes: tuple[ast.AST, ...] | None = None  # kept by `names.own_nodes`
     all_nodes: frozenset[ast.AST] | None = None  # kept by `names.is_in`
@@ -359,11 +362,16 @@ class Call(Event):
     arguments: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
     result: Value
-    callee: ast.AST | None = None  # the function or class of this file that is called
+    called: Value | None = None  # what is called, where that is no method known by its name alone
 
     def keyword(self, name: str) -> Value | None:
         """The value given for a keyword, or None."""
         return next((value for key, value in self.keywords if key == name), None)
+
+    @property
+    def callee(self) -> ast.AST | None:
+        """The function or class of this project that is called; of an object, its class."""
+        return self.called.definition if self.called is not None else None
 
     @property
     def data(self) -> Value | None:

@@ -159,7 +159,11 @@ class SavedTensors(Recorder):
             further = handed_on(write, argument, values)
             if further is not None and self.state.mode is GradMode.ON:
                 self.scope.argument_writes.append(further)
-        if target.kind is not Kind.TENSOR or write.mode is not GradMode.ON:
+        if write.mode is not GradMode.ON:
+            return
+        if target.kind is not Kind.TENSOR:
+            if isinstance(target.node, ast.Attribute):  # the callers may say which tensor it is
+                self.event(HandedWrite, node, target, base, write, called, ())
             return
         overwritten = self._overwrite(target)
         self.event(HandedWrite, node, target, base, write, called, overwritten)

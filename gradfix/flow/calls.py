@@ -172,6 +172,8 @@ class Calls(PythonCalls):
             if isinstance(function.definition, Elsewhere):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
+            if self.loud and isinstance(function.definition, ast.FunctionDef):
+                self.flow.functions_called[node] = function.definition
             self._invalidate(arguments, changed=True)
             self._written_inside(node, function, arguments)
             if result is not None and result.kind is Kind.UNKNOWN:

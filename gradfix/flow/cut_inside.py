@@ -297,7 +297,10 @@ def _name_of_cut(value: Value) -> str:
             return value.op
         if value.role != Role.UNTRACKED or op is None or op.factory or op.like:
             return "no_grad" if value.role == Role.UNTRACKED and value.op == "select" else ""
-        return "no_grad" if all(any(s.differentiable_results) for s in op.signatures) else ""
+        differentiable = [any(s.differentiable_results) for s in op.signatures]
+        if not any(differentiable):
+            return value.op
+        return "no_grad" if all(differentiable) else ""
     node = value.node
     if value.kind is Kind.UNKNOWN:
         if isinstance(node, ast.Attribute):
@@ -338,8 +341,9 @@ def _is_known(flow: ModuleFlow, call: ast.Call, depth: int) -> bool:
     function = flow.value(call.func)
     if function.kind is Kind.REFERENCE:
         return function.name.startswith(("torch.", "builtins.", "math.", "numpy."))
-    if isinstance(function.definition, Function) and depth < _DEEPEST:
-        return hands_on_nothing(flow, function.definition, depth + 1)
+    own = flow.functions_called.get(call, function.definition)
+    if isinstance(own, Function):
+        return depth < _DEEPEST and hands_on_nothing(flow, own, depth + 1)
     if not isinstance(call.func, ast.Attribute):
         return False
     if flow.value(call.func.value).kind is Kind.FOREIGN:

@@ -39,6 +39,7 @@ class Summaries(Entries):
         self._for_tensors: dict[tuple[ast.AST, frozenset[ast.arg]], Value | None] = {}
         self.kept_results: dict[ast.AST, Saved | None] = {}  # of the functions with a summary
         self._argument_writes: dict[ast.AST, tuple[ArgumentWrite, ...]] = {}
+        self.functions_called: dict[ast.AST, ast.FunctionDef] = {}  # by the calls of this file
         self._budget = _BUDGET
 
     def found_lambda(self, node: ast.Lambda, statement: ast.stmt, scope: Scope) -> None:

@@ -23,8 +23,8 @@ from gradfix.flow.values import Certainty, Kind, Shape, Value, element_of, join_
 from gradfix.model import Note, Span
 from gradfix.recorded import FileFacts, Function, Seen, digest_of, key_of, source_of
 
-#: Without one of these a function neither writes in place nor copies numbers out of tensors.
-_MATTERS = re.compile(r"\.\w+_\(|[-+*/]=|\][ \t]*=(?!=)|ensor\(|inplace")
+#: Without one of these a function does not write in place, copy numbers or make leaves.
+_MATTERS = re.compile(r"\.\w+_\(|[-+*/]=|\][ \t]*=(?!=)|ensor\(|inplace|\bParameter\(")
 #: Decorators that only say how a method is called.
 _BOUND = frozenset({"staticmethod", "classmethod"})
 _DIFFERENTIABLE = frozenset({"default", "float16", "bfloat16", "float32", "float64"})

@@ -31,6 +31,8 @@ _HOLDER = re.compile(r"\s*(?:\w+\.)*(\w+)\s*=\s*")
 
 
 Function = ast.FunctionDef | ast.Lambda
+#: Constructors that copy the numbers out of what they are given.
+COPIES = frozenset({"torch.tensor", "torch.FloatTensor", "torch.DoubleTensor", "torch.Tensor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +117,8 @@ def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
         for part in (result, *parts_of(result)):
-            if (
-                part.kind in _RESULTS
-                and where_cut(flow.from_arguments, part, scope.node) is not None
-            ):
+            found = part.kind in _RESULTS and where_cut(flow.from_arguments, part, scope.node)
+            if found and found[1] not in COPIES:  # those are looked for in the function itself
                 yield scope
                 break
 
@@ -290,7 +290,8 @@ def _is_no_tensor(value: Value) -> bool:
 def _name_of_cut(value: Value) -> str:
     """How an operation drops the history of what it computes with; empty where it does not."""
     if value.kind is Kind.TENSOR:
-        if value.op in ("detach", "data"):
+        copies = value.op in COPIES and value.role == Role.UNTRACKED
+        if copies or value.op in ("detach", "data"):
             return value.op
         op = op_facts(value.op, "function") or op_facts(value.op, "method")
         if op is not None and op.zero_grad:
@@ -333,6 +334,18 @@ def hands_on_nothing(flow: ModuleFlow, function: Function, depth: int = 0) -> bo
     return True
 
 
+def _is_library(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether this is PyTorch's or NumPy's by the imports of the file, as in a lambda's body."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    root: ast.expr = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    bound = flow.scopes[0].by_name.get(root.id, ()) if isinstance(root, ast.Name) else ()
+    names = [d.value.name for d in bound if d.value.kind is Kind.REFERENCE]
+    return len(bound) == len(names) == 1 and names[0].partition(".")[0] in ("torch", "numpy")
+
+
 def _is_known(flow: ModuleFlow, call: ast.Call, depth: int) -> bool:
     """Whether a call neither keeps nor differentiates what it is given."""
     statement = flow.enclosing(call, ast.stmt)
@@ -341,6 +354,8 @@ def _is_known(flow: ModuleFlow, call: ast.Call, depth: int) -> bool:
     function = flow.value(call.func)
     if function.kind is Kind.REFERENCE:
         return function.name.startswith(("torch.", "builtins.", "math.", "numpy."))
+    if function.kind is Kind.UNKNOWN and _is_library(flow, call.func):
+        return True
     own = flow.functions_called.get(call, function.definition)
     if isinstance(own, Function):
         return depth < _DEEPEST and hands_on_nothing(flow, own, depth + 1)

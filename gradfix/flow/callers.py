@@ -70,7 +70,7 @@ def call_of(flow: ModuleFlow, span: Span) -> Note | None:
 
 def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:
     """The arguments of one function that are tensors which require grad in all its calls."""
-    if not all(call.mode is GradMode.ON and _goes_on(flow, call) for call in calls):
+    if not all(call.mode is GradMode.ON for call in calls):
         return {}
     found: dict[str, Seen] = {}
     for name in scope.arguments:
@@ -81,7 +81,7 @@ def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:
             found[name] = _seen_as("tensor", join_all(given))
         elif len(lists) == len(given) and all(map(_requires_grad, lists)):
             found[name] = _seen_as("tensors", join_all(lists))
-    return found
+    return found if found and all(_goes_on(flow, call) for call in calls) else {}
 
 
 def _seen_as(kind: str, one: Value) -> Seen:

@@ -66,7 +66,7 @@ class Calls(PythonCalls):
                 node, self.statement, self.scope, mode, name, receiver,
                 tuple(a.value for a in arguments if a.keyword is None),
                 tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
-                result, function,
+                result, function.definition if function is not None else None, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
@@ -168,25 +168,27 @@ class Calls(PythonCalls):
             if method is not None:
                 function = method
         if function.kind is Kind.FUNCTION:
-            result = self.flow.summary(function)
-            if isinstance(function.definition, Elsewhere):
+            result, definition = self.flow.summary(function), function.definition
+            if isinstance(definition, Elsewhere):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
-            if self.loud and isinstance(function.definition, ast.FunctionDef):
-                self.flow.functions_called[node] = function.definition
+            if self.loud and isinstance(definition, ast.FunctionDef):
+                self.flow.functions_called[node] = definition
             self._invalidate(arguments, changed=True)
-            self._written_inside(node, function, arguments)
+            if definition in self.flow.argument_writes or isinstance(definition, Elsewhere):
+                self._written_inside(node, function, arguments)
             if result is not None and result.kind is Kind.UNKNOWN:
                 result = self._cut_off(function, arguments) or result
+            if result is not None:
+                self.flow.from_arguments.returned(node, definition, result)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
-            self.flow.from_arguments.returned(node, function.definition, result)
             # The same function may return another tensor on every call, perhaps one it was given.
             called = detach_identity(result, node, inputs)
             if self.state.mode is not GradMode.ON:
                 return _perhaps_unrecorded(called)
-            called = with_cuts(self.flow, node, function.definition, called, inputs)
-            return self._kept_result(node, function.definition, called)
+            called = with_cuts(self.flow, node, definition, called, inputs)
+            return self._kept_result(node, definition, called)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
 

@@ -138,7 +138,11 @@ def where_cut(made: FromArguments, result: Value, function: Function) -> tuple[a
         name = _name_of_cut(value)
         if name and any(not arguments.isdisjoint(made.of(v).kept) for v in value.inputs):
             return (value.node, name) if value.node is not None else None
-        if not name and (deeper := _cut_by_call(made, value, arguments)) is not None:
+        if (
+            not name
+            and value.op == "call"
+            and (deeper := _cut_by_call(made, value, arguments)) is not None
+        ):
             return deeper
         for made_from in value.inputs:
             if id(made_from) not in seen and not arguments.isdisjoint(made.of(made_from).all):
@@ -262,7 +266,7 @@ class FromArguments:
         """The origin of a value, from those of what it was made from."""
         kept, every = _NOTHING.kept, _NOTHING.all
         lasts = value.kind not in _CHANGING or value.name == "tuple"
-        loses = self._loses(value)
+        loses = value.op == "call" and self._loses(value)
         for made_from in value.inputs:
             origin = self._known.get(id(made_from), _UNDECIDED)
             lasts = lasts and origin.lasts

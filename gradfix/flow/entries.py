@@ -16,11 +16,16 @@ from gradfix.flow.values import Kind, Role, Value, sequence, unknown
 from gradfix.flow.versions import Definition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gradfix.flow.module import ModuleFlow
+    from gradfix.recorded import FileFacts, Seen
 
 
 class Entries(TextFacts):
     """The part of `ModuleFlow` that knows with what a function is entered."""
+
+    recorded: FileFacts | None
 
     @property
     def _whole(self) -> ModuleFlow:
@@ -50,7 +55,9 @@ class Entries(TextFacts):
         state = State(mode=decorated_mode(decorators) or GradMode.ON)
         names = {name_of(d) for d in found}
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        facts = {} if isinstance(node, ast.Lambda) else given(self._whole, node, scope.class_node)
+        facts: Mapping[str, Seen] = {}
+        if self.recorded is not None and not isinstance(node, ast.Lambda):
+            facts = given(self._whole, node, scope.class_node)
         for at, argument in enumerate(arguments):
             value = unknown(argument)
             if at == 0 and scope.class_node is not None and "staticmethod" not in names:

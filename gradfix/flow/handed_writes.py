@@ -45,7 +45,8 @@ def _names_of_writers(flow: ModuleFlow) -> Iterator[str]:
     """The names of functions that write to what they are given."""
     named = mentions(flow.text, "lambda") or mentions(flow.text, "partial")
     for scope in flow.scopes:
-        if any(write.mode is GradMode.ON for write in scope.argument_writes):
+        writes = scope.argument_writes
+        if writes and any(write.mode is GradMode.ON for write in writes):
             yield scope.name
         for definition in scope.definitions if named else ():
             value = definition.value

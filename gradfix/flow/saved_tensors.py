@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -35,6 +36,10 @@ from gradfix.flow.versions import Effect
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
+
+
+#: What makes of a leaf a tensor that anybody may write to.
+_CHANGES_LEAVES = re.compile(r"detach_\(|requires_grad|\bset_\(|_grad_enabled")
 
 
 class SavedTensors(Recorder):
@@ -146,6 +151,8 @@ class SavedTensors(Recorder):
             return
         argument, scope = argument_of(target, self.scope), self.scope
         if argument is not None and always_runs(self.path, scope):
+            if _CHANGES_LEAVES.search(self.flow.text_of(scope.node)):
+                return  # perhaps it is no leaf any more, or another tensor
             place = (node, self.statement, scope, self.state.mode)
             scope.argument_writes.append(ArgumentWrite(*place, argument, base, how, op, values))
 

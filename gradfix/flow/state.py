@@ -362,16 +362,12 @@ class Call(Event):
     arguments: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
     result: Value
+    callee: ast.AST | None = None  # the function or class of the project; of an object, its class
     called: Value | None = None  # what is called, where that is no method known by its name alone
 
     def keyword(self, name: str) -> Value | None:
         """The value given for a keyword, or None."""
         return next((value for key, value in self.keywords if key == name), None)
-
-    @property
-    def callee(self) -> ast.AST | None:
-        """The function or class of this project that is called; of an object, its class."""
-        return self.called.definition if self.called is not None else None
 
     @property
     def data(self) -> Value | None:

@@ -38,7 +38,7 @@ class Summaries(Entries):
         self._summaries: dict[ast.AST, Value | None] = {}
         self._for_tensors: dict[tuple[ast.AST, frozenset[ast.arg]], Value | None] = {}
         self.kept_results: dict[ast.AST, Saved | None] = {}  # of the functions with a summary
-        self._argument_writes: dict[ast.AST, tuple[ArgumentWrite, ...]] = {}
+        self.argument_writes: dict[ast.AST, tuple[ArgumentWrite, ...]] = {}
         self.functions_called: dict[ast.AST, ast.FunctionDef] = {}  # by the calls of this file
         self._budget = _BUDGET
 
@@ -107,17 +107,17 @@ class Summaries(Entries):
         self._summaries[node] = scope.result
         self.kept_results[node] = kept_by_calls(scope)
         if scope.argument_writes:
-            self._argument_writes[node] = written_arguments(scope)
+            self.argument_writes[node] = written_arguments(scope)
 
     def writes_to_arguments(self, function: Value) -> tuple[ArgumentWrite, ...]:
         """What a function with a summary writes to its arguments, whenever it runs."""
         node = function.definition
         if isinstance(node, Elsewhere):
             return () if self.others is None else self.others.writes_to_arguments(node)
-        return self._argument_writes.get(node, ()) if node is not None else ()
+        return self.argument_writes.get(node, ()) if node is not None else ()
 
     def forget_summaries(self) -> None:
         """A name that functions read from outside has got another value."""
-        for known in (self._summaries, self._for_tensors, self.kept_results, self._argument_writes):
+        for known in (self._summaries, self._for_tensors, self.kept_results, self.argument_writes):
             known.clear()
         self.read_from_inside.clear()

@@ -122,6 +122,63 @@ def test_a_leaf_is_handed_to_what_writes_to_it(name: str) -> None:
     assert not found(guarded, "GF203")
 
 
+DETACHES = """
+import torch
+from torch import nn
+
+
+def write_waves(n, out):
+    out.detach_()
+    out.requires_grad = False
+    out[:, 0::2] = torch.arange(n).sin().unsqueeze(1)
+
+
+class Places(nn.Module):
+    def __init__(self, n, size):
+        super().__init__()
+        self.places = nn.Embedding(n, size)
+        write_waves(n, out=self.places.weight)
+"""
+
+
+def test_a_function_that_makes_the_leaf_a_constant_first() -> None:
+    assert not found(DETACHES, "GF203")
+    assert found(
+        DETACHES.replace("    out.detach_()\n    out.requires_grad = False\n", ""), "GF203"
+    )
+
+
+EVALUATION = """
+import torch
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.query = nn.Linear(3, 4)
+        self.bounded = True
+
+    def bound(self, scores):
+        scores[:, 0] = scores.max()
+        return scores
+
+    def forward(self, x):
+        scores = self.query(x)
+        if {test}:
+            scores = self.bound(scores)
+        return torch.softmax(scores, -1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "count"),
+    [("not self.training and self.bounded", 0), ("self.training and self.bounded", 1)],
+)
+def test_what_is_only_called_out_of_training(test: str, count: int) -> None:
+    assert len(found(EVALUATION.format(test=test), "GF202")) == count
+
+
 LEAVES = cases("""
 === a method is handed the leaf | raises unsafe
 class Bank(nn.Module):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 
-from gradfix.flow.arguments import calls_to, given_for
+from gradfix.flow.arguments import calls_to, given_by
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.entries import name_of
 from gradfix.flow.module import ModuleFlow
@@ -73,8 +73,11 @@ def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:
     if not all(call.mode is GradMode.ON for call in calls):
         return {}
     found: dict[str, Seen] = {}
+    passed = [{at.arg: value for at, value in given_by(call, scope.node)} for call in calls]
     for name in scope.arguments:
-        given = [given_for(call, scope, name) for call in calls]
+        given = [values[name] for values in passed if name in values]
+        if len(given) < len(calls):
+            continue
         held = [_held(value) if value.kind is Kind.SEQUENCE else None for value in given]
         lists = [value for value in held if value is not None]
         if all(map(_requires_grad, given)):

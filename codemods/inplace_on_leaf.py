@@ -34,7 +34,8 @@ class InplaceOnLeaf(Codemod):
     What it does
     ------------
     Finds in-place writes (``w += x``, ``w[i] = x``, ``w.uniform_()``) to a leaf that requires grad,
-    or to a view of one, outside ``torch.no_grad()``; leaves that are given as ``out=``, too.
+    or to a view of one, outside ``torch.no_grad()``; leaves that are given as ``out=``, too, and
+    leaves that are handed to a function that writes to its argument.
 
     Why is this bad?
     ----------------
@@ -71,7 +72,7 @@ class InplaceOnLeaf(Codemod):
     raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
     have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
     an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards. Manual where the written value itself needs a gradient, and for constructors
+    values afterwards, and in a function that every call in the file hands a leaf. Manual where the written value itself needs a gradient, and for constructors
     that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are
     left alone.
 

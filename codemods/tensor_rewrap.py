@@ -88,7 +88,7 @@ class TensorRewrap(Codemod):
     stored or returned beside values that keep their history, and that only its numbers are read
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
-    numbers were taken out on purpose cannot be told apart.
+    numbers were taken out on purpose cannot be told apart, and in lambdas.
 
     References
     ----------

@@ -63,13 +63,23 @@ def _may_be_another(flow: ModuleFlow, called: Value) -> bool:
     if owner is None or not isinstance(function, ast.FunctionDef):
         return False
     base = classes.facts_of(flow, owner)
-    for node in flow.own_classes():
-        facts = flow.class_facts(node)
-        if facts is None or base is None or facts is base or function.name not in facts.methods:
-            continue
-        if base in classes.lineage(flow, facts):
-            return True
-    return False
+    return base is not None and any(
+        facts is not base and base in classes.lineage(flow, facts)
+        for facts in _with_method(flow).get(function.name, ())
+    )
+
+
+def _with_method(flow: ModuleFlow) -> dict[str, list[classes.ClassFacts]]:
+    """The classes of this file, by the names of their methods."""
+
+    def find() -> dict[str, list[classes.ClassFacts]]:
+        found: dict[str, list[classes.ClassFacts]] = {}
+        for facts in filter(None, map(flow.class_facts, flow.own_classes())):
+            for name in facts.methods:
+                found.setdefault(name, []).append(facts)
+        return found
+
+    return flow.worked_out("_classes_with_method", len(flow.own_classes()), find)
 
 
 def place_of(handed: HandedWrite) -> ast.AST:

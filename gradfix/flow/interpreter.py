@@ -345,11 +345,7 @@ def _same_facts(a: Value, b: Value) -> bool:
 
 
 def _tests_training(test: ast.expr) -> bool | None:
-    """True for ``if x.training``, False for ``if not x.training``, else None.
-
-    ``not x.training and ...`` is False as well, and ``x.training or ...`` True: what is said of the
-    one branch holds, and of the other nothing is said.
-    """
+    """True for ``if x.training`` (or ...), False for ``if not x.training`` (and ...), else None."""
     if isinstance(test, ast.BoolOp):
         alone = isinstance(test.op, ast.Or)
         return alone if any(_tests_training(part) is alone for part in test.values) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import heapq
+import re
 from functools import cached_property
 
 from gradfix.flow import classes
@@ -24,6 +25,7 @@ from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
 from gradfix.words import mentions
 
+_CALLED = re.compile(r"\w+\(")
 _BUILTIN_NAMES = frozenset(dir(builtins))
 
 
@@ -120,12 +122,18 @@ class ModuleFlow(Summaries):
         """Interpret the functions that were left out because nothing in them could be a finding.
 
         Only who asks what *never* happens in a file needs them; they would cost everybody else.
-        With ``words`` those functions alone whose text has one.
+        With ``words`` those functions alone whose text has one; ``name(`` stands for that call.
         """
+        calls = words is not None and all(word.endswith("(") for word in words)
         while wanted := [
             (node, scope)
             for node, scope in self._untold
-            if words is None or any(word in self.text_of(node) for word in words)
+            if words is None
+            or (
+                not words.isdisjoint(_CALLED.findall(self.text_of(node)))
+                if calls
+                else any(word in self.text_of(node) for word in words)
+            )
         ]:
             for node, scope in wanted:
                 heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))

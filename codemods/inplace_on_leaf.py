@@ -72,9 +72,9 @@ class InplaceOnLeaf(Codemod):
     raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
     have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
     an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards, and in a function that every call in the file hands a leaf. Manual where the written value itself needs a gradient, and for constructors
-    that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are
-    left alone.
+    values afterwards, and in a function that every call in the file hands a leaf. Manual where the
+    written value itself needs a gradient, and for constructors that are given the leaf as ``out``.
+    Functions that the file calls under ``no_grad`` only are left alone.
 
     References
     ----------

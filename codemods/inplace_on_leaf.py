@@ -136,12 +136,12 @@ class InplaceOnLeaf(Codemod):
                 fix = self._inside(flow, handed, leaf)
             except NotFixable as reason:
                 why_not = str(reason)
-            made = leaf.node is not None and hasattr(leaf.node, "lineno")
+            made = leaf.node if hasattr(leaf.node, "lineno") else None
             yield self.finding(
                 flow.span(place),
                 "a leaf that requires grad is written in place; this raises",
                 because=(
-                    *((flow.note(leaf.node, "the leaf is made here"),) if made else ()),
+                    *((flow.note(made, "the leaf is made here"),) if made is not None else ()),
                     *story(flow, handed),
                 ),
                 help="write under torch.no_grad()",

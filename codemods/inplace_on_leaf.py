@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
+from gradfix.flow.argument_writes import HandedWrite
 from gradfix.flow.arguments import calls_to, only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.handed_writes import always_given, handed_writes, is_direct, place_of, story
 from gradfix.flow.indexes import used_as_leaves
 from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
 from gradfix.flow.names import bound_to, reaching, uses_of
-from gradfix.flow.queries import keeps_dtype
+from gradfix.flow.queries import keeps_dtype, scopes_of
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
 from gradfix.flow.source_text import OPERATORS, bracketed
@@ -32,7 +34,8 @@ class InplaceOnLeaf(Codemod):
     What it does
     ------------
     Finds in-place writes (``w += x``, ``w[i] = x``, ``w.uniform_()``) to a leaf that requires grad,
-    or to a view of one, outside ``torch.no_grad()``; leaves that are given as ``out=``, too.
+    or to a view of one, outside ``torch.no_grad()``; leaves that are given as ``out=``, too, and
+    leaves that are handed to a function that writes to its argument.
 
     Why is this bad?
     ----------------
@@ -69,9 +72,9 @@ class InplaceOnLeaf(Codemod):
     raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
     have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
     an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards. Manual where the written value itself needs a gradient, and for constructors
-    that are given the leaf as ``out``. Functions that the file calls under ``no_grad`` only are
-    left alone.
+    values afterwards, and in a function that every call in the file hands a leaf. Manual where the
+    written value itself needs a gradient, and for constructors that are given the leaf as ``out``.
+    Functions that the file calls under ``no_grad`` only are left alone.
 
     References
     ----------
@@ -113,6 +116,55 @@ class InplaceOnLeaf(Codemod):
                 continue
             safety = Safety.SAFE if write.target is leaf else Safety.UNSAFE
             yield self._report(flow, write, leaf, None, safety)
+
+        yield from self._handed(
+            flow, {write.node for write in flow.all(Write) if _leaf_passed(flow, write)}
+        )
+
+    def _handed(self, flow: ModuleFlow, done: set[ast.AST]) -> Iterator[Finding]:
+        """Leaves that are handed to a function which writes to them in place."""
+        for handed in handed_writes(flow):
+            leaf, place = leaf_written(handed), place_of(handed)
+            leaf = leaf or _attribute_passed(flow, handed)
+            if leaf is None or place in done or is_meant_to_raise(flow, place):
+                continue
+            if only_called_without_grad(flow, handed.scope):
+                continue
+            done.add(place)
+            fix, why_not = None, None
+            try:
+                fix = self._inside(flow, handed, leaf)
+            except NotFixable as reason:
+                why_not = str(reason)
+            made = leaf.node if hasattr(leaf.node, "lineno") else None
+            yield self.finding(
+                flow.span(place),
+                "a leaf that requires grad is written in place; this raises",
+                because=(
+                    *((flow.note(made, "the leaf is made here"),) if made is not None else ()),
+                    *story(flow, handed),
+                ),
+                help="write under torch.no_grad()",
+                fix=fix,
+                why_not=why_not,
+            )
+
+    def _inside(self, flow: ModuleFlow, handed: HandedWrite, leaf: Value) -> Fix:
+        """The write in a function that is handed nothing but leaves, under ``no_grad``."""
+        if not is_direct(handed):
+            raise NotFixable("the function that writes is not called with the leaf itself")
+        if not always_given(flow, handed):
+            raise NotFixable("other calls give the function what is no leaf")
+        scopes = scopes_of(flow, handed.called.definition)
+        if len(scopes) != 1:
+            raise NotFixable("the function is not interpreted by itself")
+        write = handed.write
+        value = write.values[0] if write.values else None
+        known = Write(
+            write.node, write.statement, scopes[0], write.mode, leaf, write.base, write.how,
+            write.op, None, value, (),
+        )  # fmt: skip
+        return self._no_grad(flow, known, leaf, Safety.UNSAFE)
 
     def _report(
         self,
@@ -261,7 +313,7 @@ def _leaf_passed(flow: ModuleFlow, write: Write) -> Value | None:
     return None
 
 
-def _attribute_passed(flow: ModuleFlow, write: Write) -> Value | None:
+def _attribute_passed(flow: ModuleFlow, write: Write | HandedWrite) -> Value | None:
     """The leaf that ``argument.weight`` is, whichever call of this file the function runs for."""
     if write.mode is not GradMode.ON or not isinstance(write.base, ast.Attribute):
         return None

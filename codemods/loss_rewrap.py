@@ -118,7 +118,7 @@ class LossRewrap(Codemod):
             raise NotFixable("the arguments of the call are not understood")
         if value.kind in (Kind.NUMBER, Kind.FOREIGN):
             raise NotFixable("only a number is left; compute the loss with tensors up to here")
-        if value.needs_grad is Certainty.NO:
+        if value.needs_grad is Certainty.NO or _is_data(value):
             raise NotFixable("the loss has no history any more; find where it is lost")
         if value.kind is not Kind.TENSOR and call.name == "torch.tensor":
             raise NotFixable("it is not known whether this is a tensor with a history")
@@ -176,6 +176,11 @@ class LossRewrap(Codemod):
             help="find where the loss loses its history",
             why_not="the loss has no history any more; find where it is lost",
         )
+
+
+def _is_data(value: Value) -> bool:
+    """Whether this is ``x.data``, of whatever has such an attribute."""
+    return isinstance(value.node, ast.Attribute) and value.node.attr == "data"
 
 
 def _is_no_constant(value: Value) -> bool:

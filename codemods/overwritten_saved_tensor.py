@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.chains import Clash, clashes
 from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.handed_writes import handed_writes, place_of, story
 from gradfix.flow.leaf_aliases import leaf_written
 from gradfix.flow.queries import is_differentiated, is_trained_here
 from gradfix.flow.state import Backward, GradMode, Saved, Scope, Write
@@ -25,7 +27,8 @@ class OverwrittenSavedTensor(Codemod):
     What it does
     ------------
     Finds in-place writes (``p[2] = p[0] / p[1]``, ``h /= h.std()``, ``gate[0] = 1``) to memory that
-    an earlier operation keeps for its backward pass. Which operation keeps what comes from
+    an earlier operation keeps for its backward pass, also by a function that the memory is handed
+    to. Which operation keeps what comes from
     PyTorch's own derivative table. In a function, what the calls of the file give counts, too, if
     all of them give what requires grad.
 
@@ -108,8 +111,37 @@ class OverwrittenSavedTensor(Codemod):
             elif _writes_multi_view(write):
                 yield self._refused(flow, write)
 
+        yield from self._handed(flow)
         for clash in clashes(flow):
             yield self._clashes(flow, clash)
+
+    def _handed(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Tensors that are handed to a function which writes to them in place."""
+        done: set[ast.AST] = set()
+        for handed in handed_writes(flow):
+            place = place_of(handed)
+            saved = [
+                saved
+                for saved in handed.overwritten
+                if saved.certain and is_differentiated(flow, saved.node)
+            ]
+            if not saved or place in done or leaf_written(handed) is not None:
+                continue
+            if handed.target.op == "data" or is_meant_to_raise(flow, place):
+                continue
+            done.add(place)
+            first = saved[0]
+            kept = "its result" if first.operand is None else f"`{flow.source_of(first.operand)}`"
+            yield self.finding(
+                flow.span(place),
+                f"in-place write to a value that `{first.op}` saved for backward; backward raises",
+                because=(
+                    flow.note(first.node, f"`{first.op}` keeps {kept} for its backward pass"),
+                    *story(flow, handed),
+                ),
+                help="return a new tensor instead of writing to the argument",
+                why_not="who else relies on the argument being changed is not known",
+            )
 
     def _clashes(self, flow: ModuleFlow, clash: Clash) -> Finding:
         fix, why_not = None, None

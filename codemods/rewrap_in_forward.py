@@ -95,6 +95,7 @@ class RewrapInForward(Codemod):
     """
 
     code = "GF103"
+    asks_callers = True
     trigger = Words("Parameter", "Variable")
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from gradfix.flow.queries import (
     leaf_use_of,
     reaches_graph,
 )
+from gradfix.flow.severed import severed
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
@@ -87,7 +88,7 @@ class TensorRewrap(Codemod):
     stored or returned beside values that keep their history, and that only its numbers are read
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
-    numbers were taken out on purpose cannot be told apart.
+    numbers were taken out on purpose cannot be told apart, and in lambdas.
 
     References
     ----------
@@ -114,6 +115,28 @@ class TensorRewrap(Codemod):
             place = reaches_graph(flow, call.node)
             if place is not None and not is_only_reported(flow, call):
                 yield self._report(flow, call, data, place)
+
+        yield from self._inside(flow)
+
+    def _inside(self, flow: ModuleFlow) -> Iterator[Finding]:
+        """Copies that a lambda, or a `functools.partial` of the constructor, makes."""
+        named = {call.node for call in flow.all(Call) if call.name in REWRAPS}
+        for cut in severed(flow):
+            inside = flow.cut_calls.get(cut.node)
+            written = inside is not None and not isinstance(inside.function, ast.Lambda)
+            if cut.value.cut not in REWRAPS or cut.node in named or written:
+                continue
+            yield self.finding(
+                flow.span(cut.inside or cut.node),
+                f"`{cut.value.cut}` copies graph tensors and cuts the graph",
+                because=(
+                    *(flow.note(node, "this leaf gets no gradient") for node in cut.leaf_nodes),
+                    flow.note(cut.node, "only numbers of it are copied by this call"),
+                    flow.note(cut.place, "and the copy goes on from here, without history"),
+                ),
+                help="join graph tensors with torch.stack or torch.cat",
+                why_not="what other calls of the function are given is not known",
+            )
 
     def _report(self, flow: ModuleFlow, call: Call, data: ast.expr, place: ast.AST) -> Finding:
         assert isinstance(call.node, ast.Call)

@@ -11,6 +11,7 @@ from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
+from gradfix.flow.returned_leaves import kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -60,7 +61,8 @@ class TransformAfterWrap(Codemod):
 
     Fix safety
     ----------
-    Safe: the values are the same, and the tensor that is kept becomes the leaf. Not fixed where the
+    Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
+    function whose calls in the file all give a Module what it keeps. Not fixed where the
     leaf itself is also used, or where the transformation needs gradients of its own.
 
     References
@@ -96,18 +98,23 @@ class TransformAfterWrap(Codemod):
         parameter = call.result.parameter
         if value.needs_grad is Certainty.NO or value.is_leaf or (use is None and not parameter):
             return
+        keepers: list[ast.AST] = []
         if parameter and use is None and not _is_kept(flow, top):
-            return
+            keepers = kept_by_callers(flow, call.scope, top)
+            if not keepers:
+                return
         assert isinstance(call.node, ast.Call)
         because = [flow.note(call.node, "the leaf is made here, and nothing else holds it")]
         if use is not None:
             because.append(flow.note(use.node, f"{use.why}, but this is not the leaf"))
+        if keepers:
+            because.append(flow.note(keepers[0], "a Module keeps what the function returns here"))
         fix, why_not = None, None
         try:
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
             fix = self.fix(
-                Safety.SAFE,
+                Safety.UNSAFE if keepers else Safety.SAFE,
                 "transform first, wrap last",
                 Edit(EditKind.REPLACE, flow.span(top), text),
             )

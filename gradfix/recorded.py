@@ -29,7 +29,8 @@ _KINDS = frozenset({"tensor", "int", "float", "bool", "other", "several"})
 class Seen:
     """What one argument was in all recorded calls; None where calls differ.
 
-    ``kind`` is "tensor", "int", "float", "bool", "other", or "several" where calls differ;
+    ``kind`` is "tensor", "int", "float", "bool", "other", or "several" where calls differ, and
+    "tensors" for a list of them, which the text of the file alone says;
     ``shape`` and ``dtype`` (without ``torch.``) are those of a tensor; ``value`` is a number's;
     ``roles`` are "leaf", "tracked" and "untracked", for people: how a tensor is used elsewhere
     proves nothing. ``requires_grad`` is never recorded: the text of the file says so (see

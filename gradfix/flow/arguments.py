@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.parameters import is_bound, matched
 from gradfix.flow.state import Call, GradMode, Scope
 from gradfix.flow.values import Kind, Value
 
@@ -55,16 +57,26 @@ def passed_for(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[tuple[Cal
 
 def given_for(call: Call, scope: Scope, name: str) -> Value:
     """What one call passes for an argument; unknown where that is not plain to see."""
-    assert isinstance(scope.node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    arguments = scope.node.args
-    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    bound = call.receiver is not None and call.receiver.kind is Kind.INSTANCE
-    if scope.class_node is not None and not bound:
-        return Value()
-    if bound and scope.class_node is not None:
-        names = names[1:]
-    if any(value.name == "starred" for value in call.arguments) or call.keyword("**"):
-        return Value()
-    at = names.index(name) if name in names else len(names)
-    given = call.arguments[at] if at < len(call.arguments) else call.keyword(name)
-    return given if given is not None else Value()
+    return next((v for p, v in given_by(call, scope.node) if p.arg == name), Value())
+
+
+def given_by(call: Call, function: ast.AST | None) -> Iterator[tuple[ast.arg, Value]]:
+    """What a call of a function passes for its parameters, as far as that is plain to see."""
+    if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return
+    if call.keyword("**") is not None or call.called is None:
+        return
+    made = isinstance(call.callee, ast.ClassDef)  # an object, or a class that makes one
+    bound = made or is_bound(function, call.called.owner)
+    values = [None if value.name == "starred" else value for value in call.arguments]
+    yield from matched(function, bound, values, call.keywords)
+
+
+def expressions_given(call: Call, node: ast.Call) -> Iterator[tuple[ast.arg, ast.expr]]:
+    """The expressions that a call of a function, at ``node``, gives for its parameters."""
+    function, called = call.callee, call.called
+    if called is None or not isinstance(function, (ast.FunctionDef, ast.Lambda)):
+        return
+    values = [None if isinstance(argument, ast.Starred) else argument for argument in node.args]
+    keywords = [(keyword.arg, keyword.value) for keyword in node.keywords]
+    yield from matched(function, is_bound(function, called.owner), values, keywords)

@@ -186,6 +186,9 @@ class Bindings(Expressions):
                 old.element = found if known is None else join(known, found)
             old.items, old.length = None, None
             return
+        name = operator_name(node.op) + "_"
+        if isinstance(target, ast.Name) and op_facts(name, "method") is not None:
+            self.note_written(node, old, target, "augment", name, (value,))
         result = self.binary(node, node.op, (target, old), (node.value, value))
         if result is old:
             result = replace(old)

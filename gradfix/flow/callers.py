@@ -12,17 +12,21 @@ from __future__ import annotations
 import ast
 import re
 
-from gradfix.flow.arguments import calls_to, given_for
+from gradfix.flow.arguments import calls_to, given_by
 from gradfix.flow.classes import is_initialiser
+from gradfix.flow.entries import name_of
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.queries import is_backward_from, is_differentiated
+from gradfix.flow.queries import flow_sinks, is_backward_from, is_differentiated
 from gradfix.flow.state import Call, GradMode, Scope
-from gradfix.flow.values import Certainty, Shape, Value, join_all
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Certainty, Kind, Shape, Value, element_of, join_all
 from gradfix.model import Note, Span
 from gradfix.recorded import FileFacts, Function, Seen, digest_of, key_of, source_of
 
-#: Without one of these a function neither writes in place nor copies numbers out of tensors.
-_MATTERS = re.compile(r"\.\w+_\(|[-+*/]=|\][ \t]*=(?!=)|ensor\(|inplace")
+#: Without one of these a function does not write in place, copy numbers or make leaves.
+_MATTERS = re.compile(r"\.\w+_\(|[-+*/]=|\][ \t]*=(?!=)|ensor\(|inplace|\bParameter\(")
+#: Decorators that only say how a method is called.
+_BOUND = frozenset({"staticmethod", "classmethod"})
 _DIFFERENTIABLE = frozenset({"default", "float16", "bfloat16", "float32", "float64"})
 
 
@@ -47,7 +51,9 @@ def facts_of_callers(flow: ModuleFlow) -> FileFacts | None:
 def _matters(flow: ModuleFlow, scope: Scope) -> bool:
     """Whether a function can have a fault that depends on what it is given."""
     function = scope.node
-    if not isinstance(function, ast.FunctionDef) or function.decorator_list:
+    if not isinstance(function, ast.FunctionDef):
+        return False
+    if any(name_of(decorator) not in _BOUND for decorator in function.decorator_list):
         return False
     if is_initialiser(scope.name) or scope.name == "forward" or function.args.vararg is not None:
         return False
@@ -64,20 +70,59 @@ def call_of(flow: ModuleFlow, span: Span) -> Note | None:
 
 def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:
     """The arguments of one function that are tensors which require grad in all its calls."""
-    if not all(call.mode is GradMode.ON and _goes_on(flow, call) for call in calls):
+    if not all(call.mode is GradMode.ON for call in calls):
         return {}
     found: dict[str, Seen] = {}
+    passed = [{at.arg: value for at, value in given_by(call, scope.node)} for call in calls]
     for name in scope.arguments:
-        given = [given_for(call, scope, name) for call in calls]
+        given = [values[name] for values in passed if name in values]
+        if len(given) < len(calls):
+            continue
+        held = [_held(value) if value.kind is Kind.SEQUENCE else None for value in given]
+        lists = [value for value in held if value is not None]
         if all(map(_requires_grad, given)):
-            one = join_all(given)
-            dtype = one.dtype if one.dtype in _DIFFERENTIABLE else None
-            found[name] = Seen("tensor", _shape(one), dtype, requires_grad=True)
-    return found
+            found[name] = _seen_as("tensor", join_all(given))
+        elif len(lists) == len(given) and all(map(_requires_grad, lists)):
+            found[name] = _seen_as("tensors", join_all(lists))
+    return found if found and all(_goes_on(flow, call) for call in calls) else {}
+
+
+def _seen_as(kind: str, one: Value) -> Seen:
+    dtype = one.dtype if one.dtype in _DIFFERENTIABLE else None
+    return Seen(kind, _shape(one), dtype, requires_grad=True)
+
+
+def _held(value: Value) -> Value | None:
+    """What a list holds when it is given; the call itself may put anything into it."""
+    element = element_of(value)
+    if element is None or element.op != "join" or len(element.inputs) != 2:
+        return element
+    anything, before = element.inputs
+    added = anything.kind is Kind.UNKNOWN and anything.node is None and not anything.inputs
+    return before if added else element
 
 
 def _goes_on(flow: ModuleFlow, call: Call) -> bool:
-    return is_differentiated(flow, call.node) or is_backward_from(flow, call.node)
+    """Whether what a call returns goes on, differentiably, to where the loss can be."""
+    if is_differentiated(flow, call.node) or is_backward_from(flow, call.node):
+        return True
+    if call.result.needs_grad is not Certainty.NO:
+        return False
+    # Its history is lost: then nothing that is computed from it has one either.
+    known: frozenset[ast.AST] | None = flow.__dict__.get("_computed_on")
+    if known is None:
+        known = flow.__dict__["_computed_on"] = flow.sources(flow_sinks(flow), _is_computed)
+    return call.node in known or call.node in flow_sinks(flow)
+
+
+def _is_computed(value: Value) -> bool:
+    """Whether a value would have a history if what it was computed from had one."""
+    if value.kind in (Kind.UNKNOWN, Kind.SEQUENCE, Kind.DICT):
+        return True
+    if value.kind is not Kind.TENSOR or value.cut or value.op in ("detach", "data"):
+        return False
+    op = op_facts(value.op, "function") or op_facts(value.op, "method")
+    return op is None or (op.differentiable and not op.zero_grad)
 
 
 def _requires_grad(value: Value) -> bool:

@@ -6,10 +6,11 @@ import ast
 
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
-from gradfix.flow.cut_inside import with_cuts
+from gradfix.flow.cut_inside import may_cut, where_cut, with_cuts
 from gradfix.flow.kept_results import kept_at_call
 from gradfix.flow.made_layers import build, is_layer
 from gradfix.flow.operands import Argument
+from gradfix.flow.parameters import Defined, is_bound, matched
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode, Saved
@@ -45,7 +46,14 @@ class Calls(PythonCalls):
         function = self._callee(node.func, receiver)
         arguments = self._arguments(node)
         mode = self.state.mode
-        if function is not None and function.kind is Kind.REFERENCE:
+        if function is not None and function.op == "partial":
+            name, called = "", None if function.items else function.inputs[0]
+            named = {argument.keyword for argument in arguments} - {None}
+            before = _given_before(node.func, function)
+            whole = [*(a for a in before if a.keyword not in named), *arguments]
+            result = self._call_known(node, function.inputs[0], whole)
+            function, arguments = called, whole
+        elif function is not None and function.kind is Kind.REFERENCE:
             name = function.name
             result = self._call_reference(node, name, arguments)
         elif receiver is not None and isinstance(node.func, ast.Attribute) and function is None:
@@ -59,10 +67,15 @@ class Calls(PythonCalls):
                 node, self.statement, self.scope, mode, name, receiver,
                 tuple(a.value for a in arguments if a.keyword is None),
                 tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
-                result, function.definition if function is not None else None,
+                result, function.definition if function is not None else None, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
+
+    def _call_known(self, node: ast.Call, function: Value, arguments: list[Argument]) -> Value:
+        if function.kind is Kind.REFERENCE:
+            return self._call_reference(node, function.name, arguments)
+        return self._call_value(node, function, arguments)
 
     def _callee(self, node: ast.expr, receiver: Value | None) -> Value | None:
         """The called object, unless it is a method known by its name alone."""
@@ -119,6 +132,8 @@ class Calls(PythonCalls):
             if arguments[0].value.is_tensor:
                 return arguments[0].value  # filled without grad mode, and given back
         inputs = tuple(argument.value for argument in arguments)
+        if name == "functools.partial":
+            return self._partial(node, arguments)
         if name.startswith(("numpy.", "math.")):
             cut = name if may_need_grad(inputs) else ""
             kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
@@ -154,23 +169,72 @@ class Calls(PythonCalls):
             if method is not None:
                 function = method
         if function.kind is Kind.FUNCTION:
-            result = self.flow.summary(function)
-            if isinstance(function.definition, Elsewhere):
+            result, definition = self.flow.summary(function), function.definition
+            if isinstance(definition, Elsewhere):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
+            if self.loud and isinstance(definition, ast.FunctionDef):
+                self.flow.functions_called[node] = definition
             self._invalidate(arguments, changed=True)
+            if definition in self.flow.argument_writes or isinstance(definition, Elsewhere):
+                self._written_inside(node, function, arguments)
+            if result is not None and result.kind is Kind.UNKNOWN:
+                result = self._cut_off(function, arguments) or result
             if result is not None:
-                self.flow.from_arguments.returned(node, function.definition, result)
+                self.flow.from_arguments.returned(node, definition, result)
             if result is None or result.kind is Kind.UNKNOWN:
                 return unknown(node, (*inputs, *(() if result is None else (result,))))
             # The same function may return another tensor on every call, perhaps one it was given.
             called = detach_identity(result, node, inputs)
             if self.state.mode is not GradMode.ON:
                 return _perhaps_unrecorded(called)
-            called = with_cuts(self.flow, node, function.definition, called, inputs)
-            return self._kept_result(node, function.definition, called)
+            called = with_cuts(self.flow, node, definition, called, inputs)
+            return self._kept_result(node, definition, called)
         self._invalidate(arguments)
         return unknown(node, (function, *inputs))
+
+    def _written_inside(self, node: ast.Call, function: Value, arguments: list[Argument]) -> None:
+        """What a function writes in place to what it is given."""
+        writes = self.flow.writes_to_arguments(function)
+        definition = function.definition
+        definition = definition.origin if isinstance(definition, Elsewhere) else definition
+        if not writes or not isinstance(definition, (ast.FunctionDef, ast.Lambda)):
+            return
+        given = self._given(definition, function, arguments)
+        for write in writes:
+            handed = given.get(write.argument)
+            if handed is None:
+                continue
+            values = tuple(
+                v if not isinstance(v.node, ast.arg) else given[v.node].value
+                if v.node in given else unknown() for v in write.values
+            )  # fmt: skip
+            self.write_inside(node, handed.value, handed.node, write, function, values)
+
+    def _cut_off(self, function: Value, arguments: list[Argument]) -> Value | None:
+        """What a function returns of the tensors it is given, where that loses their history."""
+        definition = function.definition
+        if self.state.mode is not GradMode.ON or not may_cut(self.flow, definition):
+            return None
+        if not may_need_grad(argument.value for argument in arguments):
+            return None
+        assert isinstance(definition, (ast.FunctionDef, ast.Lambda))
+        given = self._given(definition, function, arguments)
+        tensors = frozenset(p for p, argument in given.items() if argument.value.is_tensor)
+        result = self.flow.summary_for(function, tensors)
+        if result is None or where_cut(self.flow.from_arguments, result, definition) is None:
+            return None
+        return result
+
+    def _given(
+        self, definition: Defined, function: Value, arguments: list[Argument]
+    ) -> dict[ast.arg, Argument]:
+        """The arguments of a call by the parameters that they are for."""
+        if any(argument.keyword == "**" for argument in arguments):
+            return {}
+        plain = [None if a.value.name == "starred" else a for a in arguments if a.keyword is None]
+        named = [(a.keyword, a) for a in arguments if a.keyword is not None]
+        return dict(matched(definition, is_bound(definition, function.owner), plain, named))
 
     def forward_of(self, module: Value) -> tuple[Value | None, Saved | None]:
         """What ``forward`` of an object returns, and the operation in it that keeps just that."""
@@ -189,6 +253,15 @@ class Calls(PythonCalls):
         fresh, saved = kept_at_call(node, kept, called)
         self.remember(saved)
         return fresh
+
+
+def _given_before(node: ast.expr, function: Value) -> list[Argument]:
+    """The arguments that a `functools.partial` holds, in front of those of its call."""
+    named = (function.attributes or {}).items()
+    return [
+        *(Argument(None, node, value) for value in function.items or ()),
+        *(Argument(name, node, value) for name, value in named),
+    ]
 
 
 def detach_identity(value: Value, node: ast.AST, inputs: tuple[Value, ...]) -> Value:

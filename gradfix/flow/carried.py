@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
-from gradfix.flow.arguments import calls_to
+from gradfix.flow.arguments import calls_to, given_for
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.grad_switches import comes_round, enclosing_loops, is_conditional
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.reached import run_by_forward
+from gradfix.flow.reached import returned_by_forward, run_by_forward
 from gradfix.flow.state import AttributeStore, Backward, Call, GradMode, Scope, Turn
 from gradfix.flow.training_steps import towards_losses
 from gradfix.flow.values import Kind, Value
@@ -243,18 +243,8 @@ def _instance(flow: ModuleFlow, function: Value, scope: Scope) -> Value | None:
     names = [name for name, value in scope.arguments.items() if value is function]
     if not names or not isinstance(scope.node, ast.FunctionDef):
         return None
-    plain = [argument.arg for argument in scope.node.args.args]
-    at = plain.index(names[0]) if names[0] in plain else None  # None: by keyword only
-    given = [
-        (
-            call.arguments[at]
-            if at is not None and at < len(call.arguments)
-            else call.keyword(names[0])
-        )
-        for call in calls_to(flow, scope.node)
-    ]
-    kinds = {value.definition if value is not None else None for value in given}
-    if len(kinds) == 1 and given[0] is not None and given[0].kind is Kind.INSTANCE:
+    given = [given_for(call, scope, names[0]) for call in calls_to(flow, scope.node)]
+    if len({value.definition for value in given}) == 1 and given[0].kind is Kind.INSTANCE:
         return given[0] if classes.is_module(flow, given[0]) else None
     return None
 
@@ -274,7 +264,9 @@ def _carried_attributes(
     ]
     for name in sorted({store.name for store in stores}):
         mine = [s for s in stores if s.name == name and s.scope.name in running]
-        if len(mine) != 1 or mine[0].scope.name != "forward" or mine[0].mode is not GradMode.ON:
+        if len(mine) != 1 or mine[0].mode is not GradMode.ON:
+            continue
+        if mine[0].scope.name != "forward" and not returned_by_forward(flow, mine[0].scope):
             continue
         reads = _read_before(flow, mine[0])
         value = mine[0].value

@@ -67,8 +67,11 @@ def containers(flow: ModuleFlow) -> Iterator[Container]:
             _contents(flow, found, node)
         else:
             found.handed = handed.call
-            _local(flow, found, handed.returned, handed.scope)
-            if len(calls_to(flow, handed.scope.node)) != 1:
+            if isinstance(handed.returned, ast.Name):
+                _local(flow, found, handed.returned, handed.scope)
+            else:
+                _contents(flow, found, handed.returned)
+            if handed.node is not handed.call and len(calls_to(flow, handed.scope.node)) != 1:
                 found.unseen = "other calls are given such a list, too"
         for use in attribute_nodes(flow, facts, store.name):
             if use is not store.node:

@@ -30,11 +30,16 @@ if TYPE_CHECKING:
 _HOLDER = re.compile(r"\s*(?:\w+\.)*(\w+)\s*=\s*")
 
 
+Function = ast.FunctionDef | ast.Lambda
+#: Constructors that copy the numbers out of what they are given.
+COPIES = frozenset({"torch.tensor", "torch.FloatTensor", "torch.DoubleTensor", "torch.Tensor"})
+
+
 @dataclass(frozen=True, slots=True)
 class CutInside:
     """A call whose result has lost the history of an argument, and where that happens."""
 
-    function: ast.FunctionDef
+    function: Function
     place: ast.AST
 
 
@@ -42,7 +47,7 @@ def with_cuts(
     flow: ModuleFlow, node: ast.AST, function: ast.AST | None, called: Value, given: Sequence[Value]
 ) -> Value:
     """The result of a call, with a cut where the history of what is ``given`` ends inside."""
-    if not isinstance(function, ast.FunctionDef):
+    if not isinstance(function, Function):
         return called
     if not any(value.is_tensor and value.needs_grad is Certainty.YES for value in given):
         return called
@@ -55,7 +60,7 @@ def with_cuts(
     return _cut(flow, node, function, called)
 
 
-def _cut(flow: ModuleFlow, node: ast.AST, function: ast.FunctionDef, called: Value) -> Value:
+def _cut(flow: ModuleFlow, node: ast.AST, function: Function, called: Value) -> Value:
     if called.cut or not called.inputs or called.kind not in _RESULTS:
         return called
     flow.from_arguments.forget()
@@ -112,17 +117,13 @@ def _cutting(flow: ModuleFlow) -> Iterator[Scope]:
         if result is None or not isinstance(scope.node, ast.FunctionDef):
             continue
         for part in (result, *parts_of(result)):
-            if (
-                part.kind in _RESULTS
-                and where_cut(flow.from_arguments, part, scope.node) is not None
-            ):
+            found = part.kind in _RESULTS and where_cut(flow.from_arguments, part, scope.node)
+            if found and found[1] not in COPIES:  # those are looked for in the function itself
                 yield scope
                 break
 
 
-def where_cut(
-    made: FromArguments, result: Value, function: ast.FunctionDef
-) -> tuple[ast.AST, str] | None:
+def where_cut(made: FromArguments, result: Value, function: Function) -> tuple[ast.AST, str] | None:
     """The place where the result loses the history of an argument, and the operation's name.
 
     None where it depends on no argument, or keeps the history of one on some way.
@@ -137,6 +138,12 @@ def where_cut(
         name = _name_of_cut(value)
         if name and any(not arguments.isdisjoint(made.of(v).kept) for v in value.inputs):
             return (value.node, name) if value.node is not None else None
+        if (
+            not name
+            and value.op == "call"
+            and (deeper := _cut_by_call(made, value, arguments)) is not None
+        ):
+            return deeper
         for made_from in value.inputs:
             if id(made_from) not in seen and not arguments.isdisjoint(made.of(made_from).all):
                 seen.add(id(made_from))
@@ -144,7 +151,36 @@ def where_cut(
     return None
 
 
-def _arguments(function: ast.FunctionDef) -> frozenset[ast.AST]:
+def _cut_by_call(
+    made: FromArguments, value: Value, arguments: frozenset[ast.AST]
+) -> tuple[ast.AST, str] | None:
+    """The same for a call of a function that cuts, given something with the history of one."""
+    returned = made.returned_to(value)
+    if returned is None or made.of(value).kept:
+        return None
+    if all(arguments.isdisjoint(made.of(v).kept) for v in value.inputs if v is not returned[0]):
+        return None
+    return where_cut(made, *returned)
+
+
+#: Without one of these a function passes on the history of what it is given.
+_CUTS = re.compile(
+    r"detach|\.data\b|no_grad|\.item\(|numpy|tolist|argm|round|sign|floor|ceil|trunc|one_hot"
+    r"|long\(|int\(|float\(|(?<!-)[<>]|[!=]="
+)
+
+
+def may_cut(flow: ModuleFlow, function: ast.AST | None) -> bool:
+    """Whether something in the text of a function of this file may cut off what it is given."""
+    if not isinstance(function, Function):
+        return False
+    known: dict[ast.AST, bool] = flow.__dict__.setdefault("_may_cut", {})
+    if function not in known:
+        known[function] = _CUTS.search(flow.text_of(function)) is not None
+    return known[function]
+
+
+def _arguments(function: Function) -> frozenset[ast.AST]:
     given = function.args
     return frozenset((*given.posonlyargs, *given.args, *given.kwonlyargs))
 
@@ -171,17 +207,32 @@ class FromArguments:
     """
 
     def __init__(self) -> None:
-        self._returned: dict[tuple[ast.AST | None, int], tuple[Value, ast.FunctionDef]] = {}
+        self._returned: dict[tuple[ast.AST | None, int], tuple[Value, Function]] = {}
         self._known: dict[int, Origin] = {}
         self._lasting: list[Value] = []  # so that no other value gets their place
         self._for_now: list[int] = []
 
     def returned(self, node: ast.AST, function: ast.AST | None, result: Value) -> None:
         """Note what a function of this file has returned to a call."""
-        if isinstance(function, ast.FunctionDef):
+        if isinstance(function, Function):
             self._returned[node, id(result)] = result, function
             for part in parts_of(result):
                 self.returned(node, function, part)
+
+    def returned_to(self, value: Value) -> tuple[Value, Function] | None:
+        """What a function has returned to the call that a value is, and the function."""
+        if value.op != "call" or not value.inputs:
+            return None
+        return self._returned.get((value.node, id(value.inputs[0])))
+
+    def _loses(self, value: Value) -> bool:
+        """Whether a value is a call of a function that cuts off all that it is given."""
+        returned = self.returned_to(value)
+        origin = self._known.get(id(value.inputs[0])) if returned is not None else None
+        if returned is None or origin is None:
+            return False
+        own = _arguments(returned[1])
+        return own.isdisjoint(origin.kept) and not own.isdisjoint(origin.all)
 
     def forget(self) -> None:
         """Forget about all values that may have changed since they were asked about."""
@@ -215,12 +266,14 @@ class FromArguments:
         """The origin of a value, from those of what it was made from."""
         kept, every = _NOTHING.kept, _NOTHING.all
         lasts = value.kind not in _CHANGING or value.name == "tuple"
+        loses = value.op == "call" and self._loses(value)
         for made_from in value.inputs:
             origin = self._known.get(id(made_from), _UNDECIDED)
             lasts = lasts and origin.lasts
             returned = self._returned.get((value.node, id(made_from))) if origin.all else None
             own = _NOTHING.all if returned is None else _arguments(returned[1])
-            kept = united(kept, origin.kept - own)
+            if not loses or made_from is value.inputs[0]:
+                kept = united(kept, origin.kept - own)
             every = united(every, origin.all - own)
         if _name_of_cut(value) or _is_no_tensor(value):
             kept = _NOTHING.kept
@@ -241,14 +294,18 @@ def _is_no_tensor(value: Value) -> bool:
 def _name_of_cut(value: Value) -> str:
     """How an operation drops the history of what it computes with; empty where it does not."""
     if value.kind is Kind.TENSOR:
-        if value.op in ("detach", "data"):
+        copies = value.op in COPIES and value.role == Role.UNTRACKED
+        if copies or value.op in ("detach", "data"):
             return value.op
         op = op_facts(value.op, "function") or op_facts(value.op, "method")
         if op is not None and op.zero_grad:
             return value.op
         if value.role != Role.UNTRACKED or op is None or op.factory or op.like:
             return "no_grad" if value.role == Role.UNTRACKED and value.op == "select" else ""
-        return "no_grad" if all(any(s.differentiable_results) for s in op.signatures) else ""
+        differentiable = [any(s.differentiable_results) for s in op.signatures]
+        if not any(differentiable):
+            return value.op
+        return "no_grad" if all(differentiable) else ""
     node = value.node
     if value.kind is Kind.UNKNOWN:
         if isinstance(node, ast.Attribute):
@@ -263,26 +320,51 @@ def _name_of_cut(value: Value) -> str:
     return "float" if value.op == "escape" else ""
 
 
-def hands_on_nothing(flow: ModuleFlow, function: ast.FunctionDef) -> bool:
+#: How many calls inside each other are looked through.
+_DEEPEST = 3
+
+
+def hands_on_nothing(flow: ModuleFlow, function: Function, depth: int = 0) -> bool:
     """Whether what a function is given certainly reaches nothing but its result."""
     for node in walk(function):
-        if isinstance(node, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Lambda)):
+        if isinstance(node, (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)):
+            return False
+        if isinstance(node, ast.Lambda) and node is not function:
             return False
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
             return False
-        if isinstance(node, ast.Call) and not _is_known(flow, node):
+        if isinstance(node, ast.Call) and not _is_known(flow, node, depth):
             return False
     return True
 
 
-def _is_known(flow: ModuleFlow, call: ast.Call) -> bool:
+def _is_library(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether this is PyTorch's or NumPy's by the imports of the file, as in a lambda's body."""
+    if not isinstance(node, ast.Attribute):
+        return False
+    root: ast.expr = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    bound = flow.scopes[0].by_name.get(root.id, ()) if isinstance(root, ast.Name) else ()
+    names = [d.value.name for d in bound if d.value.kind is Kind.REFERENCE]
+    return len(bound) == len(names) == 1 and names[0].partition(".")[0] in ("torch", "numpy")
+
+
+def _is_known(flow: ModuleFlow, call: ast.Call, depth: int) -> bool:
     """Whether a call neither keeps nor differentiates what it is given."""
     statement = flow.enclosing(call, ast.stmt)
     if statement is not None and flow.modes.get(statement) is GradMode.OFF:
         return True
     function = flow.value(call.func)
     if function.kind is Kind.REFERENCE:
-        return function.name.startswith(("torch.", "builtins.", "math."))
+        return function.name.startswith(("torch.", "builtins.", "math.", "numpy."))
+    if function.kind is Kind.UNKNOWN and _is_library(flow, call.func):
+        return True
+    own = flow.functions_called.get(call, function.definition)
+    if isinstance(own, Function):
+        return depth < _DEEPEST and hands_on_nothing(flow, own, depth + 1)
     if not isinstance(call.func, ast.Attribute):
         return False
+    if flow.value(call.func.value).kind is Kind.FOREIGN:
+        return True
     return op_facts(call.func.attr, "method") is not None or call.func.attr in ESCAPES

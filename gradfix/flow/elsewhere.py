@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
+from gradfix.flow.argument_writes import ArgumentWrite, seen_from_afar
 from gradfix.flow.described import Description
 from gradfix.flow.places import Defined, Outside
 from gradfix.flow.project import OUTSIDE
@@ -281,6 +282,14 @@ class Others:
         except RecursionError:
             return unknown()
         return None if result is None else self.described(result, home, fixed=False) or unknown()
+
+    def writes_to_arguments(self, node: Elsewhere) -> tuple[ArgumentWrite, ...]:
+        """What a function of another file, which has a summary, writes to its arguments."""
+        home = self.session.flow(node.path)
+        if home is None:
+            return ()
+        writes = home.writes_to_arguments(Value(Kind.FUNCTION, definition=node.origin))
+        return tuple(seen_from_afar(w, self.stand_in(w.node, node.path)) for w in writes)
 
     def text_of(self, value: Value) -> str | None:
         """The source of a function or class of another file; None for anything else."""

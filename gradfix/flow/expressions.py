@@ -279,6 +279,8 @@ class Expressions(Access):
         for default in (*node.args.defaults, *node.args.kw_defaults):
             if default is not None:
                 self.eval(default)
+        if self.statement is not None:
+            self.flow.found_lambda(node, self.statement, self.scope)
         return Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node)
 
     def _joined_string(self, node: ast.JoinedStr) -> Value:

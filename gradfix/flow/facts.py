@@ -27,7 +27,7 @@ _FEW = 50
 #: What is kept that was worked out from all values of the file, here and in `queries`.
 _OF_ALL_VALUES = (
     "_all_made", "_made_from", "_by_identity", "_by_node",
-    "_sinks", "_differentiated", "_reaching_graph", "_asked_for", "_origins",
+    "_sinks", "_differentiated", "_reaching_graph", "_asked_for", "_origins", "_computed_on",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gradfix.flow.values import NEEDS_GRAD, Kind, Role, Value, number
+from gradfix.flow.values import NEEDS_GRAD, Kind, Role, Storage, Value, number, sequence
 from gradfix.model import Note, Span
 from gradfix.recorded import Seen, key_of, source_of
 
@@ -33,9 +33,15 @@ def assumed(seen: Seen | None, argument: ast.arg, known: Value) -> Value:
     """
     if seen is None or known.kind not in (Kind.UNKNOWN, Kind.TENSOR, Kind.NUMBER):
         return known
+    if seen.kind == "tensors" and known.kind is Kind.UNKNOWN:
+        one = Value(Kind.TENSOR, NEEDS_GRAD, argument, shape=seen.shape, dtype=seen.dtype)
+        return sequence(None, element=one, node=argument)
     if seen.requires_grad and known.kind is not Kind.NUMBER:
         shape = known.shape if known.shape is not None else seen.shape
-        return Value(Kind.TENSOR, NEEDS_GRAD, argument, shape=shape, dtype=seen.dtype)
+        memory = frozenset({Storage(argument)})
+        return Value(
+            Kind.TENSOR, NEEDS_GRAD, argument, storages=memory, shape=shape, dtype=seen.dtype
+        )
     if seen.kind == "tensor" and known.kind is not Kind.NUMBER and seen.shape is not None:
         if known.shape is None:
             return Value(Kind.TENSOR, Role.UNKNOWN, argument, shape=seen.shape, dtype=seen.dtype)

@@ -207,6 +207,8 @@ def unrecorded(flow: ModuleFlow) -> Iterator[tuple[ast.AST, ast.AST]]:
         loss = event.loss
         if loss.node is None or loss.op == "join" or is_meant_to_raise(flow, event.node):
             continue
+        while loss.op == "call" and loss.inputs and loss.kind is loss.inputs[0].kind:
+            loss = loss.inputs[0]  # what a function of this file has computed
         if isinstance(loss.node, (ast.Call, ast.BinOp)) and _computed_off(flow, loss):
             yield event.node, loss.node
 

@@ -347,7 +347,10 @@ def _same_facts(a: Value, b: Value) -> bool:
 
 
 def _tests_training(test: ast.expr) -> bool | None:
-    """True for ``if x.training``, False for ``if not x.training``, else None."""
+    """True for ``if x.training`` (or ...), False for ``if not x.training`` (and ...), else None."""
+    if isinstance(test, ast.BoolOp):
+        alone = isinstance(test.op, ast.Or)
+        return alone if any(_tests_training(part) is alone for part in test.values) else None
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         inner = _tests_training(test.operand)
         return None if inner is None else not inner

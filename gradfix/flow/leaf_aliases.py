@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gradfix.flow.argument_writes import HandedWrite
 from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
@@ -14,7 +15,7 @@ from gradfix.flow.values import Certainty, Role, Value
 from gradfix.flow.versions import Definition
 
 
-def leaf_written(write: Write) -> Value | None:
+def leaf_written(write: Write | HandedWrite) -> Value | None:
     """The leaf in whose memory a recorded write certainly lands: the write raises."""
     if write.mode is not GradMode.ON or not write.target.is_tensor:
         return None

@@ -5,37 +5,31 @@ from __future__ import annotations
 import ast
 import builtins
 import heapq
+import re
 from functools import cached_property
 
-from gradfix.flow import classes, made_layers
+from gradfix.flow import classes
 from gradfix.flow.cut_inside import CutInside, FromArguments
 from gradfix.flow.elsewhere import Others
-from gradfix.flow.given import assumed, given
-from gradfix.flow.interpreter import Interpreter, decorated_mode
-from gradfix.flow.kept_results import kept_by_calls
+from gradfix.flow.entries import name_of
+from gradfix.flow.interpreter import Interpreter
 from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E
 from gradfix.flow.session import Session
-from gradfix.flow.state import GradMode, Saved, Scope, State, Turn
+from gradfix.flow.state import GradMode, Scope, State, Turn
+from gradfix.flow.summaries import Summaries
 from gradfix.flow.telling import Telling
-from gradfix.flow.text_facts import SWITCHES, TextFacts, rebound_inside
-from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, sequence, unknown
+from gradfix.flow.text_facts import SWITCHES, rebound_inside
+from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, reference, unknown
 from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
 from gradfix.words import mentions
 
+_CALLED = re.compile(r"\w+\(")
 _BUILTIN_NAMES = frozenset(dir(builtins))
-#: Decorators that leave what a function returns alone.
-_TRANSPARENT = frozenset(
-    """staticmethod classmethod property cached_property abstractmethod override final cache
-    lru_cache no_grad enable_grad inference_mode set_grad_enabled script script_method export
-    ignore unused compile typechecked jaxtyped""".split()
-)
-#: How many statements the analysis may interpret again for the sake of function summaries.
-_SUMMARY_BUDGET = 20_000
 
 
-class ModuleFlow(TextFacts):
+class ModuleFlow(Summaries):
     """The facts about one source file.
 
     ``events`` hold what happened, by type; `all` iterates over one type. ``values`` maps expression
@@ -55,6 +49,7 @@ class ModuleFlow(TextFacts):
         source: bool = False,
         recorded: FileFacts | None = None,
     ) -> None:
+        super().__init__()
         self.text = text
         self.tree = tree
         self.recorded = recorded
@@ -72,16 +67,11 @@ class ModuleFlow(TextFacts):
         self.read_from_inside: set[tuple[Scope, str]] = set()  # what summaries depend on
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
         self._selves: dict[ast.AST, Value] = {}
-        self._scope_of: dict[ast.AST, Scope] = {}
         self._ends: dict[Scope, State] = {}
-        self._defined_in: dict[ast.AST, Scope] = {}
-        self._summaries: dict[ast.AST, Value | None] = {}
-        self.kept_results: dict[ast.AST, Saved | None] = {}  # of the functions with a summary
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
         self._constructors: dict[ast.ClassDef, tuple[classes.Method, Scope]] = {}
-        self._budget = _SUMMARY_BUDGET
         self.others = None if session is None else Others(self, session, path)
         self._run_body(Scope(tree, "", None), State(), tree.body)
         if not source:
@@ -132,12 +122,18 @@ class ModuleFlow(TextFacts):
         """Interpret the functions that were left out because nothing in them could be a finding.
 
         Only who asks what *never* happens in a file needs them; they would cost everybody else.
-        With ``words`` those functions alone whose text has one.
+        With ``words`` those functions alone whose text has one; ``name(`` stands for that call.
         """
+        calls = words is not None and all(word.endswith("(") for word in words)
         while wanted := [
             (node, scope)
             for node, scope in self._untold
-            if words is None or any(word in self.text_of(node) for word in words)
+            if words is None
+            or (
+                not words.isdisjoint(_CALLED.findall(self.text_of(node)))
+                if calls
+                else any(word in self.text_of(node) for word in words)
+            )
         ]:
             for node, scope in wanted:
                 heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
@@ -159,84 +155,9 @@ class ModuleFlow(TextFacts):
     def _run_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, parent: Scope) -> None:
         class_node = parent.node if isinstance(parent.node, ast.ClassDef) else None
         scope = Scope(node, node.name, parent, class_node)
-        state = self._entry(node, scope)
+        state = self.entry(node, scope)
         self._run_body(scope, state, node.body)
-        self._summaries[node] = scope.result
-        self.kept_results[node] = kept_by_calls(scope)
-
-    def _entry(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> State:
-        """The state at the beginning of a function: arguments, and the decorators' grad mode."""
-        decorators = [(d, self.values.get(d, unknown())) for d in node.decorator_list]
-        state = State(mode=decorated_mode(decorators) or GradMode.ON)
-        names = {_name_of(d) for d in node.decorator_list}
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        facts = given(self, node, scope.class_node)
-        for at, argument in enumerate(arguments):
-            value = unknown(argument)
-            if at == 0 and scope.class_node is not None and "staticmethod" not in names:
-                value = self.self_of(scope) if "classmethod" not in names else value
-            elif argument.annotation is not None:
-                value = self._annotated(argument, scope)
-            value = assumed(facts.get(argument.arg), argument, value) if facts else value
-            if value.symbol is None and value.const is None:
-                value.symbol = f"{argument.arg}@{scope.name}:{node.lineno}"
-            self._bind_argument(state, scope, argument.arg, argument, value)
-        if node.args.vararg is not None:
-            value = sequence(None, node=node.args.vararg, name="tuple")
-            self._bind_argument(state, scope, node.args.vararg.arg, node.args.vararg, value)
-        if node.args.kwarg is not None:
-            value = unknown(node.args.kwarg)
-            self._bind_argument(state, scope, node.args.kwarg.arg, node.args.kwarg, value)
-        return state
-
-    def _bind_argument(
-        self, state: State, scope: Scope, name: str, node: ast.AST, value: Value
-    ) -> None:
-        definition = Definition(name, node, None, value, "argument")
-        scope.define(definition)
-        scope.arguments[name] = value
-        state.put(name, frozenset({definition}), value)
-
-    def _annotated(self, argument: ast.arg, scope: Scope) -> Value:
-        """What an annotation promises about an argument."""
-        annotation = argument.annotation
-        if annotation is None or isinstance(annotation, ast.Subscript):
-            return unknown(argument)
-        # Most are plain names, and `ast.unparse` is slow.
-        text = annotation.id if isinstance(annotation, ast.Name) else ast.unparse(annotation)
-        name = text.strip("'\"")
-        if name in ("int", "float", "bool"):
-            return Value(Kind.NUMBER, Role.UNTRACKED, argument)
-        if name == "str":
-            return Value(Kind.STRING, Role.UNTRACKED, argument)
-        if name in ("Tensor", "torch.Tensor") or self._is_tensor_class(name, scope):
-            return Value(Kind.TENSOR, Role.UNKNOWN, argument)
-        if name.rpartition(".")[2] in ("ndarray", "DataFrame"):
-            return Value(Kind.FOREIGN, Role.UNTRACKED, argument, name="numpy")
-        return self._instance_of(name, argument, scope) or unknown(argument)
-
-    def _is_tensor_class(self, name: str, scope: Scope) -> bool:
-        """Whether an annotation is that of tensors, whatever torch is called in this file."""
-        first, _, rest = name.rpartition(".")
-        if rest != "Tensor" or not first.isidentifier():
-            return False
-        return self.outer_name(scope, first).name == "torch"
-
-    def _instance_of(self, name: str, argument: ast.arg, scope: Scope) -> Value | None:
-        """What an annotation with a Module class of this file, or a layer, promises."""
-        first, *rest = name.split(".")
-        if not name.replace(".", "").isidentifier():
-            return None
-        named = self.outer_name(scope, first)
-        if named.kind is Kind.REFERENCE and named.name:
-            layer = self.imported(".".join((named.name, *rest))).name
-            if not made_layers.is_layer(layer):
-                return None
-            made = made_layers.build(argument, layer, (), self)
-            return made if made.attributes else None
-        if named.kind is Kind.CLASS and not rest and classes.is_module(self, named):
-            return classes.instantiate(self, named, argument, ())
-        return None
+        self.summarised(node, scope)
 
     # -- called by the interpreter ------------------------------------------------------------
 
@@ -347,39 +268,6 @@ class ModuleFlow(TextFacts):
             return None
         return None if isinstance(value.definition, Elsewhere) else self.source_of(value.definition)
 
-    def summary(self, function: Value) -> Value | None:
-        """What a function of the project returns, whatever it is given; None for nothing."""
-        node = function.definition
-        if isinstance(node, Elsewhere):
-            return unknown() if self.others is None else self.others.summary(function)
-        if not isinstance(node, ast.FunctionDef):
-            return unknown()  # a call of an ``async def`` gives a coroutine
-        if any(_name_of(decorator) not in _TRANSPARENT for decorator in node.decorator_list):
-            return unknown()
-        if node in self._summaries:
-            return self._summaries[node]
-        if self._budget <= 0:
-            return unknown()
-        self._budget -= len(node.body) * 5 + 10
-        self._summaries[node] = unknown()
-        owner = function.owner.definition if function.owner is not None else None
-        parent = self._scope_of.get(owner) if owner is not None else self._defined_in.get(node)
-        if parent is None:
-            return unknown()
-        scope = Scope(node, node.name, parent, owner if isinstance(owner, ast.ClassDef) else None)
-        run = Interpreter(self, scope, self._entry(node, scope))
-        run.loud = False
-        run.run(node.body)
-        self._summaries[node] = scope.result
-        self.kept_results[node] = kept_by_calls(scope)
-        return self._summaries[node]
-
-    def forget_summaries(self) -> None:
-        """A name that functions read from outside has got another value."""
-        self._summaries.clear()
-        self.kept_results.clear()
-        self.read_from_inside.clear()
-
     def switches_mode(self, context: ast.expr) -> bool:
         """Whether a context manager of this file may switch the grad mode."""
         called = context.func if isinstance(context, ast.Call) else context
@@ -387,13 +275,4 @@ class ModuleFlow(TextFacts):
             text = self.others.text_of(self.value(called))
             if text is not None:
                 return bool(SWITCHES.search(text))
-        return _name_of(called) in self.switching
-
-
-def _name_of(decorator: ast.expr) -> str:
-    node = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return (
-        node.attr
-        if isinstance(node, ast.Attribute)
-        else node.id if isinstance(node, ast.Name) else ""
-    )
+        return name_of(called) in self.switching

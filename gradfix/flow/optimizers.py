@@ -6,10 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow import classes
+from gradfix.flow.arguments import given_by
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, uses_of
 from gradfix.flow.nodes import walk
+from gradfix.flow.queries import scopes_of
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
 from gradfix.words import mentions
@@ -143,18 +145,14 @@ def _both_in_hand(
 ) -> Iterator[tuple[Scope, tuple[str, str]]]:
     """Functions that are given both the model and its optimizer, and their names for them."""
     for call in flow.all(Call):
-        places = {
-            "model": [i for i, v in enumerate(call.arguments) if v is model],
-            "optimizer": [i for i, v in enumerate(call.arguments) if v.node is made.node],
-        }
-        function = flow.value(call.node.func) if isinstance(call.node, ast.Call) else Value()
-        node = function.definition
-        if not all(places.values()) or not isinstance(node, ast.FunctionDef):
+        given = (*call.arguments, *(value for _, value in call.keywords))
+        if not any(value is model for value in given) or call.callee is None:
             continue
-        for scope in flow.scopes:
-            if scope.node is node and len(node.args.args) >= len(call.arguments):
-                at = node.args.args
-                yield scope, (at[places["model"][0]].arg, at[places["optimizer"][0]].arg)
+        names = [(at.arg, value) for at, value in given_by(call, call.callee)]
+        models = [name for name, value in names if value is model]
+        holders = [name for name, value in names if value.node is made.node]
+        for scope in scopes_of(flow, call.callee) if models and holders else ():
+            yield scope, (models[0], holders[0])
 
 
 def _called_before_step(

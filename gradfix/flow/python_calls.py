@@ -125,6 +125,22 @@ class PythonCalls(Constructors):
                 return reference("torch.nn.init.any_")
         return unknown(node, inputs)
 
+    def _partial(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``functools.partial(f, x, k=v)``: ``f``, with arguments that it is given before others.
+
+        (https://docs.python.org/3/library/functools.html#functools.partial)
+        """
+        plain = [argument.value for argument in arguments if argument.keyword is None]
+        named = {a.keyword: a.value for a in arguments if a.keyword is not None}
+        known = bool(plain) and "**" not in named and plain[0].kind in _CALLED
+        if not known or any(value.name == "starred" for value in plain):
+            return unknown(node, (argument.value for argument in arguments))
+        function, *given = plain
+        return replace(
+            function, node=node, op="partial", inputs=(function, *given, *named.values()),
+            items=tuple(given), attributes=named, symbol=None, kind=Kind.FUNCTION, name="",
+        )  # fmt: skip
+
     def _filtered(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
             return unknown(node)
@@ -171,6 +187,9 @@ class PythonCalls(Constructors):
         made.inputs, made.op = tuple(argument.value for argument in arguments), "print"
         return made
 
+
+#: What `functools.partial` is followed of.
+_CALLED = frozenset({Kind.FUNCTION, Kind.REFERENCE, Kind.CLASS, Kind.MODULE, Kind.INSTANCE})
 
 _Function = Callable[[PythonCalls, ast.Call, list[Argument]], Value]
 

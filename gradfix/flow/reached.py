@@ -8,7 +8,7 @@ from gradfix.flow.classes import Method, is_module, lineage
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, own_nodes
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore
+from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Kind, Value
 
 
@@ -23,6 +23,17 @@ def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset
     if (node, start) not in known:
         known[node, start] = _run_by(flow, node, start)
     return known[node, start]
+
+
+def returned_by_forward(flow: ModuleFlow, scope: Scope) -> bool:
+    """Whether ``forward`` of the same class returns what this method gives it, and nothing else."""
+    forwards = [s for s in flow.scopes if s.name == "forward" and s.class_node is scope.class_node]
+    if scope.class_node is None or len(forwards) != 1 or not forwards[0].returns:
+        return False
+    called = {call.node for call in flow.all(Call) if call.callee is scope.node}
+    return all(
+        isinstance(place, ast.Return) and place.value in called for place, _ in forwards[0].returns
+    )
 
 
 def is_read_behind(flow: ModuleFlow, store: AttributeStore) -> bool:

@@ -9,9 +9,10 @@ that it has one: it was computed, differentiably, by a network whose weights are
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from gradfix.flow import classes, layers
+from gradfix.flow.arguments import given_by
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import Call, GradMode
 from gradfix.flow.torch_ops import OpKind, op_facts
@@ -142,39 +143,15 @@ def _given(flow: ModuleFlow) -> Parameters:
         flow.complete()
         known = flow.__dict__["_received"] = {}
         for call in flow.all(Call):
-            function = _function(flow, call)
-            if function is not None:
-                for argument, value in _bound(call, *function):
-                    known.setdefault(argument, []).append(value)
+            for argument, value in given_by(call, _function(flow, call)):
+                known.setdefault(argument, []).append(value)
     return known
 
 
-def _function(flow: ModuleFlow, call: Call) -> tuple[ast.arguments, bool] | None:
-    """The parameters of the function that a call runs, and whether the first is bound already."""
-    if call.callee is None or not isinstance(call.node, ast.Call):
-        return None
-    callee = flow.value(call.node.func)
-    if isinstance(call.callee, ast.ClassDef):
-        name = "forward" if callee.kind is Kind.INSTANCE else "__init__"
-        method = classes.method(flow, Value(Kind.INSTANCE, definition=call.callee), name)
-        node = None if method is None else method.definition
-        return (node.args, True) if isinstance(node, ast.FunctionDef) else None
-    if isinstance(call.callee, ast.FunctionDef):
-        static = any(
-            isinstance(d, ast.Name) and d.id == "staticmethod" for d in call.callee.decorator_list
-        )
-        bound = callee.owner is not None and callee.owner.kind is Kind.INSTANCE and not static
-        return call.callee.args, bound
-    return None
-
-
-def _bound(call: Call, args: ast.arguments, bound: bool) -> Iterator[tuple[ast.AST, Value]]:
-    positional = [*args.posonlyargs, *args.args][int(bound) :]
-    for argument, value in zip(positional, call.arguments, strict=False):
-        if value.name == "starred":
-            break
-        yield argument, value
-    by_name = {argument.arg: argument for argument in (*positional, *args.kwonlyargs)}
-    for name, value in call.keywords:
-        if name in by_name:
-            yield by_name[name], value
+def _function(flow: ModuleFlow, call: Call) -> ast.AST | None:
+    """The function that a call runs: of a class its constructor, of an object its ``forward``."""
+    if call.called is None or not isinstance(call.callee, ast.ClassDef):
+        return call.callee
+    name = "forward" if call.called.kind is Kind.INSTANCE else "__init__"
+    method = classes.method(flow, Value(Kind.INSTANCE, definition=call.callee), name)
+    return None if method is None else method.definition

@@ -13,7 +13,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow import classes
-from gradfix.flow.arguments import calls_to
+from gradfix.flow.arguments import calls_to, expressions_given
 from gradfix.flow.memories import added_to, assigned_value, loops_around, within
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
@@ -156,7 +156,7 @@ def _how(scope: Scope, node: ast.expr) -> str:
 def _passed_on(flow: ModuleFlow, scope: Scope, value: ast.Call) -> ast.expr | None:
     """What a call passes to a function of this file that returns it updated; else None."""
     event = next((call for call in flow.all(Call) if call.node is value), None)
-    if event is None or event.mode is not GradMode.ON or event.receiver is not None:
+    if event is None or event.mode is not GradMode.ON:
         return None
     function = next((s for s in flow.scopes if s.node is event.callee), None)
     if function is None or not function.returns or not function.is_function:
@@ -168,12 +168,8 @@ def _passed_on(flow: ModuleFlow, scope: Scope, value: ast.Call) -> ast.expr | No
         if not isinstance(source, ast.Name) or _how(function, source) != "argument":
             return None
         names.add(source.id)
-    assert isinstance(function.node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    arguments = [argument.arg for argument in function.node.args.args]
     (name,) = names if len(names) == 1 else ("",)
-    if name in arguments and arguments.index(name) < len(value.args):
-        return value.args[arguments.index(name)]
-    return next((keyword.value for keyword in value.keywords if keyword.arg == name), None)
+    return next((at for given, at in expressions_given(event, value) if given.arg == name), None)
 
 
 def _stored(flow: ModuleFlow, scope: Scope) -> Iterator[tuple[ast.stmt, str, ast.AST]]:

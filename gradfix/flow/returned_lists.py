@@ -17,15 +17,15 @@ _LISTS = (ast.List, ast.ListComp)
 #: A class is called, or what ``nn`` has.
 _MAKES = re.compile(r"\b[A-Z]\w*\(|\bnn\.")
 #: The functions whose results become attributes.
-_STORED = re.compile(r"self\.\w+\b[^=\n(]*=\s*(?:self\.)?(\w+)\(")
+_STORED = re.compile(r"self\.\w+\b[^=\n(]*=\s*(?:\w+\.)?(\w+)\(")
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """One such list: where it is made, under which name it is returned, who asks for it."""
+    """One such list: where it is made, or kept, how it is returned, who asks for it."""
 
     node: ast.expr
-    returned: ast.Name
+    returned: ast.expr
     scope: Scope
     call: ast.Call
 
@@ -49,6 +49,9 @@ def returned_list(flow: ModuleFlow, store: AttributeStore) -> Returned | None:
     given = returns[0].value
     if at is not None:
         given = given.elts[at] if isinstance(given, ast.Tuple) and at < len(given.elts) else None
+    if isinstance(given, _LISTS):
+        # Without a name it is nobody else's: who keeps it may wrap it, whatever others do.
+        return Returned(call if at is None else given, given, scope, call)
     if not isinstance(given, ast.Name):
         return None
     definitions = reaching(scope, given)
@@ -95,6 +98,8 @@ def _returns_list(function: ast.FunctionDef) -> bool:
     last = function.body[-1]
     given = last.value if isinstance(last, ast.Return) else None
     parts = given.elts if isinstance(given, ast.Tuple) else [given]
+    if any(isinstance(part, _LISTS) for part in parts):
+        return True
     names = {part.id for part in parts if isinstance(part, ast.Name)}
     return bool(names) and any(
         isinstance(target, ast.Name) and target.id in names

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gradfix.flow.argument_writes import (
+    ArgumentWrite,
+    HandedWrite,
+    always_runs,
+    argument_of,
+    handed_on,
+)
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.grown import all_united, among
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind
@@ -34,6 +42,10 @@ _RESHAPES = frozenset(
     """squeeze_ unsqueeze_ t_ transpose_ swapaxes_ swapdims_ resize_ resize_as_ as_strided_ set_
     """.split()
 )
+
+
+#: What makes of a leaf a tensor that anybody may write to.
+_CHANGES_LEAVES = re.compile(r"detach_\(|requires_grad|\bset_\(|_grad_enabled")
 
 
 class SavedTensors(Recorder):
@@ -128,6 +140,50 @@ class SavedTensors(Recorder):
         any error; writing through ``.detach()`` does bump it.
         (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks)
         """
+        self.note_written(node, target, base, how, op, values)
+        overwritten = self._overwrite(target)
+        value = values[0] if values else None
+        self.event(Write, node, target, base, how, op, index, value, overwritten)
+        if target.kind is not Kind.TENSOR:
+            return target
+        return self._after_write(node, target, op, values)
+
+    def note_written(
+        self, node: ast.AST, target: Value, base: ast.expr, how: str, op: str,
+        values: tuple[Value, ...],
+    ) -> None:  # fmt: skip
+        """Note a write to what may be an argument of this function, as it came in."""
+        if self.ahead or not isinstance(target.node, ast.arg) or self.statement is None:
+            return
+        argument, scope = argument_of(target, self.scope), self.scope
+        if argument is not None and always_runs(self.path, scope):
+            if _CHANGES_LEAVES.search(self.flow.text_of(scope.node)):
+                return  # perhaps it is no leaf any more, or another tensor
+            place = (node, self.statement, scope, self.state.mode)
+            scope.argument_writes.append(ArgumentWrite(*place, argument, base, how, op, values))
+
+    def write_inside(
+        self, node: ast.AST, target: Value, base: ast.expr, write: ArgumentWrite, called: Value,
+        values: tuple[Value, ...],
+    ) -> None:  # fmt: skip
+        """Record that a function is called which writes to ``target``, handed in as ``base``."""
+        argument = argument_of(target, self.scope)
+        if argument is not None and not self.ahead and always_runs(self.path, self.scope):
+            further = handed_on(write, argument, values)
+            if further is not None and self.state.mode is GradMode.ON:
+                self.scope.argument_writes.append(further)
+        if write.mode is not GradMode.ON:
+            return
+        if target.kind is not Kind.TENSOR:
+            if isinstance(target.node, ast.Attribute):  # the callers may say which tensor it is
+                self.event(HandedWrite, node, target, base, write, called, ())
+            return
+        overwritten = self._overwrite(target)
+        self.event(HandedWrite, node, target, base, write, called, overwritten)
+        self._after_write(node, target, write.op, values)
+
+    def _overwrite(self, target: Value) -> tuple[Saved, ...]:
+        """The saved tensors that a write to ``target`` destroys."""
         overwritten: tuple[Saved, ...] = ()
         for storage in among(self.state.saved, target.storages):
             kept = self.state.saved.pop(storage) or ()
@@ -141,11 +197,7 @@ class SavedTensors(Recorder):
                     for entry in kept
                 )
             overwritten += kept
-        value = values[0] if values else None
-        self.event(Write, node, target, base, how, op, index, value, overwritten)
-        if target.kind is not Kind.TENSOR:
-            return target
-        return self._after_write(node, target, op, values)
+        return overwritten
 
     def _after_write(
         self, node: ast.AST, target: Value, op: str, values: tuple[Value, ...]

@@ -11,6 +11,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow import classes
+from gradfix.flow.arguments import calls_to, given_for
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.received import is_recorded, is_trained, received
 from gradfix.flow.state import Call, GradMode, Scope
@@ -19,7 +20,24 @@ from gradfix.flow.walk import Walk
 
 
 def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
-    """Whether a value is what ``forward`` of an ``nn.Module`` is given first, as it was given."""
+    """Whether a value is what ``forward`` of an ``nn.Module`` is given first, as it was given.
+
+    Also in a method that is called by this ``forward`` alone, and with just that.
+    """
+    if scope.name == "forward" or not isinstance(value.node, ast.arg):
+        return _is_first_input(flow, scope, value)
+    if scope.class_node is None or not classes.is_module(flow, flow.self_of(scope)):
+        return False
+    flow.complete(frozenset({f"{scope.name}("}))
+    calls = calls_to(flow, scope.node)
+    return bool(calls) and all(
+        call.scope.class_node is scope.class_node
+        and _is_first_input(flow, call.scope, given_for(call, scope, value.node.arg))
+        for call in calls
+    )
+
+
+def _is_first_input(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
     node = scope.node
     return (
         isinstance(node, ast.FunctionDef)
@@ -34,6 +52,8 @@ def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
 def gets_history(flow: ModuleFlow, scope: Scope) -> ast.AST | None:
     """Where the file gives a recorded value to the ``forward`` of this class, or None."""
     flow.complete()
+    if scope.name != "forward":
+        scope = next((call.scope for call in calls_to(flow, scope.node)), scope)
     for call in list(flow.all(Call)):
         node = call.node
         if call.mode is not GradMode.ON or not isinstance(node, ast.Call) or not node.args:

@@ -254,6 +254,9 @@ class Scope:
     #: Where the body is left, and the calls that have switched grad mode off for good by then.
     exits: list[tuple[ast.AST, frozenset[ast.AST]]] = field(default_factory=list)
 
+    #: What it certainly writes to its arguments; see `argument_writes`.
+    argument_writes: list[Event] = field(default_factory=list)
+
     by_name: dict[str, list[Definition]] = field(default_factory=dict)
     nodes: tuple[ast.AST, ...] | None = None  # kept by `names.own_nodes`
     all_nodes: frozenset[ast.AST] | None = None  # kept by `names.is_in`
@@ -359,7 +362,8 @@ class Call(Event):
     arguments: tuple[Value, ...]
     keywords: tuple[tuple[str, Value], ...]
     result: Value
-    callee: ast.AST | None = None  # the function or class of this file that is called
+    callee: ast.AST | None = None  # the function or class of the project; of an object, its class
+    called: Value | None = None  # what is called, where that is no method known by its name alone
 
     def keyword(self, name: str) -> Value | None:
         """The value given for a keyword, or None."""

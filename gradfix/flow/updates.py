@@ -10,6 +10,7 @@ from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import is_in, own_nodes
 from gradfix.flow.optimizers import models_of, parameters_given
+from gradfix.flow.parameters import is_bound
 from gradfix.flow.queries import calls_in, scopes_of
 from gradfix.flow.state import Call, GradMode, GradRead, Scope
 from gradfix.flow.torch_ops import op_facts
@@ -104,7 +105,7 @@ def _outside(scope: Scope, call: Call, node: ast.Call, path: str) -> str | None:
         return path  # a name of the module
     assert isinstance(scope.node, (ast.FunctionDef, ast.AsyncFunctionDef))
     names = [argument.arg for argument in scope.node.args.args]
-    if call.receiver is not None and call.receiver.kind is Kind.INSTANCE:
+    if call.called is not None and is_bound(scope.node, call.called.owner):
         if root in names[:1] and isinstance(node.func, ast.Attribute):
             return ast.unparse(node.func.value) + dot + rest
         names = names[1:]

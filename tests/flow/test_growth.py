@@ -56,6 +56,26 @@ def g{n}(x):
     y[0] = 1
     return y
 """
+WRITERS = """\
+def h{n}(t):
+    h{before}(t)
+    t += 1
+class H{n}(nn.Module):
+    def m(self, t):
+        t *= 2
+    def forward(self, x):
+        y = torch.exp(w * x)
+        self.m(y)
+        h{n}(y)
+        return y
+"""
+LAMBDAS = """\
+v{n} = lambda t: t.mul_(2)
+def u{n}(x):
+    y = torch.exp(w)
+    v{n}(y)
+    return y
+"""
 LAYERS = """\
 class M{n}(nn.Module):
     def __init__(self):
@@ -102,6 +122,8 @@ SHAPES = {
     "functions that call the one before": CALLS.replace("{given}", "x"),
     "functions that make nothing of what they are given": CALLS.replace("{given}", "w"),
     "functions that cut what they are given": CALLS.replace("{given}", "x.detach()"),
+    "functions that write to what they are handed": WRITERS,
+    "lambdas that write to what they are handed": LAMBDAS,
     "lists of layers": LAYERS,
     "comprehensions": "y{n} = torch.stack([torch.exp(w[i]) * v for i, v in enumerate(w)])\n",
     "optimizers": "o{n} = torch.optim.SGD([w], lr=0.1)\nw.sum().backward()\no{n}.step()\n",

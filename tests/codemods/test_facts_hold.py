@@ -19,7 +19,6 @@ FILES = sorted(Path(__file__).parent.glob("test_*.py"))
 #: Cases with facts that do not hold: what the analysis does not see, and why that is known.
 KNOWN = {
     "a closure fills the buffer": "functions that write into what is theirs from outside",
-    "a function is given the buffer": "functions that write into what they are given",
     "other code holds the buffer": "functions that write into what they are given",
     "statistics of a batch": "attributes that methods write into",
     "a history that is written into one of the two": "memory that is shared, but no history",

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from gradfix.flow.grad_switches import comes_round, enclosing_loops
 from gradfix.flow.history import History
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import is_in
 from gradfix.flow.queries import is_backward_from, origins
 from gradfix.flow.state import Backward, Call
 from gradfix.flow.values import Certainty, Kind, Leaf, Value, parts_of
@@ -63,21 +64,36 @@ def is_used_again(flow: ModuleFlow, call: Call) -> Backward | None:
 def is_of_the_past(flow: ModuleFlow, call: Call, data: Value) -> bool:
     """Whether backward has gone through the graph of the data before the copy is made.
 
-    Either it was called on one of the elements, or on what was computed from one; or the function
-    has trained by then, and nothing is differentiated that is computed from the copy.
+    Either it was called on one of the elements, or on what was computed from one; also elsewhere in
+    the file, where the copy is made of what was kept, and nothing that is computed from it is
+    differentiated. Or the function has trained by then, and the copy is only given away.
     """
     here = [event for event in flow.all(Backward) if event.scope is call.scope]
     before = [event for event in here if flow.span(event.node) < flow.span(call.node)]
     if _is_report(flow, call, here, before):
         return True
     history = History(flow)
+    trained = is_backward_from(flow, call.node)
     for element in _tensors_in(data):
         part, functions = _behind_calls(flow, element)
+        kept = not trained and part.node is not None and not is_in(call.scope, part.node)
         for event in flow.all(Backward):
-            if event in before or event.scope.node in functions:
+            if event in before:
+                if _meets(history, part, event):
+                    return True
+            elif event.scope.node in functions or (kept and event not in here):
                 if history.saves(part) and _is_among(part, history.behind(event.loss)):
                     return True
     return False
+
+
+def _meets(history: History, value: Value, event: Backward) -> bool:
+    """Whether the history of a value leads into a graph that a backward has freed."""
+    given = event.node.keywords if isinstance(event.node, ast.Call) else []
+    if any(keyword.arg in ("retain_graph", "create_graph", None) for keyword in given):
+        return False
+    freed = {id(one) for one in history.behind(event.loss)}
+    return any(id(one) in freed and history.saves(one) for one in history.behind(value))
 
 
 def _is_among(value: Value, values: list[Value]) -> bool:

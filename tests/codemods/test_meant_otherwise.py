@@ -35,6 +35,34 @@ a, b = (w * w).sum(), (w.exp()).sum()
 (a + b).backward()
 shares = torch.tensor([a, b])
 (shares * v).sum().backward()
+=== the mean of losses that were kept
+class Trainer:
+    def __init__(self):
+        self.net = nn.Linear(2, 1)
+        self.losses = []
+
+    def step(self, x):
+        loss = self.net(x).pow(2).mean()
+        loss.backward()
+        self.losses.append(loss)
+        return {"loss": loss}
+
+    def report(self):
+        return torch.tensor(self.losses).mean()
+
+    def fit(self, batches):
+        results = [self.step(x) for x in batches]
+        return torch.tensor([result["loss"] for result in results]).mean()
+
+
+trainer = Trainer()
+trainer.fit(torch.ones(3, 2))
+trainer.report()
+=== what is computed from a graph that is gone
+net, other = nn.Linear(2, 2), nn.Linear(2, 1)
+fake = net(torch.ones(2)).exp()
+fake.sum().backward()
+other(torch.tensor([fake[0] * 2, fake[1]])).sum().backward()
 === a report after training
 def train(net):
     for _ in range(2):
@@ -43,6 +71,30 @@ def train(net):
 
 
 train(nn.Linear(2, 1))
+""")
+
+WANTED = cases("""
+=== the graph is kept
+w = Parameter(torch.ones(2))
+fake = w.exp()
+fake.sum().backward(retain_graph=True)
+first = w.grad
+w.grad = None
+torch.tensor([fake[0] * 2, fake[1]], requires_grad=True).sum().backward()
+=== another loss has been differentiated before
+w, v = Parameter(torch.ones(2)), Parameter(torch.ones(2))
+v.exp().sum().backward()
+out = torch.tensor([w[0].exp(), w[1].exp()])
+(out * v).sum().backward()
+=== copies that are made anew in every turn
+w, v = Parameter(torch.ones(2)), Parameter(torch.ones(2))
+for _ in range(2):
+    out = torch.tensor([w[0].exp(), w[1].exp()])
+    (out * v).sum().backward()
+=== one element has another way
+a, b, v = Parameter(torch.ones(())), Parameter(torch.ones(())), Parameter(torch.ones(2))
+out = torch.tensor([a.exp(), b.exp()])
+((out * v).sum() + a).backward()
 """)
 
 AMBIGUOUS = cases("""
@@ -211,6 +263,12 @@ class Net(nn.Module):
 @table(NUMBERS)
 def test_numbers_are_meant(case: Case) -> None:
     check_noop(case, "GF301")
+
+
+@table(WANTED)
+def test_a_history_is_wanted(case: Case) -> None:
+    (finding,) = found(case.before, "GF301")
+    assert finding.fix is not None
 
 
 @table(AMBIGUOUS)

@@ -30,10 +30,28 @@ def has_another_way(flow: ModuleFlow, call: Call, data: Value) -> bool:
         leaves |= element.leaves
     if not leaves:
         return False
+    history = History(flow)
     return any(
-        value.needs_grad is Certainty.YES and leaves <= value.leaves
+        value.needs_grad is Certainty.YES
+        and leaves <= value.leaves
+        and leaves <= _computed_with(history.behind(value))
         for value in _becomes(flow, call)
     )
+
+
+#: What a penalty on a weight is made of: it says nothing about what the weight is for.
+_PENALTIES = frozenset("pow square abs norm sum mean sqrt add sub neg join call write".split())
+
+
+def _computed_with(values: list[Value]) -> set[Leaf]:
+    """The leaves that something is computed with, and not only a penalty on their size."""
+    found: set[Leaf] = set()
+    for value in values:
+        operands = [one for one in value.inputs if one.kind is not Kind.NUMBER]
+        scaled = value.op in ("mul", "div") and len(operands) == 1
+        if value.is_tracked and not scaled and value.op not in _PENALTIES:
+            found |= value.leaves
+    return found
 
 
 def are_numbers_meant(flow: ModuleFlow, call: Call, data: Value) -> bool:

@@ -91,6 +91,11 @@ w, v = Parameter(torch.ones(2)), Parameter(torch.ones(2))
 for _ in range(2):
     out = torch.tensor([w[0].exp(), w[1].exp()])
     (out * v).sum().backward()
+=== a penalty on the weights behind the elements
+w, v = Parameter(torch.ones(2)), Parameter(torch.ones(2))
+share = torch.sigmoid(w)
+out = torch.tensor([share[0], share[1]])
+((out * v).sum() + 0.1 * w.pow(2).sum() + w.abs().mean() / 2).backward()
 === one element has another way
 a, b, v = Parameter(torch.ones(())), Parameter(torch.ones(())), Parameter(torch.ones(2))
 out = torch.tensor([a.exp(), b.exp()])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable, Unsuitable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.assembly import Assembly, assemblies, has_history
+from gradfix.flow.assembly import Assembly, assemblies, has_history, may_be_strided
 from gradfix.flow.expected import is_only_expected
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.values import Certainty
-from gradfix.model import Finding
+from gradfix.model import Finding, Safety
 from gradfix.recipes.joining import join_parts
 
 
@@ -78,7 +79,8 @@ class FillAssembly(Codemod):
     ----------
     Safe where every slot is written once (or keeps the fill value), nothing reads the buffer in
     between, and shapes and element types are known. Unsafe where an element's shape or the number
-    of passes of a loop is not known. The result lives on the device of its elements.
+    of passes of a loop is not known, and for ``zeros_like`` of what may be transposed: it is
+    transposed, too. The result lives on the device of its elements.
 
     References
     ----------
@@ -102,6 +104,8 @@ class FillAssembly(Codemod):
             fix, why_not = None, None
             try:
                 fix = join_parts(flow, assembly)
+                if may_be_strided(assembly):
+                    fix = replace(fix, safety=Safety.UNSAFE)
             except Unsuitable:
                 continue
             except NotFixable as reason:

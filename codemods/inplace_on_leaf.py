@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
+from gradfix.flow.aliases import multi_view, siblings
 from gradfix.flow.argument_writes import HandedWrite
 from gradfix.flow.arguments import calls_to, only_called_without_grad, passed_for
 from gradfix.flow.classes import is_initialiser
@@ -246,6 +247,8 @@ class InplaceOnLeaf(Codemod):
             raise NotFixable("the result of the write gets a name")
         if isinstance(write.statement, ast.Expr) and write.node is not write.statement.value:
             raise NotFixable("the write is part of a larger expression")
+        if multi_view(write.target) is not None and _is_view_read_behind(write):
+            raise NotFixable("one of several views is written: to use any of them then raises")
         edit = under_no_grad(flow, write.scope, write.statement)
         # A Parameter is updated or initialised; another leaf may be there to collect values, whose
         # history no_grad would lose.
@@ -276,6 +279,16 @@ def _is_read_behind(write: Write, name: ast.Name) -> bool:
     return any(
         getattr(use, "lineno", 0) > last
         for definition in reaching(write.scope, name)
+        for use in uses_of(write.scope, definition)
+    )
+
+
+def _is_view_read_behind(write: Write) -> bool:
+    """Whether a view that was made together with the written one is used behind the statement."""
+    last = write.statement.end_lineno or write.statement.lineno
+    return isinstance(write.base, ast.Name) and any(
+        getattr(use, "lineno", 0) > last
+        for definition in siblings(write.scope, write.base)
         for use in uses_of(write.scope, definition)
     )
 

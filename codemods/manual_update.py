@@ -69,8 +69,9 @@ class ManualUpdate(Codemod):
     Safe in a loop that differentiates again: the code raises on its second pass. Unsafe where the
     old tensor is kept somewhere, because an update in place changes that one, too, and where the
     update went to a loop variable, because now there is training. Manual for the
-    elements of a list or dict. Updates that are differentiated themselves (MAML) use
-    ``torch.autograd.grad`` and are left alone.
+    elements of a list or dict, and for ``w = w.clamp(...)`` before the loss of the same pass.
+    Updates that are differentiated themselves (MAML) use ``torch.autograd.grad`` and are left
+    alone.
 
     References
     ----------
@@ -194,6 +195,8 @@ class ManualUpdate(Codemod):
         body = f"{definition.name}.{name}_({arguments})"
         fix, why_not = None, None
         try:
+            if _is_before_backward(flow, definition):
+                raise NotFixable("it may be meant for the loss of this pass, and not for the leaf")
             edit = under_no_grad(flow, scope, statement, body)
             fix = self.fix(Safety.SAFE, "change the leaf in place under no_grad", edit)
         except NotFixable as reason:
@@ -306,6 +309,12 @@ def _is_projection(flow: ModuleFlow, scope: Scope, definition: Definition) -> bo
         and event.receiver.kind is Kind.OPTIMIZER
         for event in flow.all(Call)
     )  # fmt: skip
+
+
+def _is_before_backward(flow: ModuleFlow, definition: Definition) -> bool:
+    """Whether a backward comes behind the rebinding, in the same pass: ``z = z.tanh()``."""
+    at, inside = flow.span(definition.node), set(walk(definition.loops[-1]))
+    return any(event.node in inside and flow.span(event.node) > at for event in flow.all(Backward))
 
 
 def _projection(flow: ModuleFlow, call: ast.Call) -> tuple[ast.expr | None, str, list[ast.expr]]:

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
+from gradfix.flow.aliases import is_refused_view, multi_view
 from gradfix.flow.chains import Clash, clashes
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.handed_writes import handed_writes, place_of, story
 from gradfix.flow.leaf_aliases import leaf_written
 from gradfix.flow.queries import is_differentiated, is_trained_here
 from gradfix.flow.state import Backward, GradMode, Saved, Scope, Write
-from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Role, Value
+from gradfix.flow.values import Role
 from gradfix.model import Edit, EditKind, Finding, Safety
 from gradfix.recipes.out_of_place import out_of_place, without_flag, without_overwriting
 
@@ -108,7 +108,7 @@ class OverwrittenSavedTensor(Codemod):
                 (certain and not _owner_is_leaf(write)) or _changes_graph_values(flow, write)
             ):
                 yield self._hidden(flow, write)
-            elif _writes_multi_view(write):
+            elif is_refused_view(write):
                 yield self._refused(flow, write)
 
         yield from self._handed(flow)
@@ -210,7 +210,7 @@ class OverwrittenSavedTensor(Codemod):
             fix = out_of_place(flow, write)
         except NotFixable as reason:
             why_not = str(reason)
-        origin = _multi_view(write.target)
+        origin = multi_view(write.target)
         assert origin is not None
         because = (
             ()
@@ -281,18 +281,3 @@ def _changes_graph_values(flow: ModuleFlow, write: Write) -> bool:
 
 
 _CHANGES = frozenset({"mul_", "div_"})  # ``+`` leaves the gradient as it is
-
-
-def _multi_view(value: Value) -> Value | None:
-    """The ``chunk``/``split``/``unbind`` result that a value is one of, if it is."""
-    op = op_facts(value.op, "method")
-    return value if op is not None and op.multi_view else None
-
-
-def _writes_multi_view(write: Write) -> bool:
-    return (
-        write.mode is GradMode.ON
-        and write.target.is_tracked
-        and write.how in ("augment", "method")
-        and _multi_view(write.target) is not None
-    )

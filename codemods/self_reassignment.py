@@ -11,6 +11,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import constructed, is_module
 from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.exported import taken_by
 from gradfix.flow.names import (
     captured,
     fresh_name,
@@ -28,7 +29,7 @@ from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Span
+from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import under_no_grad
 
 
@@ -74,9 +75,9 @@ class SelfReassignment(Codemod):
     ----------
     Safe: only names change. Unsafe for an attribute that an optimizer holds, or that a method other
     than ``forward`` binds: the leaf is changed in place, so that it is trained from then on. Not
-    fixed where other methods may read the attribute, where the name is visible to other functions,
-    where it can be looked up dynamically (``locals()``), or where branches merge leaf and value in
-    a way that one inserted copy cannot express.
+    fixed where other methods may read the attribute, where the name is visible to other functions
+    or taken by other files (``__all__``), where it can be looked up dynamically (``locals()``), or
+    where branches merge leaf and value in a way that one inserted copy cannot express.
 
     References
     ----------
@@ -329,6 +330,8 @@ class _Web:
             return f"line {flow.span(scope.escapes).row} can look up `{name}` by its name"
         if name in flow.shared_names:
             return f"`{name}` is declared global or nonlocal somewhere in the file"
+        if isinstance(scope.node, ast.Module) and (other := taken_by(flow, name)):
+            return f"{other} takes `{name}` from here, as what it is bound to last"
         nested = captured(flow, scope, name)
         if nested is not None:
             return f"`{name}` is also used by the nested code on line {flow.span(nested).row}"
@@ -373,14 +376,8 @@ class _Web:
         if self.merges:
             point = self._merge_point()
             assert point is not None
-            edits.append(
-                Edit(EditKind.BEFORE, _statement_span(flow, point), f"{new} = {self.name}")
-            )
+            edits.append(Edit(EditKind.BEFORE, flow.span(point), f"{new} = {self.name}"))
         return edits
-
-
-def _statement_span(flow: ModuleFlow, statement: ast.stmt) -> Span:
-    return flow.span(statement)
 
 
 _COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)

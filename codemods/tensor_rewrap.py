@@ -13,6 +13,7 @@ from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.made_leaves import loss_made_leaf
+from gradfix.flow.meant_numbers import are_numbers_meant, has_another_way
 from gradfix.flow.put_away import is_only_reported, is_put_away
 from gradfix.flow.queries import (
     is_backward_from,
@@ -88,7 +89,9 @@ class TensorRewrap(Codemod):
     stored or returned beside values that keep their history, and that only its numbers are read
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
-    numbers were taken out on purpose cannot be told apart, and in lambdas.
+    numbers may have been taken out on purpose (all that the elements depend on has another way to
+    the same result), and in lambdas. Left alone are copies that are made once for a loop that calls
+    ``backward`` in every turn, and reports of losses whose ``backward`` has been called.
 
     References
     ----------
@@ -113,7 +116,10 @@ class TensorRewrap(Codemod):
             if leaf_use_of(flow, call.result) is not None:
                 continue  # a copy that is meant to be a leaf of its own
             place = reaches_graph(flow, call.node)
-            if place is not None and not is_only_reported(flow, call):
+            if place is None or is_only_reported(flow, call):
+                continue
+            flow.complete()  # what callers do with the copy says what it is for
+            if not are_numbers_meant(flow, call, flow.value(data)):
                 yield self._report(flow, call, data, place)
 
         yield from self._inside(flow)
@@ -157,6 +163,8 @@ class TensorRewrap(Codemod):
             because.append(flow.note(place, "and the copy goes on from here, without history"))
         fix, why_not = None, None
         try:
+            if has_another_way(flow, call, flow.value(data)):
+                raise NotFixable("the elements have another way, so the numbers may be weights")
             fix = keep_graph(flow, call, data)
             if is_put_away(flow, call):  # what is made of it then is not to be seen
                 fix = replace(fix, safety=Safety.UNSAFE)

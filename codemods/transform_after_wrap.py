@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.constructors import data_of
-from gradfix.flow.names import captured, reaching, uses_of
+from gradfix.flow.names import captured, is_made_for, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
 from gradfix.flow.returned_leaves import kept_by_callers
@@ -305,6 +305,7 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
     _must_not_need_grad(flow, top, {leaf})
     if not _wraps_data(value):
         inner = _without_requires_grad(flow, leaf)
+        _must_have_no_name(flow, leaf)
         if isinstance(leaf.func, ast.Attribute) and leaf.func.attr == "requires_grad_":
             inner = bracketed(inner, leaf.func.value)
         raw = replaced(flow, top, {leaf: inner})
@@ -315,6 +316,15 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
         inner = bracketed(inner, data)
     moved = replaced(flow, top, {leaf: inner})
     return replaced(flow, leaf, {data: moved})
+
+
+def _must_have_no_name(flow: ModuleFlow, leaf: ast.Call) -> None:
+    """``base.requires_grad_()`` makes ``base`` the leaf; whoever holds it finds its gradient."""
+    if isinstance(leaf.func, ast.Attribute) and leaf.func.attr == "requires_grad_":
+        held = leaf.func.value
+        named = isinstance(held, (ast.Name, ast.Attribute, ast.Subscript))
+        if named and not is_made_for(flow, held):
+            raise NotFixable(f"`{flow.source_of(held)}` is the leaf, and has a name of its own")
 
 
 def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Set
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, is_in, reaching, uses_of
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore, Call, Scope, Write
+from gradfix.flow.state import AttributeStore, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
 from gradfix.flow.versions import Definition
@@ -191,3 +191,28 @@ def _read_elsewhere(flow: ModuleFlow, scope: Scope, name: str) -> bool:
     if scope is not flow.scopes[0]:
         return name in find()
     return name in flow.worked_out("_read_inside", len(flow.scopes), find)
+
+
+def multi_view(value: Value) -> Value | None:
+    """The ``chunk``/``split``/``unbind`` result that a value is one of, if it is.
+
+    A write to one of several views is refused, and so is the use of one after a write.
+    """
+    op = op_facts(value.op, "method")
+    return value if op is not None and op.multi_view else None
+
+
+def is_refused_view(write: Write) -> bool:
+    """Whether the write itself raises: what it writes to came together with other views."""
+    return (
+        write.mode is GradMode.ON
+        and write.target.is_tracked
+        and write.how in ("augment", "method")
+        and multi_view(write.target) is not None
+    )
+
+
+def siblings(scope: Scope, name: ast.Name) -> set[Definition]:
+    """The definitions of all names that one assignment binds together with this one."""
+    statements = {definition.statement for definition in reaching(scope, name)}
+    return {one for one in scope.definitions if one.statement in statements}

@@ -15,6 +15,7 @@ from functools import cached_property
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
+from gradfix.flow.op_shapes import ELEMENTWISE, SAME_SHAPE
 from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Counter, Dim, Kind, Role, Shape, Value
 from gradfix.flow.versions import Definition
@@ -282,3 +283,41 @@ def tensor_root(flow: ModuleFlow, node: ast.AST, dtype: str | None) -> ast.expr 
             if value is not None and value.kind is Kind.TENSOR and value.dtype == dtype is not None:
                 return child
     return None
+
+
+# -- strides ------------------------------------------------------------------------------------
+
+#: Constructors whose results lie in memory row by row.
+_DENSE = frozenset(
+    """zeros ones empty full rand randn randint arange linspace logspace eye tensor stack normal
+    new_zeros new_ones new_empty new_full new_tensor contiguous""".split()
+)
+
+
+def may_be_strided(assembly: Assembly) -> bool:
+    """Whether the buffer may lie in memory in another order than a new tensor does.
+
+    ``zeros_like`` of a transposed tensor is transposed, too, and ``view`` notices.
+    (https://docs.pytorch.org/docs/stable/generated/torch.empty_like.html)
+    """
+    call, buffer = assembly.allocation, assembly.buffer
+    if not buffer.op.endswith("_like") or not isinstance(call, ast.Call) or not call.args:
+        return False
+    if buffer.shape is not None and len(buffer.shape) < 2:
+        return False
+    return not _lies_in_rows(assembly.flow.value(call.args[0]), set())
+
+
+def _lies_in_rows(value: Value, seen: set[int]) -> bool:
+    if id(value) in seen:
+        return True
+    seen.add(id(value))
+    if value.op in _DENSE:
+        return True
+    if not value.is_tensor or value.view:
+        return False
+    if value.op == "Parameter":  # of a layer, or of what it is given
+        return all(_lies_in_rows(one, seen) for one in value.inputs)
+    tensors = [one for one in value.inputs if one.is_tensor]
+    known = value.op in SAME_SHAPE or value.op in ELEMENTWISE
+    return known and bool(tensors) and all(_lies_in_rows(one, seen) for one in tensors)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 
 from gradfix.flow.cells import cells_of
+from gradfix.flow.facts import Facts
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Scope
@@ -27,14 +28,48 @@ def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
                 name = getattr(call.func, "attr", "") if isinstance(call, ast.Call) else ""
                 if name in ("raises", "assertRaises", "assertRaisesRegex"):
                     return True
+                if isinstance(call, ast.Call) and _suppresses(call):
+                    return True
         elif isinstance(around, ast.Try) and inner in around.body:
-            caught = [handler.type for handler in around.handlers]
-            names = {
-                n.id for t in caught if t is not None for n in walk(t) if isinstance(n, ast.Name)
-            }
-            if "RuntimeError" in names:
+            caught = [handler.type for handler in around.handlers if handler.type is not None]
+            if _names_runtime_error(caught):
                 return True
     return False
+
+
+def _suppresses(call: ast.Call) -> bool:
+    """``contextlib.suppress(RuntimeError)``."""
+    return _called(call) == "suppress" and _names_runtime_error(call.args)
+
+
+def _names_runtime_error(expressions: list[ast.expr]) -> bool:
+    return any(
+        isinstance(node, ast.Name) and node.id == "RuntimeError"
+        for expression in expressions
+        for node in walk(expression)
+    )
+
+
+def is_absence_expected(flow: Facts, read: ast.AST) -> bool:
+    """Whether a test says that this is None: ``assert w.grad is None``, ``assertIsNone``."""
+    around = flow.parents.get(read)
+    if isinstance(around, ast.Call):
+        return _called(around) == "assertIsNone"
+    if not isinstance(around, ast.Compare) or not isinstance(around.ops[0], ast.Is):
+        return False
+    if not isinstance(around.comparators[0], ast.Constant) or len(around.ops) > 1:
+        return False
+    outer: ast.AST | None = flow.parents.get(around)
+    while isinstance(outer, ast.BoolOp) and isinstance(outer.op, ast.And):
+        outer = flow.parents.get(outer)
+    if isinstance(outer, ast.Call):
+        return _called(outer) == "assertTrue"
+    return isinstance(outer, ast.Assert)
+
+
+def _called(call: ast.Call) -> str:
+    """The last part of the name that is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def is_watched(flow: ModuleFlow, statement: ast.stmt) -> bool:

@@ -114,6 +114,16 @@ def bound_to(definition: Definition) -> ast.expr | None:
     return None
 
 
+def is_made_for(flow: ModuleFlow, use: ast.expr) -> bool:
+    """Whether a name is bound in the function to what a call makes, and used in one place alone."""
+    scope = next((scope for scope in flow.scopes if is_in(scope, use)), None)
+    definitions = reaching(scope, use) if scope is not None else frozenset()
+    if scope is None or not scope.is_function or len(definitions) != 1:
+        return False
+    (definition,) = definitions
+    return uses_of(scope, definition) == [use] and isinstance(bound_to(definition), ast.Call)
+
+
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     """Every use that a definition can reach."""
     if scope.used is None or scope.used[0] != len(scope.uses):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Bound = Mapping[str, list[tuple[ast.AST, Value]]]
 
-_SAME = frozenset(
+SAME_SHAPE = frozenset(
     """abs neg exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square sin cos tan asin acos atan
     sinh cosh tanh sigmoid relu gelu elu selu silu mish leaky_relu softplus softsign hardtanh
     hardswish hardsigmoid softmax log_softmax dropout clone detach contiguous to round floor
@@ -24,7 +24,7 @@ _SAME = frozenset(
     requires_grad_ type_as alias nan_to_num logit softmin celu threshold relu6 float double half
     bfloat16 cuda cpu long int""".split()
 )
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     """add sub mul div true_divide pow maximum minimum where eq ne lt le gt ge fmod remainder atan2
     multiply subtract divide lerp addcmul addcdiv rsub floor_divide logical_and
     logical_or""".split()
@@ -42,9 +42,9 @@ def result_shape(op: Op, bound: Bound, arguments: Sequence[Argument]) -> Shape |
     """The shape of ``op``'s (first) result, or None."""
     name = op.name.rstrip("_")
     tensors = [value for values in bound.values() for _, value in values if value.is_tensor]
-    if name in _SAME:
+    if name in SAME_SHAPE:
         return tensors[0].shape if tensors else None
-    if name in _ELEMENTWISE:
+    if name in ELEMENTWISE:
         return _elementwise(bound)
     if name in _FACTORIES:
         return shapes.sizes(_values(bound, "size"))

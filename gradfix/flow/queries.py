@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gradfix.flow import layers
 from gradfix.flow.dtypes import is_integer
+from gradfix.flow.expected import is_absence_expected
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import (
@@ -97,7 +98,7 @@ class LeafUse:
 def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
     """Every place that only makes sense for a leaf, with the tensor it is done to."""
     for read in flow.all(GradRead):
-        if not read.tensor.retains_grad:
+        if not read.tensor.retains_grad and not is_absence_expected(flow, read.node):
             yield read.tensor, LeafUse(read.node, read.base, "its .grad is used here")
     for made in flow.all(OptimizerMade):
         for node, value in made.parameters:

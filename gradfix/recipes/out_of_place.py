@@ -6,7 +6,7 @@ import ast
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.aliases import other_holders
+from gradfix.flow.aliases import is_refused_view, other_holders
 from gradfix.flow.names import spelling
 from gradfix.flow.queries import keeps_dtype
 from gradfix.flow.source_text import OPERATORS, bracketed
@@ -48,6 +48,8 @@ def without_overwriting(flow: ModuleFlow, write: Write, saved: list[Saved]) -> F
                 return form(flow, write)
             except NotFixable:
                 continue
+    if is_refused_view(write):
+        raise NotFixable("one of several views is written, which raises whatever else is mended")
     return _clone_saved(flow, write, saved)
 
 

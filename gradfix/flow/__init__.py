@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from gradfix.errors import SourceError
+from gradfix.flow.apart import take_apart
 from gradfix.flow.project import Project, View
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of ``text``.
+    """The syntax tree of ``text``, with assignments of several names taken apart.
 
     Raises:
         SourceError: when the text is not valid Python, with the row.
@@ -48,13 +49,15 @@ def parse(text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(text)
+            tree = ast.parse(text)
     except SyntaxError as error:
         raise SourceError(f"invalid syntax: {error.msg}", error.lineno) from None
     except ValueError as error:
         raise SourceError(f"cannot be parsed: {error}") from None
     except (RecursionError, MemoryError):
         raise SourceError("the code is nested too deeply to be parsed") from None
+    take_apart(tree)
+    return tree
 
 
 def analyse(text: str, view: View | None = None, recorded: FileFacts | None = None) -> ModuleFlow:

@@ -357,7 +357,11 @@ class Parents(Mapping[ast.AST, ast.AST]):
 
     def __getitem__(self, node: ast.AST) -> ast.AST:
         if node not in self._known and node is not self._tree:
-            self._build(bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1)
+            at = bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1
+            self._build(at)
+            while node not in self._known and at > 0 and self._rows[at - 1] == self._rows[at]:
+                at -= 1  # several pieces in one row
+                self._build(at)
             if node not in self._known and len(self._built) < len(self._rows):
                 for at in range(len(self._rows)):  # nodes without a place of their own
                     self._build(at)

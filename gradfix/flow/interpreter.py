@@ -18,6 +18,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradfix.flow.apart import together
 from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
@@ -34,6 +35,7 @@ class Interpreter(Bindings):
         super().__init__(*args)
         self._breaks: list[list[State]] = []
         self._continues: list[list[State]] = []
+        self._waiting: dict[ast.Assign, Value] = {}  # of assignments of several names
 
     def run(self, body: Sequence[ast.stmt]) -> None:
         """Execute statements until the end or until the path is dead."""
@@ -59,7 +61,13 @@ class Interpreter(Bindings):
     # -- simple statements --------------------------------------------------------------------
 
     def _assign(self, node: ast.Assign) -> None:
-        value = self.eval(node.value)
+        parts = together(node)
+        if parts and node is parts[0]:  # all values come before the first target
+            for part in parts:
+                self.statement = part
+                self._waiting[part] = self.eval(part.value)
+            self.statement = node
+        value = self._waiting.pop(node) if parts else self.eval(node.value)
         for target in node.targets:
             self.bind_target(target, value, "assign")
 

@@ -194,7 +194,8 @@ class TransformAfterWrap(Codemod):
                 ),
             )
         made = leaf.statement.value
-        assert isinstance(made, ast.Call)
+        if not isinstance(made, ast.Call):
+            raise NotFixable("the leaf has another name, too")
         if _wraps_data(leaf.value):
             data = _data(made)
             wrapped = replaced(flow, made, {data: text})

@@ -168,7 +168,7 @@ def _find(
     findings: list[Finding] = []
     if triggered:
         from gradfix.assumed import with_callers, with_recorded
-        from gradfix.flow.apart import whole_statements
+        from gradfix.flow.apart import in_the_text
 
         facts = flow.analyse(text, view)
         for codemod in triggered:
@@ -176,7 +176,7 @@ def _find(
         findings = with_callers(findings, text, triggered, view, facts)
         if settings.recorded is not None:
             findings = with_recorded(findings, text, triggered, view, settings.recorded)
-        findings = list(whole_statements(findings, facts))
+        findings = list(in_the_text(findings, facts))
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()
     else:

@@ -56,7 +56,7 @@ def parse(text: str) -> ast.Module:
         raise SourceError(f"cannot be parsed: {error}") from None
     except (RecursionError, MemoryError):
         raise SourceError("the code is nested too deeply to be parsed") from None
-    take_apart(tree)
+    take_apart(tree, text)
     return tree
 
 

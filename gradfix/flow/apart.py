@@ -1,10 +1,13 @@
-"""Assignments of several names at once, taken apart: ``a, b = x, y`` is read as ``a = x; b = y``.
+"""Statements that do several things at once are taken apart before they are read.
 
-NOTE: what stays the same. All values are evaluated before the first target is bound; the parts know
-each other, and the interpreter keeps that order. Assignments where one part reads or writes into a
-name that another one binds (``a, b = b, a``) are left as they are. Each part has the place of the
-whole statement, so that what is said about it points there; but no part is a statement of the text,
-and what would replace it is no fix (`whole_statements`).
+``a, b = x, y`` is read as ``a = x; b = y``, ``a = b = x`` as ``a = x; b = a``, ``if (a := x):`` as
+``a = x; if a:`` and ``a: T = x`` as ``a = x``.
+
+NOTE: what stays the same. The values of ``a, b = x, y`` are evaluated before the first target is
+bound: its parts know each other (`together`), and the interpreter keeps that order. Where one part
+writes into a name that another one binds, nothing is taken apart. Each part has the place of what
+it comes from, so that what is said about it points there; but it does not stand in the text by
+itself (`mark`), and an edit of it is no fix (`in_the_text`).
 """
 
 from __future__ import annotations
@@ -12,32 +15,19 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from gradfix.flow import respelled
 from gradfix.flow.nodes import walk
-from gradfix.model import EditKind, Finding, Span
+from gradfix.model import Edit, EditKind, Finding, Span
 
 if TYPE_CHECKING:
     from gradfix.flow.facts import Facts
 
+N = TypeVar("N", bound=ast.AST)
+
 _DISPLAYS = (ast.Tuple, ast.List)
 _Pair = tuple[ast.expr, ast.expr]
-
-
-def take_apart(tree: ast.Module) -> None:
-    """Let each assignment of several names stand as its parts in the tree."""
-    blocks: list[list[ast.stmt]] = [tree.body]
-    for block in blocks:  # which grows
-        for at in range(len(block) - 1, -1, -1):
-            statement = block[at]
-            if statement.__class__ is ast.Assign:
-                parts = _parts(statement)
-                if parts:
-                    block[at : at + 1] = parts
-            elif statement.__class__ not in _SIMPLE:
-                _add_blocks(statement, blocks)
-
-
 _SIMPLE = frozenset(
     kind
     for kind in ast.stmt.__subclasses__()
@@ -45,34 +35,132 @@ _SIMPLE = frozenset(
 )
 
 
-def _add_blocks(statement: ast.AST, blocks: list[list[ast.stmt]]) -> None:
+def take_apart(tree: ast.Module, text: str) -> None:
+    """Let each statement that does several things stand as its parts in the tree."""
+    respelled.expressions(tree, text)
+    named = ":=" in text
+    calls = respelled.may_bind(text)
+    blocks: list[tuple[list[ast.stmt], bool]] = [(tree.body, False)]
+    for block, of_class in blocks:  # which grows
+        for at in range(len(block) - 1, -1, -1):
+            statement = block[at]
+            kind = statement.__class__
+            parts: list[ast.stmt] = []
+            if calls and kind is ast.Expr:
+                bound = respelled.as_assignment(statement)  # type: ignore[arg-type]
+                parts = [] if bound is None else [mark(bound, bound.targets[0])]
+            elif kind is ast.AnnAssign and not of_class:
+                parts = _annotated(statement)  # type: ignore[arg-type]
+            if parts:
+                block[at : at + 1] = parts
+                statement, kind = parts[0], parts[0].__class__
+            if named:
+                alone = isinstance(getattr(statement, "value", None), ast.NamedExpr)
+                hoisted = _hoisted(statement)
+                if hoisted and alone and kind is ast.Expr:
+                    block[at : at + 1] = hoisted  # ``(a := x)`` does nothing else
+                    continue
+                block[at:at] = hoisted
+                at += len(hoisted)
+            if kind is ast.Assign:
+                parts = _parts(statement)  # type: ignore[arg-type]
+                if parts:
+                    block[at : at + 1] = parts
+            elif kind not in _SIMPLE:
+                _add_blocks(statement, blocks)
+
+
+def _add_blocks(statement: ast.AST, blocks: list[tuple[list[ast.stmt], bool]]) -> None:
+    of_class = statement.__class__ is ast.ClassDef
     for name in ("body", "orelse", "finalbody"):
         block = getattr(statement, name, None)
         if block:
-            blocks.append(block)
+            blocks.append((block, of_class))
     for inner in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-        blocks.append(inner.body)
+        blocks.append((inner.body, False))
 
 
 def together(statement: ast.AST) -> Sequence[ast.Assign]:
-    """The parts that make up one assignment with this one, in order; none for a whole statement."""
+    """The parts of one assignment that has all its values first; none for most statements."""
     parts: Sequence[ast.Assign] = getattr(statement, "together", ())
     return parts
 
 
-def _parts(statement: ast.Assign) -> list[ast.Assign]:
-    value = statement.value
-    if len(statement.targets) != 1 or not isinstance(value, _DISPLAYS):
+def mark(node: N, *others: ast.AST) -> N:
+    """A node, marked with others as one that does not stand in the text by itself."""
+    for one in (node, *others):
+        setattr(one, "apart", True)  # noqa: B010
+    return node
+
+
+def in_the_text(findings: Iterable[Finding], flow: Facts) -> Iterator[Finding]:
+    """The findings, without fixes that would edit what does not stand in the text by itself."""
+    apart: dict[Span, bool] | None = None  # and whether a whole statement stands there
+    for finding in findings:
+        if finding.fix is not None:
+            if apart is None:
+                apart = {
+                    flow.span(node): not getattr(node, "inside", False)
+                    for node in walk(flow.tree)
+                    if getattr(node, "apart", False)
+                }
+            if any(_cannot_be(edit, apart) for edit in finding.fix.edits):
+                reason = "the statement does several things at once"
+                finding = replace(finding, fix=None, not_fixed_reason=reason)
+        yield finding
+
+
+def _cannot_be(edit: Edit, apart: dict[Span, bool]) -> bool:
+    """Whether an edit replaces what is marked, or wants a place in front of a mere expression."""
+    return edit.span in apart and (edit.kind is not EditKind.BEFORE or not apart[edit.span])
+
+
+# -- several targets ----------------------------------------------------------------------------
+
+
+def _annotated(statement: ast.AnnAssign) -> list[ast.stmt]:
+    """``a: T = x`` without the annotation, which is evaluated for nobody in a function."""
+    if statement.value is None:
         return []
-    pairs = _pairs(statement.targets[0], value)
+    made = ast.Assign(targets=[statement.target], value=statement.value)
+    return [ast.copy_location(made, statement)]
+
+
+def _parts(statement: ast.Assign) -> list[ast.stmt]:
+    value, targets = statement.value, statement.targets
+    if len(targets) > 1:
+        return _one_by_one(statement)
+    if not isinstance(value, _DISPLAYS) or not isinstance(targets[0], _DISPLAYS):
+        return []
+    pairs = _pairs(targets[0], value)
     if pairs is None or not _independent(pairs):
         return []
-    parts = [
-        ast.copy_location(ast.Assign(targets=[target], value=given), statement)
-        for target, given in pairs
-    ]
+    parts = [_part(statement, target, given) for target, given in pairs]
     for part in parts:
         setattr(part, "together", parts)  # noqa: B010
+    return [*parts]
+
+
+def _part(whole: ast.stmt, target: ast.expr, value: ast.expr) -> ast.Assign:
+    return mark(ast.copy_location(ast.Assign(targets=[target], value=value), whole))
+
+
+def _one_by_one(statement: ast.Assign) -> list[ast.stmt]:
+    """``a = b = x`` as ``a = x; b = a``: a plain name is bound first."""
+    if isinstance(statement.value, (ast.Constant, ast.Name)):
+        return []
+    targets = sorted(statement.targets, key=lambda target: not isinstance(target, ast.Name))
+    if not all(isinstance(t, (ast.Name, ast.Attribute, ast.Subscript)) for t in targets):
+        return []
+    first, *rest = targets
+    if not isinstance(first, ast.Name):
+        return []
+    if any(isinstance(n, ast.Name) and n.id == first.id for other in rest for n in walk(other)):
+        return []
+    parts: list[ast.stmt] = [_part(statement, first, statement.value)]
+    for target in rest:
+        again = mark(ast.copy_location(ast.Name(id=first.id, ctx=ast.Load()), first))
+        parts.append(_part(statement, target, again))
     return parts
 
 
@@ -89,8 +177,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> list[_Pair] | None:
         rest = len(values) - len(names) + 1
         if rest < 1:
             return None
-        taken = values[at : at + rest]
-        values[at : at + rest] = [_list_of(taken)]
+        values[at : at + rest] = [_list_of(values[at : at + rest])]
     if len(names) != len(values):
         return None
     found: list[_Pair] = []
@@ -104,44 +191,97 @@ def _pairs(target: ast.expr, value: ast.expr) -> list[_Pair] | None:
 
 def _list_of(values: list[ast.expr]) -> ast.List:
     """The list that a starred target is bound to."""
-    made = ast.copy_location(ast.List(elts=values, ctx=ast.Load()), values[0])
-    setattr(made, "taken", True)  # noqa: B010
+    made = mark(ast.copy_location(ast.List(elts=values, ctx=ast.Load()), values[0]))
     made.end_lineno, made.end_col_offset = values[-1].end_lineno, values[-1].end_col_offset
     return made
 
 
 def _independent(pairs: list[_Pair]) -> bool:
-    """Whether no part looks at a name that another one binds."""
+    """Whether no part writes into a name that another one binds."""
     bound = [target.id for target, _ in pairs if isinstance(target, ast.Name)]
     if len(bound) != len(set(bound)):
         return False
-    names = set(bound)
-    for target, value in pairs:
-        own = target.id if isinstance(target, ast.Name) else None
-        for part in (*([] if own else [target]), value):
-            for node in walk(part):
-                if isinstance(node, ast.Name) and node.id in names and node.id != own:
-                    return False
-    return True
+    return not any(
+        isinstance(node, ast.Name) and node.id in bound
+        for target, _ in pairs
+        if not isinstance(target, ast.Name)
+        for node in walk(target)
+    )
 
 
-def whole_statements(findings: Iterable[Finding], flow: Facts) -> Iterator[Finding]:
-    """The findings, without fixes that would replace what does not stand in the text by itself."""
-    apart: set[Span] | None = None
-    for finding in findings:
-        if finding.fix is not None:
-            if apart is None:
-                apart = set(map(flow.span, _not_in_the_text(flow.tree)))
-            if any(e.span in apart and e.kind is not EditKind.BEFORE for e in finding.fix.edits):
-                reason = "the statement binds several names at once"
-                finding = replace(finding, fix=None, not_fixed_reason=reason)
-        yield finding
+# -- names that are bound inside expressions ----------------------------------------------------
+
+_ONCE = {ast.Assign: "value", ast.AugAssign: "value", ast.Expr: "value", ast.Return: "value",
+         ast.If: "test"}  # fmt: skip
 
 
-def _not_in_the_text(tree: ast.Module) -> Iterator[ast.AST]:
-    """The parts of assignments, and the lists that starred targets are bound to."""
-    for node in walk(tree):
-        if isinstance(node, ast.Assign) and together(node):
-            yield node
-            if getattr(node.value, "taken", False):
-                yield node.value
+def _hoisted(statement: ast.stmt) -> list[ast.stmt]:
+    """The assignments inside the expression of a statement; there, their names take the place."""
+    field = _ONCE.get(statement.__class__)
+    value = getattr(statement, field) if field is not None else None
+    if field is None or value is None:
+        return []
+    hoist = _Hoist()
+    if isinstance(statement, ast.AugAssign):
+        hoist.pass_over(statement.target)
+    setattr(statement, field, hoist.visit(value))
+    return hoist.made
+
+
+class _Hoist(ast.NodeTransformer):
+    """Takes out of an expression what is bound in it once, before anything else could change it."""
+
+    def __init__(self) -> None:
+        self.made: list[ast.stmt] = []
+        self._seen: set[str] = set()  # names that are read earlier
+        self._sure = True
+
+    def pass_over(self, node: ast.AST) -> ast.AST:
+        """Leave what may be evaluated later, several times or not at all."""
+        self._seen |= {part.id for part in walk(node) if isinstance(part, ast.Name)}
+        return node
+
+    visit_Lambda = visit_ListComp = visit_SetComp = visit_DictComp = pass_over
+    visit_GeneratorExp = visit_Dict = visit_Await = visit_Yield = pass_over
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        self._seen.add(node.id)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        writes = isinstance(node.func, ast.Attribute) and node.func.attr.endswith("_")
+        self._sure = self._sure and not writes
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        node.test = self.visit(node.test)
+        self.pass_over(node.body)
+        self.pass_over(node.orelse)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        node.values[0] = self.visit(node.values[0])
+        for value in node.values[1:]:
+            self.pass_over(value)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        node.left = self.visit(node.left)
+        node.comparators[0] = self.visit(node.comparators[0])
+        for value in node.comparators[1:]:
+            self.pass_over(value)
+        return node
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.AST:
+        name = node.target.id
+        taken = name in self._seen
+        node.value = self.visit(node.value)
+        if taken or not self._sure:
+            self._sure = False
+            return node
+        self._seen.add(name)
+        made = ast.Assign(targets=[node.target], value=node.value)
+        setattr(made, "inside", True)  # noqa: B010
+        self.made.append(mark(ast.copy_location(made, node)))
+        return mark(ast.copy_location(ast.Name(id=name, ctx=ast.Load()), node))

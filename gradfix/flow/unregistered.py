@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from gradfix.words import mentions
 _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "ones", "eye_"})
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
-_MAKES_RANDOM = re.compile(r"self\.\w+\b\s*=\s*(?:\w+\.)?randn?\(")
 _Story = tuple[ast.AST, tuple[Note, ...]]
 
 
@@ -145,7 +143,7 @@ def _without_flag(flow: ModuleFlow, node: ast.Call, value: Value) -> str:
 
 def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
-    if not mentions(flow.text, "rand") or not _MAKES_RANDOM.search(flow.text):
+    if not mentions(flow.text, "rand"):
         return
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:

@@ -13,6 +13,7 @@ from gradfix.flow.constructors import REWRAPS
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.made_leaves import loss_made_leaf
+from gradfix.flow.names import places_of
 from gradfix.flow.put_away import is_only_reported, is_put_away
 from gradfix.flow.queries import (
     is_backward_from,
@@ -205,7 +206,13 @@ def is_unreachable_leaf(flow: ModuleFlow, call: Call) -> bool:
     flag = call.keyword("requires_grad")
     if flag is None or flag.const is not True:
         return False
-    parent = flow.parents.get(call.node)
+    assert isinstance(call.node, ast.Call)
+    places = places_of(flow, call.scope, call.node)
+    if places is None or len(places) != 1 or (places != [call.node] and not call.scope.is_function):
+        return False
+    parent = flow.parents.get(places[0])
+    if isinstance(parent, ast.Call) and places[0] in parent.args:
+        return flow.value(parent.func).kind is Kind.REFERENCE and flow.value(parent).is_tensor
     return isinstance(parent, (ast.Attribute, ast.BinOp))
 
 

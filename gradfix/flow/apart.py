@@ -105,7 +105,7 @@ def in_the_text(findings: Iterable[Finding], flow: Facts) -> Iterator[Finding]:
                     if getattr(node, "apart", False)
                 }
             if any(_cannot_be(edit, apart) for edit in finding.fix.edits):
-                reason = "the statement does several things at once"
+                reason = "the statement does more than this, or binds other names, too"
                 finding = replace(finding, fix=None, not_fixed_reason=reason)
         yield finding
 

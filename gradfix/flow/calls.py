@@ -9,6 +9,7 @@ from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import with_cuts
 from gradfix.flow.kept_results import kept_at_call
+from gradfix.flow.methods import revealed
 from gradfix.flow.operands import Argument
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
@@ -134,6 +135,11 @@ class Calls(PythonCalls):
             plain = name.removeprefix("torch.").replace(".", "_")
             if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):
                 return number(node=node)
+            if plain == "detach" and arguments and arguments[0].value.kind is Kind.UNKNOWN:
+                given = arguments[0]  # only tensors are detached
+                tensor = revealed(given.value, given.node)
+                self.replace_everywhere(given.value, tensor)
+                arguments = [Argument(given.keyword, given.node, tensor), *arguments[1:]]
             if plain in ("device", "Size", "Generator", "manual_seed", "finfo", "iinfo"):
                 return foreign(node, plain)
             return self.tensor_op(node, plain, "function", arguments)

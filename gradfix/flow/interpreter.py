@@ -312,8 +312,12 @@ class Interpreter(Bindings):
             if not alive:
                 self.state = failing.copy()
             left = self.scope.exits[known_exits:]
+            here = self.state.switched
+            elsewhere = frozenset().union(*(off for _, off in left)) - here
+            self.state.switched = here | elsewhere
             self.run(node.finalbody)
             still = self.state.switched
+            self.state.switched = still - elsewhere  # those paths do not go on behind it
             self.scope.exits[known_exits : known_exits + len(left)] = [
                 (place, off & still) for place, off in left
             ]

@@ -114,6 +114,32 @@ def bound_to(definition: Definition) -> ast.expr | None:
     return None
 
 
+def written_out(scope: Scope, node: ast.expr) -> ast.expr:
+    """What a name stands for that one assignment binds and that is used here alone; else itself."""
+    if not isinstance(node, ast.Name):
+        return node
+    found = reaching(scope, node)
+    definition = next(iter(found)) if len(found) == 1 else None
+    if definition is None or uses_of(scope, definition) != [node]:
+        return node
+    value = bound_to(definition)
+    return node if value is None else value
+
+
+def reads_behind(scope: Scope, node: ast.expr, name: str) -> list[ast.Name]:
+    """The reads of a name in an expression, and in what its other names are there to hold."""
+    found: list[ast.Name] = []
+    queue: list[ast.expr] = [node]
+    while queue:
+        for part in walk(queue.pop()):
+            if isinstance(part, ast.Name) and part in scope.uses:
+                if part.id == name:
+                    found.append(part)
+                elif (meant := written_out(scope, part)) is not part:
+                    queue.append(meant)
+    return found
+
+
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     """Every use that a definition can reach."""
     if scope.used is None or scope.used[0] != len(scope.uses):

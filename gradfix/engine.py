@@ -168,7 +168,7 @@ def _find(
     findings: list[Finding] = []
     if triggered:
         from gradfix.assumed import with_callers, with_recorded
-        from gradfix.flow.apart import in_the_text
+        from gradfix.flow.whole import in_the_text
 
         facts = flow.analyse(text, view)
         for codemod in triggered:

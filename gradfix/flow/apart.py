@@ -5,24 +5,19 @@
 
 NOTE: what stays the same. The values of ``a, b = x, y`` are evaluated before the first target is
 bound: its parts know each other (`together`), and the interpreter keeps that order. Where one part
-writes into a name that another one binds, nothing is taken apart. Each part has the place of what
-it comes from, so that what is said about it points there; but it does not stand in the text by
-itself (`mark`), and an edit of it is no fix (`in_the_text`).
+writes into a name that another one binds, nothing is taken apart. Each part has a place in what it
+comes from, so that what is said about it points there; but it does not stand in the text by itself
+(`mark`), and an edit of it has to become one of the whole statement (`gradfix.flow.whole`).
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from gradfix.flow import respelled
 from gradfix.flow.nodes import walk
-from gradfix.model import Edit, EditKind, Finding, Span
-
-if TYPE_CHECKING:
-    from gradfix.flow.facts import Facts
 
 N = TypeVar("N", bound=ast.AST)
 
@@ -93,28 +88,6 @@ def mark(node: N, *others: ast.AST) -> N:
     return node
 
 
-def in_the_text(findings: Iterable[Finding], flow: Facts) -> Iterator[Finding]:
-    """The findings, without fixes that would edit what does not stand in the text by itself."""
-    apart: dict[Span, bool] | None = None  # and whether a whole statement stands there
-    for finding in findings:
-        if finding.fix is not None:
-            if apart is None:
-                apart = {
-                    flow.span(node): not getattr(node, "inside", False)
-                    for node in walk(flow.tree)
-                    if getattr(node, "apart", False)
-                }
-            if any(_cannot_be(edit, apart) for edit in finding.fix.edits):
-                reason = "the statement does more than this, or binds other names, too"
-                finding = replace(finding, fix=None, not_fixed_reason=reason)
-        yield finding
-
-
-def _cannot_be(edit: Edit, apart: dict[Span, bool]) -> bool:
-    """Whether an edit replaces what is marked, or wants a place in front of a mere expression."""
-    return edit.span in apart and (edit.kind is not EditKind.BEFORE or not apart[edit.span])
-
-
 # -- several targets ----------------------------------------------------------------------------
 
 
@@ -138,6 +111,9 @@ def _parts(statement: ast.Assign) -> list[ast.stmt]:
     parts = [_part(statement, target, given) for target, given in pairs]
     for part in parts:
         setattr(part, "together", parts)  # noqa: B010
+        setattr(part, "whole", statement)  # noqa: B010
+        part.lineno, part.col_offset = part.targets[0].lineno, part.targets[0].col_offset
+        part.end_lineno, part.end_col_offset = part.value.end_lineno, part.value.end_col_offset
     return [*parts]
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+from gradfix.flow.apart import together
 from gradfix.flow.cells import cells_of
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Scope
@@ -166,6 +167,8 @@ class Facts:
 
     def source_of(self, node: ast.AST) -> str:
         """The source text of a node."""
+        if node.__class__ is ast.Assign and together(node):
+            return self._source_of_part(node)
         span = self.span(node)
         rows = self.lines[span.row - 1 : span.end_row]
         if not rows:
@@ -173,6 +176,9 @@ class Facts:
         rows[-1] = rows[-1][: span.end_column - 1]
         rows[0] = rows[0][span.column - 1 :]
         return "\n".join(rows)
+
+    def _source_of_part(self, part: ast.Assign) -> str:
+        return f"{self.source_of(part.targets[0])} = {self.source_of(part.value)}"
 
     @cached_property
     def lines(self) -> list[str]:

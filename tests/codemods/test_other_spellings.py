@@ -191,14 +191,69 @@ net = Net()
 out = net(torch.ones(2)).sum()
 out.backward()
 grads = [p.grad for p in net.parameters()] or None
+=== two updates at once | GF104 raises
+w, b = torch.ones(3, requires_grad=True), torch.ones(1, requires_grad=True)
+for x in torch.ones(2, 3):
+    loss = ((w * x).sum() + b).square().sum()
+    loss.backward()
+    grad_w, grad_b = w.grad.clone(), b.grad.clone()
+    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad
+--->
+w, b = torch.ones(3, requires_grad=True), torch.ones(1, requires_grad=True)
+for x in torch.ones(2, 3):
+    loss = ((w * x).sum() + b).square().sum()
+    loss.backward()
+    grad_w, grad_b = w.grad.clone(), b.grad.clone()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+    with torch.no_grad():
+        b -= 0.1 * b.grad
+    b.grad = None
+=== rows that are filled at once | GF302 works
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self):
+        table = torch.zeros(2, 3)
+        table[0], table[1] = self.w * 2, self.w.exp()
+        return table
+
+
+net = Net()
+out = net()
+out.sum().backward()
+grad = net.w.grad
+--->
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self):
+        table = torch.stack(
+            [
+                self.w * 2,
+                self.w.exp(),
+            ]
+        )
+        return table
+
+
+net = Net()
+out = net()
+out.sum().backward()
+grad = net.w.grad
 """)
 
 REPORTED = cases("""
-=== two updates at once | GF104
+=== two updates, the second of which needs the first | GF104
 w, b = torch.zeros(3, requires_grad=True), torch.zeros(1, requires_grad=True)
 for x in torch.rand(3, 3):
     ((x @ w + b) ** 2).sum().backward()
-    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad
+    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad - w.detach().sum()
 reason: other names
 === an update by a function of operator | GF104
 import operator

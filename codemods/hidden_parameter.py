@@ -146,6 +146,14 @@ class HiddenParameter(Codemod):
             )
         for node, notes in unregistered.initialised_tensors(flow):
             yield self._initialised(flow, node, *notes)
+        for node, notes in unregistered.of_classes(flow):
+            yield self.finding(
+                flow.span(node),
+                "this belongs to the class, not to its objects; no Module registers it",
+                because=notes,
+                help="make it in `__init__` and assign it to `self`",
+                why_not="whether all objects are to share it is not known",
+            )
         for node, notes in unregistered.helpers(flow):
             yield self.finding(
                 flow.span(node),

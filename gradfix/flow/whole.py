@@ -13,6 +13,8 @@ from dataclasses import replace
 from gradfix.flow.apart import together
 from gradfix.flow.facts import Facts
 from gradfix.flow.nodes import walk
+from gradfix.flow.torch_ops import op_facts
+from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Span
 
 _REASON = "the statement does more than this, or binds other names, too"
@@ -76,7 +78,10 @@ class _Apart:
         self, parts: Sequence[ast.Assign], contents: dict[ast.Assign, Edit]
     ) -> str | None:
         """The parts as statements of their own; None where that is not certainly the same."""
-        if not _may_be_one_by_one(parts):
+        if all(part in contents and not contents[part].content for part in parts):
+            alone = len(self._flow.block_of(parts[0])) == len(parts)
+            return "pass" if alone else ""
+        if not self._may_be_one_by_one(parts):
             return None
         plain = [self._flow.source_of(part) for part in parts]
         if any("\n" in text for text in plain):
@@ -87,38 +92,35 @@ class _Apart:
         ]
         return "\n".join(filter(None, lines))
 
+    def _may_be_one_by_one(self, parts: Sequence[ast.Assign]) -> bool:
+        """Whether no part reads what an earlier one binds or writes into."""
+        bound: set[str] = set()
+        for part in parts:
+            names = {
+                node.id if isinstance(node, ast.Name) else node.attr
+                for node in walk(part.value)
+                if isinstance(node, (ast.Name, ast.Attribute))
+            }
+            calls = (node for node in walk(part.value) if isinstance(node, ast.Call))
+            if names & bound or (bound and not all(map(self._looks_nowhere_else, calls))):
+                return False
+            target = part.targets[0]
+            while isinstance(target, ast.Subscript):
+                target = target.value
+            if not isinstance(target, (ast.Name, ast.Attribute)):
+                return False
+            if getattr(part.value, "apart", False):
+                return False
+            bound.add(target.id if isinstance(target, ast.Name) else target.attr)
+        return True
 
-def _may_be_one_by_one(parts: Sequence[ast.Assign]) -> bool:
-    """Whether no part reads what an earlier one binds or writes into."""
-    bound: set[str] = set()
-    for part in parts:
-        names = {
-            node.id if isinstance(node, ast.Name) else node.attr
-            for node in walk(part.value)
-            if isinstance(node, (ast.Name, ast.Attribute))
-        }
-        if names & bound or (bound and _may_run_anything(part.value)):
+    def _looks_nowhere_else(self, call: ast.Call) -> bool:
+        """Whether a call certainly sees what it is given alone, and no names of the file."""
+        function = self._flow.value(call.func)
+        if function.kind is Kind.REFERENCE:
+            return function.name.startswith(("torch.", "builtins.", "numpy.", "math."))
+        if not isinstance(call.func, ast.Attribute):
             return False
-        target = part.targets[0]
-        while isinstance(target, ast.Subscript):
-            target = target.value
-        if not isinstance(target, (ast.Name, ast.Attribute)) or getattr(part.value, "apart", False):
-            return False
-        bound.add(target.id if isinstance(target, ast.Name) else target.attr)
-    return True
-
-
-def _may_run_anything(value: ast.expr) -> bool:
-    """Whether a value calls what may be a function of the file, which can look anywhere."""
-    return any(
-        isinstance(node, ast.Call)
-        and (
-            isinstance(node.func, ast.Name)
-            or (isinstance(node.func, ast.Attribute) and _is_self(node.func.value))
-        )
-        for node in walk(value)
-    )
-
-
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+        owner = self._flow.value(call.func.value)
+        named = owner.kind is Kind.UNKNOWN and op_facts(call.func.attr, "method") is not None
+        return owner.is_tensor or named

@@ -46,8 +46,9 @@ class HiddenParameter(Codemod):
     ------------
     Finds Parameters and layers in plain lists, tuples and dicts that are attributes of an
     ``nn.Module``, and tensors with ``requires_grad=True`` that are attributes without being
-    Parameters. Reports helper classes that hold layers and are no Modules, and random tensors that
-    are multiplied with trained values and are neither Parameters nor buffers.
+    Parameters. Reports helper classes that hold layers and are no Modules, Parameters and layers
+    that belong to a class instead of its objects, and random tensors that are multiplied with
+    trained values and are neither Parameters nor buffers.
 
     Why is this bad?
     ----------------

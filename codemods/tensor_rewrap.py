@@ -23,6 +23,7 @@ from gradfix.flow.queries import (
 )
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
+from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 from gradfix.model import Finding, Safety
 from gradfix.recipes.stacking import flags_set_later, keep_graph
@@ -212,8 +213,17 @@ def is_unreachable_leaf(flow: ModuleFlow, call: Call) -> bool:
         return False
     parent = flow.parents.get(places[0])
     if isinstance(parent, ast.Call) and places[0] in parent.args:
-        return flow.value(parent.func).kind is Kind.REFERENCE and flow.value(parent).is_tensor
+        return _is_operation(flow.value(parent.func))
     return isinstance(parent, (ast.Attribute, ast.BinOp))
+
+
+def _is_operation(function: Value) -> bool:
+    """Whether a function certainly computes with a tensor, and makes no Parameter of it."""
+    if function.kind is not Kind.REFERENCE or function.name in REWRAPS:
+        return False
+    kind: OpKind = "functional" if ".functional." in function.name else "function"
+    op = op_facts(function.name.rpartition(".")[2], kind)
+    return function.name.startswith("torch.") and op is not None and not op.factory and not op.like
 
 
 def _data_node(call: ast.Call) -> ast.expr | None:

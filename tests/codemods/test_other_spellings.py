@@ -249,6 +249,13 @@ grad = net.w.grad
 """)
 
 REPORTED = cases("""
+=== a Parameter of the class | GF105
+class Net(nn.Module):
+    w = Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w
+reason: share
 === two updates, the second of which needs the first | GF104
 w, b = torch.zeros(3, requires_grad=True), torch.zeros(1, requires_grad=True)
 for x in torch.rand(3, 3):
@@ -331,6 +338,31 @@ p.sum().backward()
 """)
 
 LEFT_ALONE = cases("""
+=== layers without weights of the class | GF105
+class Net(nn.Module):
+    act = nn.ReLU()
+
+    def __init__(self):
+        super().__init__()
+        self.w = Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return self.act(x * self.w)
+
+
+out = Net()(torch.ones(3)).sum()
+out.backward()
+=== a Parameter of the class that an optimizer is given | GF105
+class Net(nn.Module):
+    w = Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.w
+
+
+opt = torch.optim.SGD([Net.w], lr=0.1)
+out = Net()(torch.ones(3)).sum()
+out.backward()
 === a value and its leaf change names | GF101
 w = torch.ones(3, requires_grad=True)
 w, leaf = w * 2, w
@@ -370,6 +402,18 @@ class Net(nn.Module):
 
 
 out = Net()(torch.ones(2)).sum()
+out.backward()
+=== a number that becomes a Parameter | GF301
+class Net(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.scale = Parameter(torch.tensor(config["scale"], requires_grad=True))
+
+    def forward(self, x):
+        return x * self.scale
+
+
+out = Net({"scale": 1.0})(torch.ones(2)).sum()
 out.backward()
 === two elements of a sum | GF202
 w = Parameter(torch.ones(3))

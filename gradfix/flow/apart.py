@@ -23,56 +23,74 @@ N = TypeVar("N", bound=ast.AST)
 
 _DISPLAYS = (ast.Tuple, ast.List)
 _Pair = tuple[ast.expr, ast.expr]
-_SIMPLE = frozenset(
-    kind
+#: The fields of statements that hold others, by their kind.
+_BLOCKS = {
+    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
     for kind in ast.stmt.__subclasses__()
-    if {"body", "cases", "handlers"}.isdisjoint(kind._fields)
-)
+    if not {"body", "cases"}.isdisjoint(kind._fields)
+}
+
+#: And of those whose parts have blocks.
+_INNER = {
+    kind: tuple(name for name in ("handlers", "cases") if name in kind._fields)
+    for kind in _BLOCKS
+    if not {"handlers", "cases"}.isdisjoint(kind._fields)
+}
 
 
 def take_apart(tree: ast.Module, text: str) -> None:
     """Let each statement that does several things stand as its parts in the tree."""
     respelled.expressions(tree, text)
-    named = ":=" in text
-    calls = respelled.may_bind(text)
+    named, calls = ":=" in text, respelled.may_bind(text)
     blocks: list[tuple[list[ast.stmt], bool]] = [(tree.body, False)]
     for block, of_class in blocks:  # which grows
-        for at in range(len(block) - 1, -1, -1):
-            statement = block[at]
+        several = named
+        for statement in block:  # most do one thing, and this looks at all statements of all files
             kind = statement.__class__
-            parts: list[ast.stmt] = []
-            if calls and kind is ast.Expr:
-                bound = respelled.as_assignment(statement)  # type: ignore[arg-type]
-                parts = [] if bound is None else [mark(bound, bound.targets[0])]
-            elif kind is ast.AnnAssign and not of_class:
-                parts = _annotated(statement)  # type: ignore[arg-type]
-            if parts:
-                block[at : at + 1] = parts
-                statement, kind = parts[0], parts[0].__class__
-            if named:
-                alone = isinstance(getattr(statement, "value", None), ast.NamedExpr)
-                hoisted = _hoisted(statement)
-                if hoisted and alone and kind is ast.Expr:
-                    block[at : at + 1] = hoisted  # ``(a := x)`` does nothing else
-                    continue
-                block[at:at] = hoisted
-                at += len(hoisted)
             if kind is ast.Assign:
-                parts = _parts(statement)  # type: ignore[arg-type]
-                if parts:
-                    block[at : at + 1] = parts
-            elif kind not in _SIMPLE:
+                targets = statement.targets  # type: ignore[attr-defined]
+                several = several or len(targets) > 1 or targets[0].__class__ in _DISPLAYS
+            elif kind is ast.AnnAssign:
+                several = several or not of_class
+            elif kind is ast.Expr:
+                several = several or calls
+            elif kind in _BLOCKS:
                 _add_blocks(statement, blocks)
+        if several:
+            _take_apart(block, of_class, named, calls)
 
 
-def _add_blocks(statement: ast.AST, blocks: list[tuple[list[ast.stmt], bool]]) -> None:
-    of_class = statement.__class__ is ast.ClassDef
-    for name in ("body", "orelse", "finalbody"):
-        block = getattr(statement, name, None)
+def _add_blocks(statement: ast.stmt, blocks: list[tuple[list[ast.stmt], bool]]) -> None:
+    kind = statement.__class__
+    for name in _BLOCKS[kind]:
+        block = getattr(statement, name)
         if block:
-            blocks.append((block, of_class))
-    for inner in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-        blocks.append((inner.body, False))
+            blocks.append((block, kind is ast.ClassDef))
+    for name in _INNER.get(kind, ()):
+        blocks += [(inner.body, False) for inner in getattr(statement, name)]
+
+
+def _take_apart(block: list[ast.stmt], of_class: bool, named: bool, calls: bool) -> None:
+    for at in range(len(block) - 1, -1, -1):
+        statement = block[at]
+        if isinstance(statement, ast.Expr) and calls:
+            bound = respelled.as_assignment(statement)
+            if bound is not None:
+                statement = block[at] = mark(bound, bound.targets[0])
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None and not of_class:
+            # In a function nobody evaluates the annotation.
+            plain = ast.Assign(targets=[statement.target], value=statement.value)
+            statement = block[at] = ast.copy_location(plain, statement)
+        if named:
+            alone = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.NamedExpr)
+            hoisted = _hoisted(statement)
+            # ``(a := x)`` does nothing else.
+            block[at : at + (1 if hoisted and alone else 0)] = hoisted
+            if hoisted and alone:
+                continue
+            at += len(hoisted)
+        if isinstance(statement, ast.Assign):
+            block[at : at + 1] = _parts(statement) or [statement]
 
 
 def together(statement: ast.AST) -> Sequence[ast.Assign]:
@@ -89,14 +107,6 @@ def mark(node: N, *others: ast.AST) -> N:
 
 
 # -- several targets ----------------------------------------------------------------------------
-
-
-def _annotated(statement: ast.AnnAssign) -> list[ast.stmt]:
-    """``a: T = x`` without the annotation, which is evaluated for nobody in a function."""
-    if statement.value is None:
-        return []
-    made = ast.Assign(targets=[statement.target], value=statement.value)
-    return [ast.copy_location(made, statement)]
 
 
 def _parts(statement: ast.Assign) -> list[ast.stmt]:

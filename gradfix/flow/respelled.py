@@ -8,19 +8,40 @@ call, so that its text in the file is the call.
 from __future__ import annotations
 
 import ast
+import bisect
 import keyword
+import re
+from collections.abc import Iterator
 
 from gradfix.flow.nodes import walk
 
-_TENSOR = "Tensor."
+_CALLS = re.compile(r"\bgetattr\([^()\n]+,\s*[\"']\w+[\"']\s*\)|\bTensor\.\w+\(")
 
 
 def expressions(tree: ast.Module, text: str) -> None:
     """Read calls of ``getattr`` and of methods without an object as what they stand for."""
-    if "getattr(" not in text and _TENSOR not in text:
+    if "getattr(" not in text and "Tensor." not in text:
         return
-    torches = _names_of_torch(tree)
-    for node in walk(tree):
+    rows = [text.count("\n", 0, found.start()) + 1 for found in _CALLS.finditer(text)]
+    torches = _names_of_torch(tree) if rows else set()
+    for statement in _around(tree.body, rows) if "\r" not in text else tree.body:
+        _respell(statement, torches)
+
+
+def _around(body: list[ast.stmt], rows: list[int]) -> Iterator[ast.stmt]:
+    """The statements, and those of classes one by one, that reach over one of the rows."""
+    for statement in body if rows else ():
+        last = statement.end_lineno or statement.lineno
+        at = bisect.bisect_left(rows, statement.lineno)
+        if at < len(rows) and rows[at] <= last:
+            if isinstance(statement, ast.ClassDef):
+                yield from _around(statement.body, rows)
+            else:
+                yield statement
+
+
+def _respell(statement: ast.stmt, torches: set[str]) -> None:
+    for node in walk(statement):
         if isinstance(node, ast.Call) and node.args:
             method = _unbound(node, torches)
             if method is not None:

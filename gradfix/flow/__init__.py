@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gradfix.flow.top_level import Opened
     from gradfix.recorded import FileFacts
 
-__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse", "told"]
+__all__ = ["ModuleFlow", "Project", "View", "analyse", "must_parse", "parse", "told"]
 
 
 if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
@@ -41,7 +41,20 @@ if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of ``text``, with assignments of several names taken apart.
+    """The syntax tree of ``text``, as it is read: what does several things is taken apart.
+
+    Raises SourceError as `must_parse` does.
+    """
+    tree = must_parse(text)
+    try:
+        take_apart(tree, text)
+    except RecursionError:
+        raise SourceError("the code is nested too deeply to be analysed") from None
+    return tree
+
+
+def must_parse(text: str) -> ast.Module:
+    """The syntax tree of ``text``, as it stands there.
 
     Raises:
         SourceError: when the text is not valid Python, with the row.
@@ -49,15 +62,13 @@ def parse(text: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(text)
+            return ast.parse(text)
     except SyntaxError as error:
         raise SourceError(f"invalid syntax: {error.msg}", error.lineno) from None
     except ValueError as error:
         raise SourceError(f"cannot be parsed: {error}") from None
     except (RecursionError, MemoryError):
         raise SourceError("the code is nested too deeply to be parsed") from None
-    take_apart(tree, text)
-    return tree
 
 
 def analyse(text: str, view: View | None = None, recorded: FileFacts | None = None) -> ModuleFlow:

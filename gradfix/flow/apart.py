@@ -66,8 +66,8 @@ def _add_blocks(statement: ast.stmt, blocks: list[tuple[list[ast.stmt], bool]]) 
         block = getattr(statement, name)
         if block:
             blocks.append((block, kind is ast.ClassDef))
-    for name in _INNER.get(kind, ()):
-        blocks += [(inner.body, False) for inner in getattr(statement, name)]
+    for parts in _INNER.get(kind, ()):
+        blocks += [(inner.body, False) for inner in getattr(statement, parts)]
 
 
 def _take_apart(block: list[ast.stmt], of_class: bool, named: bool, calls: bool) -> None:

@@ -131,9 +131,10 @@ def _is_returned(flow: ModuleFlow, scope: Scope, node: ast.AST) -> bool:
     if flow.enclosing(node, ast.Return) is not None:
         return True
     statement = flow.enclosing(node, ast.stmt)
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+    if not isinstance(target, ast.Name):
         return False
-    bound = [d for d in scope.definitions if d.node is statement.targets[0]]
+    bound = [d for d in scope.by_name.get(target.id, ()) if d.node is target]
     uses = uses_of(scope, bound[0]) if len(bound) == 1 else []
     return len(uses) == 1 and flow.enclosing(uses[0], ast.Return) is not None
 

@@ -126,17 +126,22 @@ def written_out(scope: Scope, node: ast.expr) -> ast.expr:
     return node if value is None else value
 
 
+#: By how many names a value is followed that each only hand it on.
+_HOPS = 3
+
+
 def reads_behind(scope: Scope, node: ast.expr, name: str) -> list[ast.Name]:
     """The reads of a name in an expression, and in what its other names are there to hold."""
     found: list[ast.Name] = []
-    queue: list[ast.expr] = [node]
+    queue: list[tuple[ast.expr, int]] = [(node, 0)]
     while queue:
-        for part in walk(queue.pop()):
+        at, hops = queue.pop()
+        for part in walk(at):
             if isinstance(part, ast.Name) and part in scope.uses:
                 if part.id == name:
                     found.append(part)
-                elif (meant := written_out(scope, part)) is not part:
-                    queue.append(meant)
+                elif hops < _HOPS and (meant := written_out(scope, part)) is not part:
+                    queue.append((meant, hops + 1))
     return found
 
 

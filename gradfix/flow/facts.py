@@ -167,8 +167,8 @@ class Facts:
 
     def source_of(self, node: ast.AST) -> str:
         """The source text of a node."""
-        if node.__class__ is ast.Assign and together(node):
-            return self._source_of_part(node)
+        if isinstance(node, ast.Assign) and together(node):
+            return " = ".join(map(self.source_of, (node.targets[0], node.value)))
         span = self.span(node)
         rows = self.lines[span.row - 1 : span.end_row]
         if not rows:
@@ -176,9 +176,6 @@ class Facts:
         rows[-1] = rows[-1][: span.end_column - 1]
         rows[0] = rows[0][span.column - 1 :]
         return "\n".join(rows)
-
-    def _source_of_part(self, part: ast.Assign) -> str:
-        return f"{self.source_of(part.targets[0])} = {self.source_of(part.value)}"
 
     @cached_property
     def lines(self) -> list[str]:

@@ -367,16 +367,6 @@ def _tests_training(test: ast.expr) -> bool | None:
 _FORKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)
 
 
-def decorated_mode(decorators: Sequence[tuple[ast.expr, Value]]) -> GradMode | None:
-    """The grad mode a function's decorators switch to, or None when they leave it alone."""
-    for _, value in decorators:
-        if value.kind is Kind.CONTEXT:
-            return mode_of(value)
-        if value.kind is Kind.REFERENCE and value.name in ("torch.no_grad", "torch.inference_mode"):
-            return GradMode.OFF
-    return None
-
-
 _STATEMENTS: dict[type[ast.stmt], Callable[[Any, Any], None]] = {
     ast.Assign: Interpreter._assign,
     ast.AnnAssign: Interpreter._annotated,

@@ -8,10 +8,11 @@ import heapq
 from functools import cached_property
 
 from gradfix.flow import classes, layers
+from gradfix.flow.constructors import decorated_mode
 from gradfix.flow.cut_inside import CutInside, FromArguments
 from gradfix.flow.elsewhere import Others
 from gradfix.flow.given import assumed, given
-from gradfix.flow.interpreter import Interpreter, decorated_mode
+from gradfix.flow.interpreter import Interpreter
 from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.qualified import canonical
 from gradfix.flow.recorder import E

@@ -1,7 +1,7 @@
 """Statements that do several things at once are taken apart before they are read.
 
-``a, b = x, y`` is read as ``a = x; b = y``, ``a = b = x`` as ``a = x; b = a``, ``if (a := x):`` as
-``a = x; if a:`` and ``a: T = x`` as ``a = x``.
+``a, b = x, y`` is read as ``a = x; b = y``, ``if (a := x):`` as ``a = x; if a:``, and ``a: T = x``
+as ``a = x``.
 
 NOTE: what stays the same. The values of ``a, b = x, y`` are evaluated before the first target is
 bound: its parts know each other (`together`), and the interpreter keeps that order. Where one part
@@ -49,7 +49,7 @@ def take_apart(tree: ast.Module, text: str) -> None:
             kind = statement.__class__
             if kind is ast.Assign:
                 targets = statement.targets  # type: ignore[attr-defined]
-                several = several or len(targets) > 1 or targets[0].__class__ in _DISPLAYS
+                several = several or targets[0].__class__ in _DISPLAYS
             elif kind is ast.AnnAssign:
                 several = several or not of_class
             elif kind is ast.Expr:
@@ -111,9 +111,9 @@ def mark(node: N, *others: ast.AST) -> N:
 
 def _parts(statement: ast.Assign) -> list[ast.stmt]:
     value, targets = statement.value, statement.targets
-    if len(targets) > 1:
-        return _one_by_one(statement)
-    if not isinstance(value, _DISPLAYS) or not isinstance(targets[0], _DISPLAYS):
+    if len(targets) > 1 or not isinstance(targets[0], _DISPLAYS):
+        return []  # of ``a = b = x``, what is done to one name happens to the other, too
+    if not isinstance(value, _DISPLAYS):
         return []
     pairs = _pairs(targets[0], value)
     if pairs is None or not _independent(pairs):
@@ -129,25 +129,6 @@ def _parts(statement: ast.Assign) -> list[ast.stmt]:
 
 def _part(whole: ast.stmt, target: ast.expr, value: ast.expr) -> ast.Assign:
     return mark(ast.copy_location(ast.Assign(targets=[target], value=value), whole))
-
-
-def _one_by_one(statement: ast.Assign) -> list[ast.stmt]:
-    """``a = b = x`` as ``a = x; b = a``: a plain name is bound first."""
-    if isinstance(statement.value, (ast.Constant, ast.Name)):
-        return []
-    targets = sorted(statement.targets, key=lambda target: not isinstance(target, ast.Name))
-    if not all(isinstance(t, (ast.Name, ast.Attribute, ast.Subscript)) for t in targets):
-        return []
-    first, *rest = targets
-    if not isinstance(first, ast.Name):
-        return []
-    if any(isinstance(n, ast.Name) and n.id == first.id for other in rest for n in walk(other)):
-        return []
-    parts: list[ast.stmt] = [_part(statement, first, statement.value)]
-    for target in rest:
-        again = mark(ast.copy_location(ast.Name(id=first.id, ctx=ast.Load()), first))
-        parts.append(_part(statement, target, again))
-    return parts
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> list[_Pair] | None:

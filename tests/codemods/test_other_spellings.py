@@ -249,6 +249,21 @@ grad = net.w.grad
 """)
 
 REPORTED = cases("""
+=== a flag that is set in one statement with another name | GF301
+class Loss(nn.Module):
+    def forward(self, x):
+        losses = []
+        for i in range(len(x)):
+            losses.append(torch.relu((x - x[i]).pow(2).sum(1).max()))
+        mean = torch.tensor(losses).mean()
+        flag = mean.requires_grad = True
+        return mean
+
+
+net = nn.Linear(3, 2)
+loss = Loss()(net(torch.rand(6, 3)))
+loss.backward()
+reason: other names
 === a Parameter of the class | GF105
 class Net(nn.Module):
     w = Parameter(torch.ones(3))

@@ -46,8 +46,9 @@ class HiddenParameter(Codemod):
     ------------
     Finds Parameters and layers in plain lists, tuples and dicts that are attributes of an
     ``nn.Module``, and tensors with ``requires_grad=True`` that are attributes without being
-    Parameters. Reports helper classes that hold layers and are no Modules, and random tensors that
-    are multiplied with trained values and are neither Parameters nor buffers.
+    Parameters. Reports helper classes that hold layers and are no Modules, Parameters and layers
+    that belong to a class instead of its objects, and random tensors that are multiplied with
+    trained values and are neither Parameters nor buffers.
 
     Why is this bad?
     ----------------
@@ -146,6 +147,14 @@ class HiddenParameter(Codemod):
             )
         for node, notes in unregistered.initialised_tensors(flow):
             yield self._initialised(flow, node, *notes)
+        for node, notes in unregistered.of_classes(flow):
+            yield self.finding(
+                flow.span(node),
+                "this belongs to the class, not to its objects; no Module registers it",
+                because=notes,
+                help="make it in `__init__` and assign it to `self`",
+                why_not="whether all objects are to share it is not known",
+            )
         for node, notes in unregistered.helpers(flow):
             yield self.finding(
                 flow.span(node),

@@ -83,6 +83,7 @@ class OverwrittenSavedTensor(Codemod):
         "True)",
         "_(",
         ".data",
+        "operator",
         pattern=re.compile(r"\]\s*(?:[-+*/@%&|^]|//|\*\*)?=(?!=)|[-+*/]="),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.constructors import data_of
-from gradfix.flow.names import places_of
+from gradfix.flow.names import places_of, written_out
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import (
     gradient_asked_at,
@@ -159,7 +159,8 @@ class RewrapInForward(Codemod):
         owner = flow.self_of(call.scope)
         if not classes.is_module(flow, owner) or call.data is None:
             return
-        source, target = _layer_of(_source_leaf(_data(call.node))), _target(flow, call.node)
+        data = written_out(call.scope, _data(call.node))
+        source, target = _layer_of(_source_leaf(data)), _target(flow, call.node)
         if source is None or target is None or source == target.partition(".")[0]:
             return
         if not _shares_leaf(call.data):

@@ -17,10 +17,10 @@ from gradfix.flow.names import (
     fresh_name,
     occurrences,
     reaching,
+    reads_behind,
     uses_of,
     uses_of_name,
 )
-from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.reached import is_read_behind, run_by_forward
 from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
@@ -226,7 +226,7 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False
     if statement.targets != [definition.node] or not isinstance(definition.node, ast.Name):
         return False
-    reads = _reads(scope, statement.value, definition.name)
+    reads = reads_behind(scope, statement.value, definition.name)
     # The caller of a function holds what it passes, which is bound first: it is not wrapped last.
     first = scope.by_name[definition.name][0]
     passed = first.how == "argument" and any(first in reaching(scope, read) for read in reads)
@@ -236,10 +236,6 @@ def _is_rebinding(flow: ModuleFlow, scope: Scope, definition: Definition) -> boo
         return False  # transform-after-wrap
     by_hand = reads_gradient(flow, value, definition.name) is not None  # manual-update
     return not by_hand and any(_may_be_leaf(flow, scope, read) for read in reads)
-
-
-def _reads(scope: Scope, node: ast.AST, name: str) -> list[ast.Name]:
-    return [n for n in walk(node) if isinstance(n, ast.Name) and n.id == name and n in scope.uses]
 
 
 def _may_be_leaf(flow: ModuleFlow, scope: Scope, read: ast.Name) -> bool:
@@ -275,7 +271,7 @@ class _Web:
     def _close(self, meant: set[ast.AST]) -> None:
         """Grow the web until every use belongs to it or to the leaf."""
         assert isinstance(self.first.statement, ast.Assign)
-        for read in _reads(self.scope, self.first.statement.value, self.name):
+        for read in reads_behind(self.scope, self.first.statement.value, self.name):
             self.leaves |= {d for d in reaching(self.scope, read) if _binds_leaf(d)}
         grown = True
         seen: set[ast.AST] = set()

@@ -14,6 +14,7 @@ from gradfix.flow.dtypes import is_integer
 from gradfix.flow.loss_terms import idle_terms
 from gradfix.flow.made_leaves import loss_made_leaf
 from gradfix.flow.meant_numbers import are_numbers_meant, has_another_way
+from gradfix.flow.names import places_of
 from gradfix.flow.put_away import is_only_reported, is_put_away
 from gradfix.flow.queries import (
     is_backward_from,
@@ -24,6 +25,7 @@ from gradfix.flow.queries import (
 from gradfix.flow.severed import severed
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
+from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 from gradfix.model import Finding, Safety
 from gradfix.recipes.stacking import flags_set_later, keep_graph
@@ -236,8 +238,23 @@ def is_unreachable_leaf(flow: ModuleFlow, call: Call) -> bool:
     flag = call.keyword("requires_grad")
     if flag is None or flag.const is not True:
         return False
-    parent = flow.parents.get(call.node)
+    assert isinstance(call.node, ast.Call)
+    places = places_of(flow, call.scope, call.node)
+    if places is None or len(places) != 1 or (places != [call.node] and not call.scope.is_function):
+        return False
+    parent = flow.parents.get(places[0])
+    if isinstance(parent, ast.Call) and places[0] in parent.args:
+        return _is_operation(flow.value(parent.func))
     return isinstance(parent, (ast.Attribute, ast.BinOp))
+
+
+def _is_operation(function: Value) -> bool:
+    """Whether a function certainly computes with a tensor, and makes no Parameter of it."""
+    if function.kind is not Kind.REFERENCE or function.name in REWRAPS:
+        return False
+    kind: OpKind = "functional" if ".functional." in function.name else "function"
+    op = op_facts(function.name.rpartition(".")[2], kind)
+    return function.name.startswith("torch.") and op is not None and not op.factory and not op.like
 
 
 def _data_node(call: ast.Call) -> ast.expr | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.constructors import data_of
-from gradfix.flow.names import captured, is_made_for, reaching, uses_of
+from gradfix.flow.names import captured, is_made_for, reaching, read_alone, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
 from gradfix.flow.returned_leaves import kept_by_callers
@@ -201,7 +201,8 @@ class TransformAfterWrap(Codemod):
                 ),
             )
         made = leaf.statement.value
-        assert isinstance(made, ast.Call)
+        if not isinstance(made, ast.Call):
+            raise NotFixable("the leaf has another name, too")
         if _wraps_data(leaf.value):
             data = _data(made)
             wrapped = replaced(flow, made, {data: text})
@@ -305,8 +306,8 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
     _must_not_need_grad(flow, top, {leaf})
     if not _wraps_data(value):
         inner = _without_requires_grad(flow, leaf)
-        _must_have_no_name(flow, leaf)
         if isinstance(leaf.func, ast.Attribute) and leaf.func.attr == "requires_grad_":
+            _must_have_no_name(flow, leaf.func.value)
             inner = bracketed(inner, leaf.func.value)
         raw = replaced(flow, top, {leaf: inner})
         return f"{bracketed(raw, top)}.requires_grad_()"
@@ -318,13 +319,11 @@ def _wrap_last(flow: ModuleFlow, leaf: ast.Call, top: ast.expr, value: Value) ->
     return replaced(flow, leaf, {data: moved})
 
 
-def _must_have_no_name(flow: ModuleFlow, leaf: ast.Call) -> None:
+def _must_have_no_name(flow: ModuleFlow, held: ast.expr) -> None:
     """``base.requires_grad_()`` makes ``base`` the leaf; whoever holds it finds its gradient."""
-    if isinstance(leaf.func, ast.Attribute) and leaf.func.attr == "requires_grad_":
-        held = leaf.func.value
-        named = isinstance(held, (ast.Name, ast.Attribute, ast.Subscript))
-        if named and not is_made_for(flow, held):
-            raise NotFixable(f"`{flow.source_of(held)}` is the leaf, and has a name of its own")
+    named = isinstance(held, (ast.Name, ast.Attribute, ast.Subscript))
+    if named and not is_made_for(flow, held):
+        raise NotFixable(f"`{flow.source_of(held)}` is the leaf, and has a name of its own")
 
 
 def _without_requires_grad(flow: ModuleFlow, call: ast.Call) -> str:
@@ -369,7 +368,7 @@ def _transforms(flow: ModuleFlow, scope: Scope) -> dict[Definition, list[Definit
             continue
         if value.role & Role.LEAF and value.op not in CASTS:
             continue
-        for leaf, source in _read_alone(scope, statement.value).items():
+        for leaf, source in read_alone(scope, statement.value).items():
             if leaf is other or any(
                 flow.value(source) is not v and v.kind is Kind.TENSOR for v in value.inputs
             ):
@@ -378,15 +377,6 @@ def _transforms(flow: ModuleFlow, scope: Scope) -> dict[Definition, list[Definit
             if same_name and value.op not in VIEWS | CASTS:
                 continue  # self-reassignment
             found.setdefault(leaf, []).append(other)
-    return found
-
-
-def _read_alone(scope: Scope, expression: ast.expr) -> dict[Definition, ast.Name]:
-    """The definitions that alone reach a name in an expression, with the first such name."""
-    found: dict[Definition, ast.Name] = {}
-    for node in walk(expression):
-        if isinstance(node, ast.Name) and len(definitions := reaching(scope, node)) == 1:
-            found.setdefault(next(iter(definitions)), node)
     return found
 
 

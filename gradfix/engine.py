@@ -168,6 +168,7 @@ def _find(
     findings: list[Finding] = []
     if triggered:
         from gradfix.assumed import with_callers, with_recorded
+        from gradfix.flow.whole import in_the_text
 
         facts = flow.analyse(text, view)
         for codemod in triggered:
@@ -175,10 +176,11 @@ def _find(
         findings = with_callers(findings, text, triggered, view, facts)
         if settings.recorded is not None:
             findings = with_recorded(findings, text, triggered, view, settings.recorded)
+        findings = list(in_the_text(findings, facts))
         findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
         facts.release()
     else:
-        flow.parse(text)  # a file that does not parse never looks clean
+        flow.must_parse(text)  # a file that does not parse never looks clean
     if findings or "gradfix:" in text or ("noqa" in text and _MENTIONED.search(text)):
         from gradfix.suppress import suppressions
 
@@ -377,7 +379,7 @@ def _rewritten(text: str, fixes: Sequence[Fix]) -> str:
     if new_text == text:
         raise RewriteError("the rewrite changes nothing")
     try:
-        flow.parse(new_text)
+        flow.must_parse(new_text)
         lost = Counter(comments(text)) - Counter(comments(new_text))
     except SourceError as error:
         raise RewriteError(f"the result does not parse: {error}") from error

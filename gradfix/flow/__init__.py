@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from gradfix.errors import SourceError
+from gradfix.flow.apart import take_apart
 from gradfix.flow.project import Project, View
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gradfix.flow.top_level import Opened
     from gradfix.recorded import FileFacts
 
-__all__ = ["ModuleFlow", "Project", "View", "analyse", "parse", "told"]
+__all__ = ["ModuleFlow", "Project", "View", "analyse", "must_parse", "parse", "told"]
 
 
 if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
@@ -40,7 +41,20 @@ if not TYPE_CHECKING:  # type checkers would believe every attribute to be there
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of ``text``.
+    """The syntax tree of ``text``, as it is read: what does several things is taken apart.
+
+    Raises SourceError as `must_parse` does.
+    """
+    tree = must_parse(text)
+    try:
+        take_apart(tree, text)
+    except RecursionError:
+        raise SourceError("the code is nested too deeply to be analysed") from None
+    return tree
+
+
+def must_parse(text: str) -> ast.Module:
+    """The syntax tree of ``text``, as it stands there.
 
     Raises:
         SourceError: when the text is not valid Python, with the row.

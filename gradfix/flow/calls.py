@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import may_cut, where_cut, with_cuts
 from gradfix.flow.kept_results import kept_at_call
 from gradfix.flow.made_layers import build, is_layer
+from gradfix.flow.methods import revealed
 from gradfix.flow.operands import Argument
 from gradfix.flow.parameters import Defined, is_bound, matched
 from gradfix.flow.python_calls import BUILTINS, PythonCalls
@@ -31,6 +33,28 @@ _SWITCHES = frozenset(
 )
 #: Calls that can read or change any local name.
 _ESCAPING = frozenset({"locals", "eval", "exec", "vars", "globals", "setattr", "delattr"})
+
+#: The functions of ``operator``, and what those that write in place are called as methods.
+_OPERATORS: dict[str, ast.operator] = {
+    "add": ast.Add(),
+    "sub": ast.Sub(),
+    "mul": ast.Mult(),
+    "truediv": ast.Div(),
+    "floordiv": ast.FloorDiv(),
+    "mod": ast.Mod(),
+    "pow": ast.Pow(),
+    "matmul": ast.MatMult(),
+}
+_IN_PLACE = {
+    "iadd": "add_",
+    "isub": "sub_",
+    "imul": "mul_",
+    "itruediv": "div_",
+    "ifloordiv": "floor_divide_",
+    "imod": "remainder_",
+    "ipow": "pow_",
+    "imatmul": "matmul",
+}
 
 
 class Calls(PythonCalls):
@@ -125,6 +149,11 @@ class Calls(PythonCalls):
             plain = name.removeprefix("torch.").replace(".", "_")
             if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):
                 return number(node=node)
+            if plain == "detach" and arguments and arguments[0].value.kind is Kind.UNKNOWN:
+                given = arguments[0]  # only tensors are detached
+                tensor = revealed(given.value, given.node)
+                self.replace_everywhere(given.value, tensor)
+                arguments = [Argument(given.keyword, given.node, tensor), *arguments[1:]]
             if plain in ("device", "Size", "Generator", "manual_seed", "finfo", "iinfo"):
                 return foreign(node, plain)
             return self.tensor_op(node, plain, "function", arguments)
@@ -138,6 +167,10 @@ class Calls(PythonCalls):
             cut = name if may_need_grad(inputs) else ""
             kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
             return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
+        if name.startswith("operator.") and len(node.args) == len(arguments) == 2:
+            done = self._operation(node, name.removeprefix("operator."), arguments)
+            if done is not None:
+                return done
         builtin = (
             BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
         )
@@ -147,6 +180,29 @@ class Calls(PythonCalls):
             self.scope.escapes = node
         self._invalidate(arguments)
         return unknown(node, inputs)
+
+    def _operation(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value | None:
+        """``operator.mul(a, b)``, and ``operator.imul(a, b)``, which writes into a tensor."""
+        first, second = ((argument.node, argument.value) for argument in arguments)
+        plain = _OPERATORS.get(name)
+        if plain is not None:
+            return self.binary(node, plain, first, second)
+        operator = _OPERATORS.get(name[1:]) if name.startswith("i") else None
+        if operator is None:
+            return None
+        if not first[1].is_tensor:
+            return unknown(node, (first[1], second[1]))
+        return self.tensor_op(node, _IN_PLACE[name], "method", arguments)
+
+    @abstractmethod
+    def binary(
+        self,
+        node: ast.AST,
+        operator: ast.operator,
+        left: tuple[ast.expr, Value],
+        right: tuple[ast.expr, Value],
+    ) -> Value:
+        """The value of ``left <operator> right``."""
 
     def _call_value(
         self, node: ast.Call, function: Value | None, arguments: list[Argument]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gradfix.flow import dtypes, shapes
 from gradfix.flow.grown import united
@@ -220,6 +220,16 @@ def _parameters_in(node: ast.AST, value: Value) -> list[tuple[ast.AST, Value]]:
     for place, item in enumerate(value.items):
         found += _parameters_in(nodes[place] if len(nodes) == len(value.items) else node, item)
     return found
+
+
+def decorated_mode(decorators: Sequence[tuple[ast.expr, Value]]) -> GradMode | None:
+    """The grad mode a function's decorators switch to, or None when they leave it alone."""
+    for _, value in decorators:
+        if value.kind is Kind.CONTEXT:
+            return mode_of(value)
+        if value.kind is Kind.REFERENCE and value.name in ("torch.no_grad", "torch.inference_mode"):
+            return GradMode.OFF
+    return None
 
 
 _Function = Callable[[Constructors, ast.Call, list[Argument]], Value]

@@ -7,8 +7,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes, made_layers
+from gradfix.flow.constructors import decorated_mode
 from gradfix.flow.given import assumed, given
-from gradfix.flow.interpreter import decorated_mode
 from gradfix.flow.parameters import Defined
 from gradfix.flow.state import GradMode, Scope, State
 from gradfix.flow.text_facts import TextFacts

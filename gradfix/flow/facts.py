@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+from gradfix.flow.apart import together
 from gradfix.flow.cells import cells_of
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.state import Scope
@@ -166,6 +167,8 @@ class Facts:
 
     def source_of(self, node: ast.AST) -> str:
         """The source text of a node."""
+        if isinstance(node, ast.Assign) and together(node):
+            return " = ".join(map(self.source_of, (node.targets[0], node.value)))
         span = self.span(node)
         rows = self.lines[span.row - 1 : span.end_row]
         if not rows:
@@ -357,7 +360,11 @@ class Parents(Mapping[ast.AST, ast.AST]):
 
     def __getitem__(self, node: ast.AST) -> ast.AST:
         if node not in self._known and node is not self._tree:
-            self._build(bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1)
+            at = bisect.bisect_right(self._rows, getattr(node, "lineno", 0)) - 1
+            self._build(at)
+            while node not in self._known and at > 0 and self._rows[at - 1] == self._rows[at]:
+                at -= 1  # several pieces in one row
+                self._build(at)
             if node not in self._known and len(self._built) < len(self._rows):
                 for at in range(len(self._rows)):  # nodes without a place of their own
                     self._build(at)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.iterators import may_follow
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import straight, walk
 from gradfix.flow.state import Backward, Call, GradMode, Scope
 from gradfix.flow.values import Kind, Role, Value
 from gradfix.words import mentions
@@ -116,7 +116,12 @@ def _is_ordinary(scope: Scope) -> bool:
         return False
     if any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk(node)):
         return False
-    plain = [s for s in node.body if not isinstance(getattr(s, "value", None), ast.Constant)]
+    plain = [
+        statement
+        for statement in straight(node.body)
+        if not isinstance(getattr(statement, "value", None), ast.Constant)
+        and not isinstance(statement, (ast.With, ast.AsyncWith, ast.Try, ast.Match, ast.Pass))
+    ]
     return len(plain) > 1
 
 

@@ -18,11 +18,12 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradfix.flow.apart import together
 from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
 from gradfix.flow.kept_results import kept_at_return
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import tests_training, walk
 from gradfix.flow.state import GradMode, State, Turn, changed_names, join_states
 from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
@@ -34,6 +35,7 @@ class Interpreter(Bindings):
         super().__init__(*args)
         self._breaks: list[list[State]] = []
         self._continues: list[list[State]] = []
+        self._waiting: dict[ast.Assign, Value] = {}  # of assignments of several names
 
     def run(self, body: Sequence[ast.stmt]) -> None:
         """Execute statements until the end or until the path is dead."""
@@ -59,7 +61,13 @@ class Interpreter(Bindings):
     # -- simple statements --------------------------------------------------------------------
 
     def _assign(self, node: ast.Assign) -> None:
-        value = self.eval(node.value)
+        parts = together(node)
+        if parts and node is parts[0]:  # all values come before the first target
+            for part in parts:
+                self.statement = part
+                self._waiting[part] = self.eval(part.value)
+            self.statement = node
+        value = self._waiting.pop(node) if parts else self.eval(node.value)
         for target in node.targets:
             self.bind_target(target, value, "assign")
 
@@ -158,7 +166,7 @@ class Interpreter(Bindings):
 
     def _if(self, node: ast.If) -> None:
         self.eval(node.test)
-        training = _tests_training(node.test)
+        training = tests_training(node.test)
         before = self.state
         self.state = before.copy()
         if training is False:
@@ -306,8 +314,12 @@ class Interpreter(Bindings):
             if not alive:
                 self.state = failing.copy()
             left = self.scope.exits[known_exits:]
+            here = self.state.switched
+            elsewhere = frozenset().union(*(off for _, off in left)) - here
+            self.state.switched = here | elsewhere
             self.run(node.finalbody)
             still = self.state.switched
+            self.state.switched = still - elsewhere  # those paths do not go on behind it
             self.scope.exits[known_exits : known_exits + len(left)] = [
                 (place, off & still) for place, off in left
             ]
@@ -346,28 +358,7 @@ def _same_facts(a: Value, b: Value) -> bool:
     return (a.kind, a.role, a.shape, a.dtype) == (b.kind, b.role, b.shape, b.dtype)
 
 
-def _tests_training(test: ast.expr) -> bool | None:
-    """True for ``if x.training`` (or ...), False for ``if not x.training`` (and ...), else None."""
-    if isinstance(test, ast.BoolOp):
-        alone = isinstance(test.op, ast.Or)
-        return alone if any(_tests_training(part) is alone for part in test.values) else None
-    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        inner = _tests_training(test.operand)
-        return None if inner is None else not inner
-    return True if isinstance(test, ast.Attribute) and test.attr == "training" else None
-
-
 _FORKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)
-
-
-def decorated_mode(decorators: Sequence[tuple[ast.expr, Value]]) -> GradMode | None:
-    """The grad mode a function's decorators switch to, or None when they leave it alone."""
-    for _, value in decorators:
-        if value.kind is Kind.CONTEXT:
-            return mode_of(value)
-        if value.kind is Kind.REFERENCE and value.name in ("torch.no_grad", "torch.inference_mode"):
-            return GradMode.OFF
-    return None
 
 
 _STATEMENTS: dict[type[ast.stmt], Callable[[Any, Any], None]] = {

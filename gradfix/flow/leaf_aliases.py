@@ -121,11 +121,23 @@ def _goes_on(flow: ModuleFlow, scope: Scope, definition: Definition, writes: lis
     first = min(flow.span(write.node) for write in writes)
     written = {base for write in writes for base in walk(write.statement)}
     for node in uses_of(scope, definition):
-        around = flow.enclosing(node, ast.Return)
-        handed_out = around is not None or not scope.is_function
+        handed_out = not scope.is_function or _is_returned(flow, scope, node)
         if node not in written and handed_out and flow.span(node) > first:
             return True
     return False
+
+
+def _is_returned(flow: ModuleFlow, scope: Scope, node: ast.AST) -> bool:
+    """Whether a use stands in a ``return``, or in what a name is bound to that only goes there."""
+    if flow.enclosing(node, ast.Return) is not None:
+        return True
+    statement = flow.enclosing(node, ast.stmt)
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+    if not isinstance(target, ast.Name):
+        return False
+    bound = [d for d in scope.by_name.get(target.id, ()) if d.node is target]
+    uses = uses_of(scope, bound[0]) if len(bound) == 1 else []
+    return len(uses) == 1 and flow.enclosing(uses[0], ast.Return) is not None
 
 
 def _comes_from_grad(value: Value) -> bool:

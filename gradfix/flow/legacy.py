@@ -6,13 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import captured, places_of, reaching, uses_of
+from gradfix.flow.names import bound_to, captured, places_of, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS
 from gradfix.flow.state import Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Value
-from gradfix.flow.versions import Definition
 
 _VARIABLE = "torch.autograd.Variable"
 #: Always another object over the same memory; what is done to it alone does not show elsewhere.
@@ -101,7 +100,7 @@ def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
     if len(definitions) != 1 or data.id in flow.shared_names:
         return False
     (definition,) = definitions
-    made = _made_by(definition)
+    made = bound_to(definition)
     if made is None or not is_new(flow, made) or flow.value(data).node is not made:
         return False
     if captured(flow, scope, data.id) is not None:
@@ -109,21 +108,6 @@ def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
     if _repeated_around(flow, data) != _repeated_around(flow, made):
         return False
     return uses_of(scope, definition) == [data]
-
-
-def _made_by(definition: Definition) -> ast.expr | None:
-    """The expression whose value a definition binds."""
-    statement = definition.statement
-    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-        return None
-    target, value = statement.targets[0], statement.value
-    if target is definition.node:
-        return value
-    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-        for one, other in zip(target.elts, value.elts, strict=False):
-            if one is definition.node:
-                return other
-    return None
 
 
 def _repeated_around(flow: ModuleFlow, node: ast.AST) -> list[ast.AST]:

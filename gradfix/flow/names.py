@@ -124,6 +124,37 @@ def is_made_for(flow: ModuleFlow, use: ast.expr) -> bool:
     return uses_of(scope, definition) == [use] and isinstance(bound_to(definition), ast.Call)
 
 
+def written_out(scope: Scope, node: ast.expr) -> ast.expr:
+    """What a name stands for that one assignment binds and that is used here alone; else itself."""
+    if not isinstance(node, ast.Name):
+        return node
+    found = reaching(scope, node)
+    definition = next(iter(found)) if len(found) == 1 else None
+    if definition is None or uses_of(scope, definition) != [node]:
+        return node
+    value = bound_to(definition)
+    return node if value is None else value
+
+
+#: By how many names a value is followed that each only hand it on.
+_HOPS = 3
+
+
+def reads_behind(scope: Scope, node: ast.expr, name: str) -> list[ast.Name]:
+    """The reads of a name in an expression, and in what its other names are there to hold."""
+    found: list[ast.Name] = []
+    queue: list[tuple[ast.expr, int]] = [(node, 0)]
+    while queue:
+        at, hops = queue.pop()
+        for part in walk(at):
+            if isinstance(part, ast.Name) and part in scope.uses:
+                if part.id == name:
+                    found.append(part)
+                elif hops < _HOPS and (meant := written_out(scope, part)) is not part:
+                    queue.append((meant, hops + 1))
+    return found
+
+
 def uses_of(scope: Scope, definition: Definition) -> list[ast.AST]:
     """Every use that a definition can reach."""
     if scope.used is None or scope.used[0] != len(scope.uses):
@@ -212,3 +243,12 @@ def places_of(flow: ModuleFlow, scope: Scope, node: ast.expr) -> list[ast.AST] |
         for use, definitions in scope.uses.items()
         if any(d.node is targets[0] for d in definitions)
     ]
+
+
+def read_alone(scope: Scope, expression: ast.expr) -> dict[Definition, ast.Name]:
+    """The definitions that alone reach a name in an expression, with the first such name."""
+    found: dict[Definition, ast.Name] = {}
+    for node in walk(expression):
+        if isinstance(node, ast.Name) and len(definitions := reaching(scope, node)) == 1:
+            found.setdefault(next(iter(definitions)), node)
+    return found

@@ -7,7 +7,7 @@ operators (``Add``) have nothing below them, are the same objects everywhere, an
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -60,6 +60,28 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
                 found.append(value)
 
 
+def straight(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a body that run whenever it does, if nothing before them leaves it.
+
+    Those inside ``with``, ``try``, ``while True`` and a ``case _`` that stands alone are included.
+    """
+    for statement in body:
+        yield statement
+        if isinstance(statement, (ast.With, ast.AsyncWith)):
+            yield from straight(statement.body)
+        elif isinstance(statement, ast.Try):
+            yield from straight(statement.body)
+            yield from straight(statement.finalbody)
+        elif isinstance(statement, ast.While):
+            if isinstance(statement.test, ast.Constant) and statement.test.value:
+                yield from straight(statement.body)
+        elif isinstance(statement, ast.Match) and len(statement.cases) == 1:
+            (case,) = statement.cases
+            pattern = case.pattern
+            if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and not case.guard:
+                yield from straight(case.body)
+
+
 def _getter(kind: type[ast.AST]) -> tuple[_Getter | None, bool]:
     fields = [name for name in kind._fields if name not in _PLAIN]
     if kind.__name__ == "TypeAlias":
@@ -69,3 +91,14 @@ def _getter(kind: type[ast.AST]) -> tuple[_Getter | None, bool]:
     else:
         _GETTERS[kind] = attrgetter(*fields), len(fields) > 1
     return _GETTERS[kind]
+
+
+def tests_training(test: ast.expr) -> bool | None:
+    """True for ``if x.training`` (or ...), False for ``if not x.training`` (and ...), else None."""
+    if isinstance(test, ast.BoolOp):
+        alone = isinstance(test.op, ast.Or)
+        return alone if any(tests_training(part) is alone for part in test.values) else None
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = tests_training(test.operand)
+        return None if inner is None else not inner
+    return True if isinstance(test, ast.Attribute) and test.attr == "training" else None

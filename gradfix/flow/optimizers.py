@@ -10,7 +10,7 @@ from gradfix.flow.arguments import given_by
 from gradfix.flow.layers import has_weights
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, uses_of
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import straight, walk
 from gradfix.flow.queries import scopes_of
 from gradfix.flow.state import Call, OptimizerMade, Scope
 from gradfix.flow.values import Certainty, Kind, Value
@@ -160,7 +160,7 @@ def _called_before_step(
 ) -> Iterator[str]:
     """The methods called on the model before the optimizer steps, at the top of a function."""
     model, optimizer = names
-    body = scope.node.body if isinstance(scope.node, ast.FunctionDef) else []
+    body = list(straight(scope.node.body)) if isinstance(scope.node, ast.FunctionDef) else []
     if any(other.scope is scope for other in optimizers(flow)):
         return
     for at, statement in enumerate(body):
@@ -190,7 +190,7 @@ def rebound_parameters(flow: ModuleFlow, model: Value, method: str) -> Iterator[
     """The statements at the top of a method that give an attribute a new Parameter."""
     function = classes.method(flow, model, method)
     node = function.definition if function is not None else None
-    for statement in node.body if isinstance(node, ast.FunctionDef) else ():
+    for statement in straight(node.body) if isinstance(node, ast.FunctionDef) else ():
         if new_weights(flow, statement, {"self"}) is not None:
             yield statement
 

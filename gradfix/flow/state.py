@@ -275,12 +275,17 @@ class Scope:
 
     @property
     def result(self) -> Value | None:
-        """What a call of this function gives; None where it returns nothing."""
+        """What a call of this function gives; None where it returns nothing.
+
+        Who goes on with the result has been given something: a ``return None`` adds nothing to it.
+        """
         yields = (ast.Yield, ast.YieldFrom)
         yielded = [value for node, value in self.returns if isinstance(node, yields)]
         if yielded:
             return sequence(None, element=join_all(yielded), name="generator")
-        return join_all([value for _, value in self.returns]) if self.returns else None
+        given = [value for _, value in self.returns]
+        some = [value for value in given if not value.is_none]
+        return join_all(some or given) if given else None
 
 
 @dataclass(eq=False, slots=True)

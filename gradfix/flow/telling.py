@@ -28,7 +28,10 @@ _LEAVING = tuple(
     .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math. ).float() .gt( .ge( .lt( .le(
     """.split()
 )
-_METHOD_WORDS = ("yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(")
+_METHOD_WORDS = (
+    "yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(",
+    "iadd(", "isub(", "imul(", "itruediv(", "ipow(",
+)  # fmt: skip
 #: Constructors fill containers step by step, and make random constants.
 _CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", ".rand")
 #: Without one of these a file knows of no leaf, and of nothing that is computed from one.

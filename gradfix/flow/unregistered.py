@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.containers import Container, attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import bound_to
 from gradfix.flow.nodes import walk
 from gradfix.flow.reached import run_by, run_by_forward
 from gradfix.flow.registered import is_weighted, registers_by_hand
@@ -22,7 +22,6 @@ from gradfix.words import mentions
 _CONSTANT = frozenset({"constant_", "zeros_", "ones_", "constant", "zeros", "ones", "eye_"})
 _PRODUCTS = frozenset({"matmul", "mm", "bmm", "linear"})
 _VIEWS = frozenset({"t", "transpose", "permute", "unsqueeze", "expand", "view", "reshape"})
-_MAKES_RANDOM = re.compile(r"self\.\w+\b\s*=\s*(?:\w+\.)?randn?\(")
 _Story = tuple[ast.AST, tuple[Note, ...]]
 
 
@@ -79,6 +78,42 @@ def tensors(flow: ModuleFlow) -> Iterator[Hidden]:
             yield Hidden(store, facts, node, data, use, trouble)
 
 
+def of_classes(flow: ModuleFlow) -> Iterator[_Story]:
+    """Parameters and layers with weights that a class body binds, and that ``forward`` uses.
+
+    A Module registers what is assigned to its own attributes, not to those of its class.
+    (https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)
+    """
+    for scope in flow.scopes:
+        facts = flow.class_facts(scope.node)
+        owner = Value(Kind.CLASS, definition=scope.node)
+        if facts is None or not classes.is_module(flow, owner) or facts.node.decorator_list:
+            continue
+        for definition in scope.definitions:
+            name, node = definition.name, bound_to(definition)
+            if node is None or not is_weighted(flow, flow.value(node)):
+                continue
+            if facts.written.get(name) != 1 or registers_by_hand(flow, facts):
+                continue
+            if any(not isinstance(node.ctx, ast.Load) for node in flow.attributes(name)):
+                continue
+            if classes.used_elsewhere(flow, facts, name) or _is_trained_by_hand(flow, name):
+                continue
+            flow.complete()
+            use = next(_uses(flow, facts, name), None)
+            if use is not None:
+                yield definition.node, (flow.note(use, "used here, and never trained"),)
+
+
+def _uses(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:
+    """The uses of ``self.name`` in what ``forward`` computes."""
+    for method in sorted(run_by_forward(flow, facts.node)):
+        body = facts.methods.get(method)
+        for node in walk(body) if body is not None else ():
+            if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
+                yield node
+
+
 def _is_trained_by_hand(flow: ModuleFlow, name: str) -> bool:
     """Whether an optimizer is given the attribute itself, or its gradient is asked for.
 
@@ -111,18 +146,15 @@ def _is_listed(flow: ModuleFlow, node: ast.AST) -> bool:
 
 def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:
     """The uses of ``self.name`` as an operand in what ``forward`` computes."""
-    for method in sorted(run_by_forward(flow, facts.node)):
-        body = facts.methods.get(method)
-        for node in walk(body) if body is not None else ():
-            if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
-                parent = flow.parents.get(node)
-                if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
+    for node in _uses(flow, facts, name):
+        parent = flow.parents.get(node)
+        if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
+            yield node
+        elif isinstance(parent, ast.Call) and node in parent.args:
+            function = flow.value(parent.func)
+            if function.kind is Kind.REFERENCE and function.name.startswith("torch."):
+                if flow.value(parent).is_tensor and function.name.count(".") <= 3:
                     yield node
-                elif isinstance(parent, ast.Call) and node in parent.args:
-                    function = flow.value(parent.func)
-                    if function.kind is Kind.REFERENCE and function.name.startswith("torch."):
-                        if flow.value(parent).is_tensor and function.name.count(".") <= 3:
-                            yield node
 
 
 def _is_self(node: ast.expr) -> bool:
@@ -145,7 +177,7 @@ def _without_flag(flow: ModuleFlow, node: ast.Call, value: Value) -> str:
 
 def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
     """Plain random tensors that are multiplied with values that are trained."""
-    if not mentions(flow.text, "rand") or not _MAKES_RANDOM.search(flow.text):
+    if not mentions(flow.text, "rand"):
         return
     for store, facts, node in _single_stores(flow, _is_random_constant):
         if store.value.node is not node:

@@ -174,6 +174,11 @@ class Value:
         return self.kind is Kind.TENSOR
 
     @property
+    def is_none(self) -> bool:
+        """Whether this is the constant None, or nothing at all."""
+        return self.kind is Kind.FOREIGN and self.name == "constant" and self.const is None
+
+    @property
     def is_leaf(self) -> bool:
         """Whether this is certainly a leaf that requires grad."""
         return self.kind is Kind.TENSOR and self.role == Role.LEAF

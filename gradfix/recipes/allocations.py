@@ -6,6 +6,7 @@ import ast
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.apart import together
 from gradfix.flow.assembly import Assembly
 from gradfix.flow.names import spelling
 from gradfix.flow.source_text import bracketed
@@ -37,6 +38,8 @@ def comment_after(flow: ModuleFlow, statement: ast.stmt) -> str:
 def comments_above(flow: ModuleFlow, statement: ast.stmt) -> list[str]:
     """The comment lines directly above a statement."""
     found: list[str] = []
+    if together(statement) and statement is not together(statement)[0]:
+        return found  # those are above the first part
     for line in reversed(flow.lines[: statement.lineno - 1]):
         if not line.strip().startswith("#"):
             break

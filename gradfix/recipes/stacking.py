@@ -39,7 +39,10 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
         text, safety = _literal(flow, call, data)
     else:
         text, safety = _container(flow, call, data, value)
-    later = [Edit(EditKind.STATEMENT, flow.span(s), "") for s in flags_set_later(flow, call)]
+    flags = flags_set_later(flow, call)
+    if any(isinstance(flag, ast.Assign) and len(flag.targets) > 1 for flag in flags):
+        raise NotFixable("`requires_grad` is set in one statement with other names")
+    later = [Edit(EditKind.STATEMENT, flow.span(flag), "") for flag in flags]
     return Fix(
         safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
     )
@@ -83,9 +86,10 @@ def _flags_set(flow: ModuleFlow) -> dict[Scope, list[tuple[ast.stmt, ast.expr]]]
 def _flags_set_in(scope: Scope) -> Iterator[tuple[ast.stmt, ast.expr]]:
     for node in own_nodes(scope):
         target: ast.expr | None = None
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-            if node.targets[0].attr == "requires_grad":
-                target = node.targets[0].value
+        if isinstance(node, ast.Assign):
+            for one in node.targets:
+                if isinstance(one, ast.Attribute) and one.attr == "requires_grad":
+                    target = one.value
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             func = node.value.func
             if isinstance(func, ast.Attribute) and func.attr == "requires_grad_":

@@ -7,6 +7,7 @@ import textwrap
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.apart import together
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
 from gradfix.flow.names import uses_of
 from gradfix.flow.nodes import walk
@@ -159,7 +160,7 @@ def _without_graph(flow: ModuleFlow, call: Call, node: ast.Call, data: ast.expr)
     """What is computed from a volatile tensor moves under ``no_grad``."""
     no_grad = no_grad_in(flow, call.scope)
     statement = call.statement
-    if not isinstance(statement, _SIMPLE):
+    if not isinstance(statement, _SIMPLE) or together(statement):
         raise NotFixable("what is computed from the volatile tensor cannot be told apart")
     region = _region(flow, call, node)
     _must_not_differentiate(flow, call, region)

@@ -387,8 +387,8 @@ w = torch.ones(2, requires_grad=True)
 b = torch.zeros(1, requires_grad=True)
 for _ in range(2):
     (w.sum() + b - 3).pow(2).sum().backward()
-    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad
-reason: several names
+    w, b = w - 0.1 * w.grad, b - 0.1 * b.grad - w.detach().sum()
+reason: other names
 === no plain sum or difference
 w = torch.ones(2, requires_grad=True)
 for _ in range(2):

@@ -356,7 +356,7 @@ class Gated(nn.Module):
 
     def forward(self, x):
         self.w = self.w.softmax(0)
-        return x * getattr(self, 'w')
+        return x * getattr(self, str('w'))
 
 reason: other code
 === a function inside reads the attribute

@@ -181,7 +181,7 @@ class Expressions(Access):
         name = "list" if isinstance(node, ast.List) else "tuple"
         if not any(isinstance(item, ast.Starred) for item in node.elts):
             made = sequence([self.eval(item) for item in node.elts], node=node, name=name)
-            made.path = self.path
+            made.path = self.place
             return made
         items: list[Value] | None = []
         elements: list[Value] = []

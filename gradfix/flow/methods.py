@@ -272,7 +272,7 @@ class Methods(TensorOps):
     ) -> Value:
         inputs = (receiver, *(argument.value for argument in arguments))
         values = [argument.value for argument in arguments]
-        if name == "append" and receiver.path == self.path and receiver.items is not None:
+        if name == "append" and receiver.path == self.place and receiver.items is not None:
             # Straight-line code since the list was made: its items stay known one by one.
             same = receiver.inputs is receiver.items
             receiver.items += tuple(values)

@@ -33,6 +33,11 @@ class Recorder:
         self.loops: tuple[ast.AST, ...] = ()
         self.path: tuple[ast.AST, ...] = ()  # the branches and loops we are in
 
+    @property
+    def place(self) -> tuple[ast.AST, ...]:
+        """The function we are in, and the branches and loops: what is made here is made at once."""
+        return (self.scope.node, *self.path)
+
     def event(self, kind: type[E], node: ast.AST, *facts: Any) -> None:
         """Record one event of ``kind`` at ``node``, when this run is the loud one."""
         if self.loud and self.statement is not None:

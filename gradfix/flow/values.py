@@ -165,7 +165,7 @@ class Value:
     attributes: dict[str, Value] | None = None
     definition: ast.AST | None = None
     owner: Value | None = field(default=None, repr=False)
-    path: tuple[ast.AST, ...] | None = field(default=None, repr=False)  # branches around a list
+    path: tuple[ast.AST, ...] | None = field(default=None, repr=False)  # see `Recorder.place`
     cell: Storage | None = field(default=None, repr=False)  # see `versions.memory`
 
     @property

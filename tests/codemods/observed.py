@@ -38,6 +38,15 @@ _KINDS = {
 }
 
 
+#: The kind of an expression and where it begins and ends: the analysis takes statements apart.
+Place = tuple[str, int, int, int, int]
+
+
+def _place(node: ast.expr) -> Place:
+    at = (node.lineno, node.col_offset, node.end_lineno or 0, node.end_col_offset or 0)
+    return (type(node).__name__, *at)
+
+
 @dataclass(frozen=True)
 class Seen:
     """One value that an expression had; ``role`` and ``dtype`` are empty for all but tensors."""
@@ -52,13 +61,13 @@ class Seen:
 
 @dataclass
 class Run:
-    """What was seen while a program ran; nodes are known by their number in `ast.walk`."""
+    """What was seen while a program ran, by the places of the expressions."""
 
-    seen: dict[int, set[Seen]] = field(default_factory=dict)
-    shared: set[tuple[int, int]] = field(default_factory=set)  # in the memory of the same tensor
-    calls: list[dict[int, dict[int, object]]] = field(default_factory=list)
+    seen: dict[Place, set[Seen]] = field(default_factory=dict)
+    shared: set[tuple[Place, Place]] = field(default_factory=set)  # in the memory of one tensor
+    calls: list[dict[int, dict[Place, object]]] = field(default_factory=list)
 
-    def probe(self, at: int, value: object) -> object:
+    def probe(self, at: Place, value: object) -> object:
         """Take down the value of one expression."""
         if isinstance(value, torch.Tensor):
             if type(value) in (torch.Tensor, torch.nn.Parameter):
@@ -85,9 +94,6 @@ def _tensor(value: torch.Tensor) -> Seen:
 class _Probes(ast.NodeTransformer):
     """Puts a probe around every expression that is evaluated, and says where functions begin."""
 
-    def __init__(self, tree: ast.Module) -> None:
-        self.number = {node: at for at, node in enumerate(ast.walk(tree))}
-
     def visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, (ast.JoinedStr, ast.pattern, ast.arguments)):
             return node
@@ -102,7 +108,7 @@ class _Probes(ast.NodeTransformer):
             return node
         if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
             return node
-        return ast.copy_location(_call(PROBE, ast.Constant(self.number[node]), node), node)
+        return ast.copy_location(_call(PROBE, ast.Constant(_place(node)), node), node)
 
     def _inside(self, node: ast.AST) -> None:
         for name, part in ast.iter_fields(node):
@@ -138,7 +144,7 @@ def _probes(run: Run) -> Iterator[None]:
 def observed(text: str) -> Run:
     """Run a program as far as it gets."""
     tree = ast.parse(text)
-    program = ast.fix_missing_locations(_Probes(tree).visit(tree))
+    program = ast.fix_missing_locations(_Probes().visit(tree))
     run = Run(calls=[{}])
     with _probes(run):
         try:
@@ -152,19 +158,21 @@ def disagreements(text: str) -> list[str]:
     """The facts about a text that do not hold when it runs."""
     flow, run = analyse(text), observed(text)
     flow.complete()
-    nodes = list(ast.walk(flow.tree))
+    nodes = {_place(node): node for node in ast.walk(flow.tree) if isinstance(node, ast.expr)}
     modes = {}
     for statement, mode in flow.modes.items():  # from the outside in
         modes.update(dict.fromkeys(ast.walk(statement), mode))
     found = []
     for at, seen in run.seen.items():
-        value = flow.values.get(nodes[at])
+        value = flow.values.get(nodes[at]) if at in nodes else None
         for one in seen if value is not None else ():
             mode = modes.get(nodes[at], GradMode.UNKNOWN)
             if one.role and mode is GradMode.ON and not one.grad_mode:
                 continue  # nothing is said of functions that are called without grad mode
             found += [_said(flow, nodes[at], wrong) for wrong in _wrong(flow, value, one)]
     for one, other in run.shared:
+        if one not in nodes or other not in nodes:
+            continue
         a, b = flow.values.get(nodes[one]), flow.values.get(nodes[other])
         if a is not None and b is not None and _apart(a, b):
             where = f"shares memory with {ast.unparse(nodes[other])}"

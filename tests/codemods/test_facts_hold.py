@@ -120,6 +120,19 @@ out = np.ones(3) > 0.5
 xs = [1, 2, 3]
 del xs[0]
 out = xs[0]
+=== a list that every call of a method fills
+class Log:
+    def __init__(self):
+        self.kept = []
+    def add(self, x):
+        self.kept.append(x.sum())
+        return x
+    def all(self):
+        return torch.stack(self.kept), len(self.kept)
+log = Log()
+for row in torch.ones(3, 2):
+    log.add(row)
+out = log.all()
 === items that are replaced by others
 xs = [1, 2]
 xs[:] = [torch.ones(1)] * 3

@@ -106,9 +106,9 @@ class HiddenParameter(Codemod):
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
-    where another file may do anything with an attribute of that name, where the file goes through
-    the parts of Modules (``apply``), which then meets new ones, for Parameters that a method hands
-    out, and for plain tensors that require grad: somebody may train those on purpose beside the
+    where another file may do anything with an attribute of that name, where weights are loaded that
+    were saved without these, where the file goes through the parts of Modules (``apply``), which
+    then meets new ones, for Parameters that a method hands out, and for plain tensors that require grad: somebody may train those on purpose beside the
     weights. Manual for keys that are no strings or have dots, for functions or None among the
     elements, for ``[layer] * n``, for classes that go through their ``children()``, and for slices,
     ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
@@ -213,6 +213,8 @@ class HiddenParameter(Codemod):
     ) -> Fix:
         if found.unseen:
             raise NotFixable(found.unseen)
+        if use is neighbours.Use.BREAKS:
+            raise NotFixable(f"what {where} does with `.{found.name}` needs a plain list or dict")
         if found.repeated:
             raise NotFixable("the same object is repeated; whether weights are shared is not known")
         if len(kinds) != 1 or not kinds <= {Held.MODULE, Held.PARAMETER}:

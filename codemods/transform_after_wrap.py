@@ -11,6 +11,7 @@ from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, is_made_for, reaching, read_alone, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
+from gradfix.flow.rebound import rebound
 from gradfix.flow.returned_leaves import kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
@@ -62,8 +63,9 @@ class TransformAfterWrap(Codemod):
     Fix safety
     ----------
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
-    function whose calls in the file all give a Module what it keeps. Not fixed where the
-    leaf itself is also used, or where the transformation needs gradients of its own.
+    function whose calls in the file all give a Module what it keeps. Not fixed where the leaf itself
+    is also used, where the transformation needs gradients of its own, or where any file changes the
+    attribute as no Parameter can be; unsafe where that may be another's attribute.
 
     References
     ----------
@@ -114,7 +116,7 @@ class TransformAfterWrap(Codemod):
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
             fix = self.fix(
-                Safety.UNSAFE if keepers else Safety.SAFE,
+                Safety.UNSAFE if keepers else _safety(flow, top, call.result),
                 "transform first, wrap last",
                 Edit(EditKind.REPLACE, flow.span(top), text),
             )
@@ -176,6 +178,7 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
+        safety = _safety(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
@@ -193,7 +196,7 @@ class TransformAfterWrap(Codemod):
         text = flow.source_of(right)
         if mark is not None:
             return self.fix(
-                Safety.SAFE,
+                safety,
                 "transform first, make it a leaf last",
                 Edit(EditKind.STATEMENT, flow.span(mark), ""),
                 Edit(
@@ -211,7 +214,7 @@ class TransformAfterWrap(Codemod):
             wrapped = f"{bracketed(text, right)}.requires_grad_()"
             raw = _without_requires_grad(flow, made)
         return self.fix(
-            Safety.SAFE,
+            safety,
             "transform first, wrap last",
             Edit(EditKind.REPLACE, flow.span(made), raw),
             Edit(EditKind.REPLACE, flow.span(right), wrapped),
@@ -280,6 +283,14 @@ def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.ex
                     raise NotFixable(
                         "the transformation uses another tensor that may need a gradient"
                     )
+
+
+def _safety(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> Safety:
+    """How sure it is that the attribute may become a Parameter, for all code that changes it."""
+    changed = rebound(flow, kept) if leaf.parameter else None
+    if changed is not None and changed.sure:
+        raise NotFixable(changed.how)
+    return Safety.SAFE if changed is None else Safety.UNSAFE
 
 
 #: What shows one element in several places: in-place operations raise on it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import enum
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,11 +85,24 @@ def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use,
     bound = re.compile(rf"\bself\.{name}\s*(?::[^=\n]+)?=(?!=)")
     # Where no other class has such an attribute, it is this one's that is meant.
     alone = not any(bound.search(project.text(other) or "") for other in mentioning)
+    naming = [project.text(other) or "" for other in (path, *mentioning)]
+    naming = [text for text in naming if _names(text, family)]
     for other in mentioning:
-        use = _use_in(project, other, name, Kin(family, own), alone=alone)
+        met = any(_imports(text, other) for text in naming)
+        use = _use_in(project, other, name, Kin(family, own), alone=alone, met=met)
         if use > found[0]:
             found = use, project.shown(other)
     return found
+
+
+def _names(text: str, family: frozenset[str]) -> bool:
+    return any(re.search(rf"\b{word}\b", text) for word in family)
+
+
+def _imports(text: str, path: str) -> bool:
+    """Whether a text imports a file, or something from it, by the file's name."""
+    stem = os.path.basename(path).partition(".")[0]
+    return re.search(rf"\bimport\b[^\n]*\b{stem}\b|\b{stem}\s+import\b", text) is not None
 
 
 def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
@@ -129,21 +143,22 @@ def family_of(flow: ModuleFlow, facts: classes.ClassFacts) -> frozenset[str]:
 # -- one other file -----------------------------------------------------------------------------
 
 
-def _use_in(project: Project, path: str, name: str, kin: Kin, *, alone: bool) -> Use:
+def _use_in(project: Project, path: str, name: str, kin: Kin, *, alone: bool, met: bool) -> Use:
+    """What one file does; ``met``: some file that names the class imports it."""
     text = project.text(path) or ""
-    names = any(re.search(rf"\b{word}\b", text) for word in kin.names)
+    names = _names(text, kin.names)
+    loads = (names or met) and _loads_weights(text, any_module=not names)
     knows = alone or names
     top = top_of(project, path)
     computed = names and top is not None and takes_computed_names(project, top)
     spoken = spoken_of(text, name, computed=computed)
     if path.endswith(".ipynb"):
-        if (names and _WALKS_TEXT.search(text)) or _loads_weights(text, any_module=not names):
+        if loads or (names and _WALKS_TEXT.search(text)):
             return Use.UNCLEAR
         lines = [line for line in text.splitlines() if re.search(rf"(?<!\bself)\.{name}\b", line)]
         trained = knows and any(_TRAINS_TEXT.search(line) for line in lines)
         return Use.TRAINED if trained else Use.UNCLEAR if lines or spoken else Use.NONE
-    widely = _loads_weights(text, any_module=not names)
-    widely = widely or (names and _WALKS_TEXT.search(text) is not None)
+    widely = loads or (names and _WALKS_TEXT.search(text) is not None)
     if (
         not names
         and not spoken

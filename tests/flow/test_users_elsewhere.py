@@ -95,7 +95,8 @@ def test_what_only_a_list_can_do(text: str) -> None:
         {"mid.py": "from net import Net\nclass Mid(Net):\n    pass\n",
          "deep.py": "from mid import Mid\nclass Deep(Mid):\n    def f(self):\n"
                     "        return self.heads\n"},
-        {"io.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n"},
+        {"store.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n",
+         "use.py": "from net import Net\nimport store\nstore.load(Net(), 'x')\n"},
         {"use.py": "from net import Net\nnet = Net()\nnet.load_state_dict(saved)\n"},
     ],
 )  # fmt: skip
@@ -110,7 +111,10 @@ def test_what_may_need_a_list_or_the_old_names(others: dict[str, str]) -> None:
         {"use.py": "from net import Net\nprint('heads')\nx['heads'] = 3\n"},
         {"use.py": "from net import Net\nnet = Net()\nopt = torch.optim.SGD(net.parameters())\n"
                    "opt.load_state_dict(saved)\nnet.load_state_dict(saved, strict=False)\n"},
-        {"io.py": "other = nn.Linear(2, 2)\nother.load_state_dict(saved)\n"},
+        {"store.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n",
+         "use.py": "from net import Net\nnet = Net()\n"},
+        {"store.py": "other = nn.Linear(2, 2)\nother.load_state_dict(saved)\n",
+         "use.py": "from net import Net\nimport store\n"},
         {"use.py": "class Unlike(nn.Module):\n    def f(self):\n        self.heads.reverse()\n"},
     ],
 )  # fmt: skip

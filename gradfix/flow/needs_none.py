@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NUMPY = frozenset({"np", "numpy", "onp"})
-_TEXT = re.compile(r"\.numpy\(|\bnp\.|\bnumpy\.|deepcopy|\.backward\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,28 @@ def needed_without_history(flow: ModuleFlow, call: Call) -> Needed | None:
         project.looked_around[path] = top
         facts = flow.class_facts(scope.class_node)
         kin = frozenset() if facts is None else related(project, top, family_of(flow, facts))
-        for other in files_below(project, top) or ():
-            if other != path:
-                found += _needs(project, other, scope.name, kin)
+        others = [other for other in files_below(project, top) or () if other != path]
+        for name in _spellings(project, others, scope.name):
+            asked = _Asked(name, kin, is_property=_is_property(scope))
+            for other in others:
+                found += _needs(project, other, asked)
     return max(found, key=lambda one: one.sure, default=None)
+
+
+def _spellings(project: Project, others: list[str], name: str) -> list[str]:
+    """What a function is called in other files: ``from gates import both as pair``."""
+    found = [name]
+    for at in found:  # which grows
+        pattern = re.compile(rf"\b{at} as (\w+)")
+        texts = (project.text(other) or "" for other in others)
+        new = {alias for text in texts if f"{at} as " in text for alias in pattern.findall(text)}
+        found += sorted(new - set(found))
+    return found
+
+
+def _is_property(scope: Scope) -> bool:
+    decorators = getattr(scope.node, "decorator_list", ())
+    return any(last_name(one) == "property" for one in decorators)
 
 
 def _handed_out_by(flow: ModuleFlow, call: Call) -> Iterator[Scope]:
@@ -83,42 +100,56 @@ def _tensors_in(value: Value) -> Iterator[Value]:
 # -- one other file -----------------------------------------------------------------------------
 
 
-def _needs(project: Project, path: str, name: str, kin: frozenset[str]) -> Iterator[Needed]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A function by its name, and the classes that it may be a method of."""
+
+    name: str
+    kin: frozenset[str]
+    is_property: bool
+
+    @property
+    def called(self) -> str:
+        """The name it is called by; nothing where objects are called."""
+        return "" if self.name in ("forward", "__call__") else self.name
+
+
+def _needs(project: Project, path: str, asked: _Asked) -> Iterator[Needed]:
     text = project.text(path) or ""
-    called = name if name not in ("forward", "__call__") else ""
-    if path.endswith(".ipynb") or called not in text or _TEXT.search(text) is None:
+    if path.endswith(".ipynb") or asked.called not in text:
         return
     opened = project.opened(path)
     if opened is None:
         return
-    if kin:
-        sure = any(re.search(rf"\b{word}\b", text) for word in kin)
+    if asked.kin:
+        known = any(re.search(rf"\b{word}\b", text) for word in asked.kin)
     else:
-        sure = re.search(rf"import [^#]*\b{name}\b|\.{name}\(", text) is not None
-    for node in _needing(opened.tree, called):
-        yield Needed(f"line {node.lineno} of {project.shown(path)} needs it without history", sure)
+        known = re.search(rf"import [^#]*\b{asked.name}\b|\.{asked.name}\(", text) is not None
+    for node, sure in _needing(opened.tree, asked):
+        how = f"line {node.lineno} of {project.shown(path)} needs it without history"
+        yield Needed(how, sure and known)
 
 
-def _needing(tree: ast.Module, called: str) -> Iterator[ast.expr]:
-    """Every place that needs a result of a call, or of the names it is put under, without history.
+def _needing(tree: ast.Module, asked: _Asked) -> Iterator[tuple[ast.expr, bool]]:
+    """Every place that needs a result, or a name it is put under, without history; how surely.
 
-    Functions are looked at one by one; ``called`` is empty for objects that are called.
+    Functions are looked at one by one.
     """
     defined = {n.name for n in walk(tree) if isinstance(n, (*_FUNCTIONS, ast.ClassDef))}
     for body in (tree, *(n for n in walk(tree) if isinstance(n, _FUNCTIONS))):
         nodes = list(_recorded(body))
-        taken = {node for node in nodes if _takes(node, called, defined)}
+        taken = {node for node in nodes if _takes(node, asked, defined)}
         names: dict[str, ast.stmt] = {}
         for node in nodes:
             if isinstance(node, ast.Assign) and node.value in taken:
                 names |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
         for node in nodes:
-            if any(
-                part in taken or getattr(part, "id", None) in names for part in _made_array(node)
-            ):
-                assert isinstance(node, ast.expr)
-                yield node
-        yield from _gone_back_through(nodes, names)
+            for given, sure in _without_history(node, getattr(body, "name", "")):
+                if given in taken or getattr(given, "id", None) in names:
+                    yield given, sure
+        for node in _gone_back_through(nodes, names):
+            yield node, True
+        yield from ((node, False) for node in _handed_on(nodes, asked))
 
 
 def _recorded(body: ast.AST) -> Iterator[ast.AST]:
@@ -132,29 +163,55 @@ def _recorded(body: ast.AST) -> Iterator[ast.AST]:
             queue += children(node)
 
 
-def _takes(node: ast.AST, called: str, defined: set[str]) -> bool:
+def _takes(node: ast.AST, asked: _Asked, defined: set[str]) -> bool:
+    if asked.is_property:
+        return isinstance(node, ast.Attribute) and node.attr == asked.name
     if not isinstance(node, ast.Call):
         return False
-    if called:
-        return last_name(node.func) == called
+    if asked.called:
+        return last_name(node.func) == asked.called
     own = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "self"
     plain = isinstance(node.func, ast.Name) and node.func.id.islower()
-    return (own or plain) and last_name(node.func) not in defined
+    above = isinstance(node.func, ast.Attribute) and node.func.attr == asked.name
+    return above or ((own or plain) and last_name(node.func) not in defined)
 
 
-def _made_array(node: ast.AST) -> list[ast.expr]:
-    """What a call makes an array of, or copies: either raises where there is a history."""
+def _handed_on(nodes: list[ast.AST], asked: _Asked) -> Iterator[ast.expr]:
+    """The function itself, given to somebody who may do anything with what it returns."""
+    if not asked.kin and asked.called:
+        for node in nodes:
+            if isinstance(node, ast.Call):
+                given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                yield from (one for one in given if last_name(one) == asked.called)
+
+
+def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]]:
+    """What some syntax needs without a history, and whether it certainly does.
+
+    An array is made of it, or a copy; its flag is set; or it is kept for later.
+    """
+    if isinstance(node, ast.Assign):
+        stored = any(isinstance(t, (ast.Attribute, ast.Subscript)) for t in node.targets)
+        flags = [t.value for t in node.targets if last_name(t) == "requires_grad"
+                 and isinstance(t, ast.Attribute)]  # fmt: skip
+        kept = [(node.value, function == "__init__")] if stored else []
+        return [*kept, *((flag, True) for flag in flags)]
     if not isinstance(node, ast.Call):
         return []
+    name = last_name(node.func)
     if isinstance(node.func, ast.Attribute):
-        if node.func.attr == "numpy":
-            given = node.func.value
-            if isinstance(given, ast.Call) and last_name(given.func) == "cpu":
-                given = given.func.value if isinstance(given.func, ast.Attribute) else given
-            return [given]
-        if getattr(node.func.value, "id", "") in _NUMPY:
-            return list(node.args)
-    return list(node.args) if last_name(node.func) == "deepcopy" else []
+        receiver = node.func.value
+        if name == "numpy":
+            on_cpu = isinstance(receiver, ast.Call) and isinstance(receiver.func, ast.Attribute)
+            if on_cpu and last_name(receiver.func) == "cpu":  # type: ignore[attr-defined]
+                receiver = receiver.func.value  # type: ignore[attr-defined]
+            return [(receiver, True)]
+        if name == "requires_grad_" and node.args:
+            return [(receiver, True)]
+        if getattr(receiver, "id", "") in _NUMPY:
+            return [(given, True) for given in node.args]
+    certain = name in ("deepcopy", "register_buffer")
+    return [(given, True) for given in node.args] if certain else []
 
 
 def _gone_back_through(nodes: list[ast.AST], names: dict[str, ast.stmt]) -> Iterator[ast.expr]:

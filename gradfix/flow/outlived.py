@@ -34,6 +34,8 @@ def outlived(flow: ModuleFlow, call: Call) -> str | None:
     if classes.is_initialiser(call.scope.name):
         return "it is made in the constructor, and its history would end with the first backward"
     flow.complete()  # whoever uses it is interesting, too
+    if _gone_back_twice(flow, call):
+        return "two backwards go through it, and its history would end with the first"
     loop = _loop_after(flow, call)
     if loop is not None:
         row = flow.span(loop).row
@@ -110,6 +112,28 @@ def _loop_after(flow: ModuleFlow, call: Call) -> ast.AST | None:
             if value.node in inside and any(source.node in before for source in value.inputs):
                 return loop
     return None
+
+
+def _gone_back_twice(flow: ModuleFlow, call: Call) -> bool:
+    """Whether several backwards of one function go back through what is made once there."""
+    backwards = [b for b in flow.all(Backward) if b.loss.node is not None and not _retains(b)]
+    if len(backwards) < 2:
+        return False
+    reached = [value.node for value in flow.consumers(call.node, stays_attached)]
+    for node in dict.fromkeys((call.node, *reached)):
+        function = None if node is None else _around(flow, node, _FUNCTIONS)
+        here = [b for b in backwards if _around(flow, b.node, _FUNCTIONS) is function]
+        if node is None or len(here) < 2:
+            continue
+        behind = {value.node for value in flow.consumers(node, stays_attached)} | {node}
+        if len({b.node for b in here if b.loss.node in behind}) > 1:
+            return True
+    return False
+
+
+def _retains(backward: Backward) -> bool:
+    keywords = backward.node.keywords if isinstance(backward.node, ast.Call) else ()
+    return any(keyword.arg == "retain_graph" for keyword in keywords)
 
 
 def _training_loops(flow: ModuleFlow) -> Iterator[ast.AST]:

@@ -187,12 +187,61 @@ def test_an_attribute_that_its_own_file_changes() -> None:
         "def f(net):\n    g = net.gates()\n    return g.cpu().numpy()\n",
         "def f(net):\n    return copy.deepcopy(net.gates())\n",
         "g = Net().gates()\nfor x in xs:\n    (lin(x) * g).sum().backward()\n",
+        "def f(net):\n    g = net.gates()\n    g.requires_grad_(False)\n",
+        "def f(net):\n    g = net.gates()\n    g.requires_grad = False\n",
+        "class Plot:\n    def __init__(self, net):\n        self.g = net.gates()\n",
+        "class Sub(Net):\n    def f(self):\n        self.register_buffer('g', super().gates())\n",
     ],
 )
 def test_a_result_that_others_need_without_history(text: str) -> None:
     finding = found("GF301", COPIED, {"use.py": f"from net import Net\n{text}"})
     assert finding.fix is None
     assert "use.py needs it without history" in str(finding.not_fixed_reason)
+
+
+FUNCTION = """
+a = torch.tensor(1.0, requires_grad=True)
+def both():
+    return torch.tensor([a * 2, a * 3])
+"""
+
+
+def test_a_function_under_another_name() -> None:
+    others = {
+        "pkg.py": "from net import both as pair\n",
+        "use.py": "from pkg import pair\nprint(pair().numpy())\n",
+    }
+    assert safety("GF301", FUNCTION, others) is None
+    others["use.py"] = "from pkg import pair\nprint(pair().detach().numpy())\n"
+    assert safety("GF301", FUNCTION, others) is Safety.SAFE
+
+
+def test_a_function_that_is_handed_on() -> None:
+    text = "from net import both\ncall(both)\n"
+    assert safety("GF301", FUNCTION, {"use.py": text}) is Safety.UNSAFE
+    assert safety("GF301", FUNCTION, {"use.py": "from net import both\ncall(both())\n"}) is (
+        Safety.SAFE
+    )
+
+
+def test_a_property_is_read() -> None:
+    net = COPIED.replace("    def gates", "    @property\n    def gates").replace(
+        "gates())", "gates)"
+    )
+    net = net.replace("self.gates()", "self.gates")
+    use = "from net import Net\nprint(Net().gates{}.numpy())\n"
+    assert safety("GF301", net, {"use.py": use.format("")}) is None
+    assert safety("GF301", net, {"use.py": use.format(".detach()")}) is Safety.SAFE
+
+
+def test_two_backwards_go_through_one_copy() -> None:
+    once = f"{FUNCTION}t = torch.tensor([a * 2, a * 3])\nlin = nn.Linear(2, 1)\n"
+    once = once.replace("def both():\n    return torch.tensor([a * 2, a * 3])\n", "")
+    back = "lin(t).sum().backward({})\n"
+    assert safety("GF301", once + back.format(""), {}) is Safety.SAFE
+    assert safety("GF301", once + 2 * back.format(""), {}) is None
+    kept = back.format("retain_graph=True")
+    assert safety("GF301", once + 2 * kept, {}) is Safety.SAFE
 
 
 def test_what_a_model_returns() -> None:

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, neighbours, unregistered
-from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
+from gradfix.flow.containers import (
+    Container,
+    containers,
+    is_collected_to_be_trained,
+    is_handed_out,
+    mode_changes,
+)
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import stores_of
@@ -108,12 +114,14 @@ class HiddenParameter(Codemod):
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
     where another file may do anything with an attribute of that name, where weights are loaded that
     were saved without these, where the file goes through the parts of Modules (``apply``), which
-    then meets new ones, for Parameters that a method hands out, and for plain tensors that require grad: somebody may train those on purpose beside the
-    weights. Manual for keys that are no strings or have dots, for functions or None among the
-    elements, for ``[layer] * n``, for classes that go through their ``children()``, and for slices,
-    ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
-    registered elsewhere, also in another file that names the class, and a single element hidden in
-    a list, are left alone. Registered layers also follow ``eval()`` and ``to()``.
+    then meets new ones, for Parameters that a method hands out, and for plain tensors that require
+    grad: somebody may train those on purpose beside the weights. Manual for keys that are no
+    strings or have dots, for functions or None among the elements, for ``[layer] * n``, for classes
+    that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and whatever
+    else those classes lack. Lists of layers that are registered elsewhere, also in another file
+    that names the class, and a single element hidden in a list, are left alone. Registered layers
+    also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project calls
+    it.
 
     References
     ----------
@@ -229,7 +237,8 @@ class HiddenParameter(Codemod):
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over = walked_over(flow, found.facts)
-        doubt = handed_out or elsewhere or walk_over is not None
+        by_mode = mode_changes(flow, found)
+        doubt = handed_out or elsewhere or walk_over is not None or by_mode
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
@@ -252,6 +261,8 @@ class HiddenParameter(Codemod):
         note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
         if walk_over is not None:
             note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
+        if by_mode:
+            note = "; from now on `eval()` reaches them, and they compute something else then"
         return self.fix(safety, f"use {wrapper}{note}", *edits)
 
     # -- tensors ------------------------------------------------------------------------------

@@ -63,9 +63,9 @@ class TransformAfterWrap(Codemod):
     Fix safety
     ----------
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
-    function whose calls in the file all give a Module what it keeps. Not fixed where the leaf itself
-    is also used, where the transformation needs gradients of its own, or where any file changes the
-    attribute as no Parameter can be; unsafe where that may be another's attribute.
+    function whose calls in the file all give a Module what it keeps, and where others may change
+    the attribute as no Parameter can be. Not fixed where they certainly do, where the leaf itself
+    is also used, or where the transformation needs gradients of its own.
 
     References
     ----------

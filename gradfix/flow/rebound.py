@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradfix.flow.around import files_below, top_of
+from gradfix.flow.by_string import Spoken, spoken_of
 from gradfix.flow.kin import related
 from gradfix.flow.neighbours import Kin, family_of, last_name
 from gradfix.flow.nodes import children, walk
@@ -57,6 +58,8 @@ def _rebound(flow: ModuleFlow, facts: ClassFacts, store: ast.Attribute) -> Itera
     top = None if project is None else top_of(project, path)
     names = own if project is None or top is None else related(project, top, own)
     yield from _in_tree(flow.tree, store.attr, Kin(names, frozenset()), "", store=store)
+    if spoken_of(flow.text, store.attr) is Spoken.LOOKED_UP:
+        yield Changed(f"this file looks `.{store.attr}` up where no Parameter is", True)
     if project is not None and top is not None:
         project.looked_around[path] = top
         others = [other for other in files_below(project, top) or () if other != path]
@@ -72,6 +75,8 @@ def _in_file(project: Project, path: str, name: str, kin: Kin, *, alone: bool) -
     if f".{name}" not in text and f'"{name}"' not in text and f"'{name}'" not in text:
         return
     sure = alone or any(re.search(rf"\b{word}\b", text) for word in kin.names)
+    if spoken_of(text, name) is Spoken.LOOKED_UP:
+        yield Changed(f"{project.shown(path)} looks `.{name}` up where no Parameter is", sure)
     opened = None if path.endswith(".ipynb") else project.opened(path)
     if opened is not None:
         yield from _in_tree(opened.tree, name, kin, f" of {project.shown(path)}", sure=sure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from gradfix import engine
@@ -129,6 +131,18 @@ def test_a_list_that_the_file_itself_looks_up_by_name() -> None:
     assert safety("GF105", f"{LISTED}\n\nNet().load_state_dict(saved)\n", {}) is Safety.UNSAFE
 
 
+def test_layers_that_compute_something_else_after_eval() -> None:
+    normed = LISTED.replace("nn.Linear(3, 3)]", "Block()]")
+    normed = f"{normed}\n\nclass Block(nn.Module):\n    def __init__(self):\n"
+    normed += "        super().__init__()\n        self.norm = nn.{}\n"
+    batch = normed.format("BatchNorm1d(3)")
+    evaluates = {"use.py": "def run(model):\n    model.eval()\n"}
+    assert safety("GF105", batch, evaluates) is Safety.UNSAFE
+    assert safety("GF105", batch + "\n\nNet().train(False)\n", {}) is Safety.UNSAFE
+    assert safety("GF105", batch, {"use.py": "def run(model):\n    model.train()\n"}) is Safety.SAFE
+    assert safety("GF105", normed.format("LayerNorm(3)"), evaluates) is Safety.SAFE
+
+
 # -- attributes that become Parameters ----------------------------------------------------------
 
 
@@ -141,12 +155,13 @@ def test_a_list_that_the_file_itself_looks_up_by_name() -> None:
         "def f(net):\n    net.w[0] = 0.0\n",
         "def f(net):\n    net.w.mul_(0.9)\n",
         "def f(net):\n    setattr(net, 'w', torch.zeros(3))\n",
+        "def f(net):\n    return vars(net)['w']\n",
     ],
 )
 def test_an_attribute_that_others_change_stays_no_parameter(text: str) -> None:
     finding = found("GF102", SCALED, {"use.py": f"from net import Net\n{text}"})
     assert finding.fix is None
-    assert "use.py changes `.w`" in str(finding.not_fixed_reason)
+    assert re.search("use.py (changes|looks) `.w`", str(finding.not_fixed_reason))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.kin import related
-from gradfix.flow.neighbours import family_of, last_name
+from gradfix.flow.neighbours import family_of, imports_file, last_name
 from gradfix.flow.nodes import children, walk
 from gradfix.flow.outlived import stays_attached
 from gradfix.flow.rebound import switches_off
@@ -55,8 +55,11 @@ def needed_without_history(flow: ModuleFlow, call: Call) -> Needed | None:
         others = [other for other in files_below(project, top) or () if other != path]
         for name in _spellings(project, others, scope.name):
             asked = _Asked(name, kin, is_property=_is_property(scope))
+            naming = [project.text(one) or "" for one in (path, *others)]
+            naming = [text for text in naming if asked.is_named_in(text)]
             for other in others:
-                found += _needs(project, other, asked)
+                met = any(imports_file(text, other) for text in naming)
+                found += _needs(project, other, asked, met=met)
     return max(found, key=lambda one: one.sure, default=None)
 
 
@@ -113,18 +116,24 @@ class _Asked:
         """The name it is called by; nothing where objects are called."""
         return "" if self.name in ("forward", "__call__") else self.name
 
+    def is_named_in(self, text: str) -> bool:
+        """Whether a text certainly means this function, or a class that it is a method of."""
+        if self.kin:
+            return any(re.search(rf"\b{word}\b", text) for word in self.kin)
+        return re.search(rf"import [^#]*\b{self.name}\b|\.{self.name}\(", text) is not None
 
-def _needs(project: Project, path: str, asked: _Asked) -> Iterator[Needed]:
+
+def _needs(project: Project, path: str, asked: _Asked, *, met: bool) -> Iterator[Needed]:
+    """What one file needs; ``met``: a file that means the function imports it."""
     text = project.text(path) or ""
     if path.endswith(".ipynb") or asked.called not in text:
         return
     opened = project.opened(path)
     if opened is None:
         return
-    if asked.kin:
-        known = any(re.search(rf"\b{word}\b", text) for word in asked.kin)
-    else:
-        known = re.search(rf"import [^#]*\b{asked.name}\b|\.{asked.name}\(", text) is not None
+    known = asked.is_named_in(text)
+    if not known and not met:
+        return
     for node, sure in _needing(opened.tree, asked):
         how = f"line {node.lineno} of {project.shown(path)} needs it without history"
         yield Needed(how, sure and known)

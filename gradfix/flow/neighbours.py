@@ -88,7 +88,7 @@ def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use,
     naming = [project.text(other) or "" for other in (path, *mentioning)]
     naming = [text for text in naming if _names(text, family)]
     for other in mentioning:
-        met = any(_imports(text, other) for text in naming)
+        met = any(imports_file(text, other) for text in naming)
         use = _use_in(project, other, name, Kin(family, own), alone=alone, met=met)
         if use > found[0]:
             found = use, project.shown(other)
@@ -99,7 +99,7 @@ def _names(text: str, family: frozenset[str]) -> bool:
     return any(re.search(rf"\b{word}\b", text) for word in family)
 
 
-def _imports(text: str, path: str) -> bool:
+def imports_file(text: str, path: str) -> bool:
     """Whether a text imports a file, or something from it, by the file's name."""
     stem = os.path.basename(path).partition(".")[0]
     return re.search(rf"\bimport\b[^\n]*\b{stem}\b|\b{stem}\s+import\b", text) is not None

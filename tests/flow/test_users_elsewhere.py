@@ -260,9 +260,10 @@ def test_two_backwards_go_through_one_copy() -> None:
 
 
 def test_what_a_model_returns() -> None:
-    assert safety("GF301", COPIED, {"use.py": "def f(net, x):\n    return net(x).numpy()\n"}) is (
-        Safety.UNSAFE
-    )
+    use = {"use.py": "def f(net, x):\n    return net(x).numpy()\n"}
+    assert safety("GF301", COPIED, use) is Safety.SAFE  # who knows what that is given
+    use["main.py"] = "from net import Net\nimport use\nuse.f(Net(), 1.0)\n"
+    assert safety("GF301", COPIED, use) is Safety.UNSAFE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from gradfix.flow.names import captured, is_in, own_nodes, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, parts_of
+from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of, parts_of
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
 
@@ -104,7 +104,7 @@ def _keepers(flow: ModuleFlow) -> dict[tuple[Scope, Storage], list[Call]]:
             given = [*call.arguments, *(value for _, value in call.keywords)]
             if call.receiver is not None and call.receiver.kind is Kind.TENSOR:
                 given.append(call.receiver)
-            for storage in frozenset().union(*map(memory_of, given)):
+            for storage in frozenset().union(*map(_memory_given, given)):
                 found.setdefault((call.scope, storage), []).append(call)
         return found
 
@@ -187,14 +187,18 @@ def memory_of(value: Value) -> Set[Storage]:
     if value.kind in (Kind.SEQUENCE, Kind.DICT):
         if value.op in ("chunk", "split", "unbind", "tensor_split"):
             return frozenset()
-        return frozenset().union(*(_memory_in(part) for part in parts_of(value)))
+        inner = element_of(value)
+        if inner is not None and inner.kind is Kind.TENSOR:
+            return inner.storages
     return frozenset()
 
 
-def _memory_in(part: Value) -> Set[Storage]:
-    if part.kind in (Kind.SEQUENCE, Kind.DICT):
-        return frozenset().union(*(v.storages for v in parts_of(part) if v.kind is Kind.TENSOR))
-    return memory_of(part)
+def _memory_given(value: Value, depth: int = 2) -> Set[Storage]:
+    """The same for what a call is given: part by part, also where the parts are of all kinds."""
+    if depth and value.kind in (Kind.SEQUENCE, Kind.DICT):
+        parts = (_memory_given(part, depth - 1) for part in parts_of(value))
+        return frozenset(memory_of(value)).union(*parts)
+    return memory_of(value)
 
 
 def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, write: Write) -> bool:

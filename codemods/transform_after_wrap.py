@@ -11,7 +11,6 @@ from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, is_made_for, reaching, read_alone, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
-from gradfix.flow.rebound import rebound
 from gradfix.flow.returned_leaves import kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
@@ -19,6 +18,7 @@ from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.recipes.new_parameter import safety_of
 
 
 class TransformAfterWrap(Codemod):
@@ -116,7 +116,7 @@ class TransformAfterWrap(Codemod):
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
             fix = self.fix(
-                Safety.UNSAFE if keepers else _safety(flow, top, call.result),
+                Safety.UNSAFE if keepers else safety_of(flow, top, call.result),
                 "transform first, wrap last",
                 Edit(EditKind.REPLACE, flow.span(top), text),
             )
@@ -178,7 +178,7 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
-        safety = _safety(flow, right, leaf.value)
+        safety = safety_of(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
@@ -283,14 +283,6 @@ def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.ex
                     raise NotFixable(
                         "the transformation uses another tensor that may need a gradient"
                     )
-
-
-def _safety(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> Safety:
-    """How sure it is that the attribute may become a Parameter, for all code that changes it."""
-    changed = rebound(flow, kept) if leaf.parameter else None
-    if changed is not None and changed.sure:
-        raise NotFixable(changed.how)
-    return Safety.SAFE if changed is None else Safety.UNSAFE
 
 
 #: What shows one element in several places: in-place operations raise on it.

@@ -15,7 +15,6 @@ from gradfix.verify.graph import Edge
 from gradfix.verify.inplace import is_overwritten, overwritten
 from gradfix.verify.numeric import Comparison
 from gradfix.verify.results import Blame, ParameterResult
-from gradfix.verify.values import dense
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Judge:
                 message = f"no gradient, and the trace is incomplete: {incomplete}"
                 return self._result(name, parameter, "inconclusive", message)
             return self.missing(name, parameter)
-        if not bool(torch.isfinite(dense(parameter.grad)).all()):
+        if not bool(torch.isfinite(parameter.grad).all()):
             return self._nonfinite(name, parameter)
         return self._present(name, parameter, incomplete)
 
@@ -188,7 +187,7 @@ meant for inference only?"
     def _present(
         self, name: str, parameter: torch.nn.Parameter, incomplete: str | None
     ) -> ParameterResult:
-        zero = parameter.grad is not None and not bool((dense(parameter.grad) != 0).any())
+        zero = parameter.grad is not None and not bool((parameter.grad != 0).any())
         if zero and not (self.numbers and name in self.numbers.nonzero):
             return self._zero(name, parameter)
         if self.numbers is None:

@@ -47,7 +47,7 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
         return f"the attribute `{min(attributes)[1]}`"
     if not storages.isdisjoint(holders.in_containers):
         return "a container"
-    if any(_is_put_away(flow, write, node) for node in own_nodes(scope)):
+    if not storages.isdisjoint(_put_away(flow).get(scope, ())):
         return "what it is put into"
     return "what it is given to" if _is_given_away(flow, write) else None
 
@@ -55,12 +55,22 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
 _DISPLAYS = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Starred, ast.IfExp, ast.BoolOp)
 
 
-def _is_put_away(flow: ModuleFlow, write: Write, node: ast.AST) -> bool:
-    """Whether a name of the memory is stored, yielded or bound inside of an expression before."""
-    if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
-        return False
-    if memory_of(flow.value(node)).isdisjoint(write.target.storages):
-        return False
+def _put_away(flow: ModuleFlow) -> dict[Scope, set[Storage]]:
+    """By scope the memory that is stored, yielded or bound inside of an expression there."""
+
+    def find() -> dict[Scope, set[Storage]]:
+        found: dict[Scope, set[Storage]] = {}
+        for scope in flow.scopes:
+            for node in own_nodes(scope):
+                read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+                if read and _is_put_away(flow, node):
+                    found.setdefault(scope, set()).update(memory_of(flow.value(node)))
+        return found
+
+    return flow.worked_out("_put_away", len(flow.scopes) + len(flow.made), find)
+
+
+def _is_put_away(flow: ModuleFlow, node: ast.AST) -> bool:
     at: ast.AST = node
     around = flow.parents.get(node)
     while isinstance(around, _DISPLAYS):

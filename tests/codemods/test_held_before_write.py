@@ -40,7 +40,6 @@ def rewritten(*lines: str) -> str:
         "keep.update({'y': (y, x)})",
         "yield y",
         "yield y, x",
-        "print((z := y).sum())",
         "keep.y = y",
     ],
 )

@@ -12,6 +12,7 @@ from gradfix.flow.containers import (
     Container,
     containers,
     is_collected_to_be_trained,
+    is_empty,
     is_handed_out,
     mode_changes,
 )
@@ -254,7 +255,7 @@ class HiddenParameter(Codemod):
         wrapper = spelling(flow, found.store.scope, f"torch.nn.{name}")
         if wrapper is None:
             raise NotFixable(f"the file has no name for torch.nn.{name}")
-        text = "" if _is_empty(found.node) else flow.source_of(found.node)
+        text = "" if is_empty(found.node) else flow.source_of(found.node)
         edits.append(
             Edit(EditKind.REPLACE, flow.span(found.node), f"{wrapper}({text})"),
         )
@@ -285,14 +286,6 @@ class HiddenParameter(Codemod):
             fix=fix,
             why_not=why_not,
         )
-
-
-def _is_empty(node: ast.expr) -> bool:
-    if isinstance(node, ast.Call):
-        return not node.args and not node.keywords
-    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(
-        node.keys if isinstance(node, ast.Dict) else node.elts
-    )
 
 
 def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:

@@ -344,3 +344,12 @@ def _switched_elsewhere(flow: ModuleFlow) -> bool:
     project.looked_around[path] = top
     texts = (project.text(other) or "" for other in files_below(project, top) or ())
     return any(_SWITCHES_MODE.search(text) for text in texts)
+
+
+def is_empty(node: ast.expr) -> bool:
+    """Whether a list, tuple or dict is made without anything in it."""
+    if isinstance(node, ast.Call):
+        return not node.args and not node.keywords
+    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(
+        node.keys if isinstance(node, ast.Dict) else node.elts
+    )

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes, neighbours, unregistered
-from gradfix.flow.containers import Container, containers, is_collected_to_be_trained, is_handed_out
+from gradfix.flow.containers import (
+    Container,
+    containers,
+    is_collected_to_be_trained,
+    is_empty,
+    is_handed_out,
+    mode_changes,
+)
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import stores_of
@@ -106,14 +113,16 @@ class HiddenParameter(Codemod):
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
-    where another file may do anything with an attribute of that name, where the file goes through
-    the parts of Modules (``apply``), which then meets new ones, for Parameters that a method hands
-    out, and for plain tensors that require grad: somebody may train those on purpose beside the
-    weights. Manual for keys that are no strings or have dots, for functions or None among the
-    elements, for ``[layer] * n``, for classes that go through their ``children()``, and for slices,
-    ``.get``, ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are
-    registered elsewhere, also in another file that names the class, and a single element hidden in
-    a list, are left alone. Registered layers also follow ``eval()`` and ``to()``.
+    where another file may do anything with an attribute of that name, where weights are loaded that
+    were saved without these, where the file goes through the parts of Modules (``apply``), which
+    then meets new ones, for Parameters that a method hands out, and for plain tensors that require
+    grad: somebody may train those on purpose beside the weights. Manual for keys that are no
+    strings or have dots, for functions or None among the elements, for ``[layer] * n``, for classes
+    that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and whatever
+    else those classes lack. Lists of layers that are registered elsewhere, also in another file
+    that names the class, and a single element hidden in a list, are left alone. Registered layers
+    also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project calls
+    it.
 
     References
     ----------
@@ -213,6 +222,8 @@ class HiddenParameter(Codemod):
     ) -> Fix:
         if found.unseen:
             raise NotFixable(found.unseen)
+        if use is neighbours.Use.BREAKS:
+            raise NotFixable(f"what {where} does with `.{found.name}` needs a plain list or dict")
         if found.repeated:
             raise NotFixable("the same object is repeated; whether weights are shared is not known")
         if len(kinds) != 1 or not kinds <= {Held.MODULE, Held.PARAMETER}:
@@ -227,7 +238,8 @@ class HiddenParameter(Codemod):
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over = walked_over(flow, found.facts)
-        doubt = handed_out or elsewhere or walk_over is not None
+        by_mode = mode_changes(flow, found)
+        doubt = handed_out or elsewhere or walk_over is not None or by_mode
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
@@ -243,13 +255,15 @@ class HiddenParameter(Codemod):
         wrapper = spelling(flow, found.store.scope, f"torch.nn.{name}")
         if wrapper is None:
             raise NotFixable(f"the file has no name for torch.nn.{name}")
-        text = "" if _is_empty(found.node) else flow.source_of(found.node)
+        text = "" if is_empty(found.node) else flow.source_of(found.node)
         edits.append(
             Edit(EditKind.REPLACE, flow.span(found.node), f"{wrapper}({text})"),
         )
         note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
         if walk_over is not None:
             note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
+        if by_mode:
+            note = "; from now on `eval()` reaches them, and they compute something else then"
         return self.fix(safety, f"use {wrapper}{note}", *edits)
 
     # -- tensors ------------------------------------------------------------------------------
@@ -272,14 +286,6 @@ class HiddenParameter(Codemod):
             fix=fix,
             why_not=why_not,
         )
-
-
-def _is_empty(node: ast.expr) -> bool:
-    if isinstance(node, ast.Call):
-        return not node.args and not node.keywords
-    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(
-        node.keys if isinstance(node, ast.Dict) else node.elts
-    )
 
 
 def _is_deliberate(flow: ModuleFlow, found: Container) -> bool:

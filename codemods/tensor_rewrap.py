@@ -92,8 +92,10 @@ class TensorRewrap(Codemod):
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
     numbers may have been taken out on purpose (all that the elements depend on has another way to
-    the same result), and in lambdas. Left alone are copies that are made once for a loop that calls
-    ``backward`` in every turn, and reports of losses whose ``backward`` has been called.
+    the same result), in lambdas, and where the copy serves several backwards: it is cached, made in
+    a constructor, or another file needs the result without a history. Left alone are copies that
+    are made once for a loop that calls ``backward`` in every turn, and reports of losses whose
+    ``backward`` has been called.
 
     References
     ----------

@@ -18,6 +18,7 @@ from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.recipes.new_parameter import safety_of
 
 
 class TransformAfterWrap(Codemod):
@@ -62,8 +63,9 @@ class TransformAfterWrap(Codemod):
     Fix safety
     ----------
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
-    function whose calls in the file all give a Module what it keeps. Not fixed where the
-    leaf itself is also used, or where the transformation needs gradients of its own.
+    function whose calls in the file all give a Module what it keeps, and where others may change
+    the attribute as no Parameter can be. Not fixed where they certainly do, where the leaf itself
+    is also used, or where the transformation needs gradients of its own.
 
     References
     ----------
@@ -114,7 +116,7 @@ class TransformAfterWrap(Codemod):
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
             fix = self.fix(
-                Safety.UNSAFE if keepers else Safety.SAFE,
+                Safety.UNSAFE if keepers else safety_of(flow, top, call.result),
                 "transform first, wrap last",
                 Edit(EditKind.REPLACE, flow.span(top), text),
             )
@@ -176,6 +178,7 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
+        safety = safety_of(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
@@ -193,7 +196,7 @@ class TransformAfterWrap(Codemod):
         text = flow.source_of(right)
         if mark is not None:
             return self.fix(
-                Safety.SAFE,
+                safety,
                 "transform first, make it a leaf last",
                 Edit(EditKind.STATEMENT, flow.span(mark), ""),
                 Edit(
@@ -211,7 +214,7 @@ class TransformAfterWrap(Codemod):
             wrapped = f"{bracketed(text, right)}.requires_grad_()"
             raw = _without_requires_grad(flow, made)
         return self.fix(
-            Safety.SAFE,
+            safety,
             "transform first, wrap last",
             Edit(EditKind.REPLACE, flow.span(made), raw),
             Edit(EditKind.REPLACE, flow.span(right), wrapped),

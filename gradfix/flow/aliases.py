@@ -6,11 +6,11 @@ import ast
 from collections.abc import Set
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import captured, is_in, reaching, uses_of
+from gradfix.flow.names import captured, is_in, own_nodes, reaching, uses_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import AttributeStore, Call, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of
+from gradfix.flow.values import SOMEWHERE, Kind, Storage, Value, element_of, parts_of
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
 
@@ -39,14 +39,49 @@ def other_holders(flow: ModuleFlow, write: Write) -> str | None:
     holders = _holders(flow)
     for definition in holders.definitions_of(scope, storages):
         if definition.name != name and not _is_other_piece(definition.value, write.target):
-            if not _only_read_before(flow, scope, definition, write):
+            shared = definition.name in flow.shared_names
+            if shared or not _only_read_before(flow, scope, definition, write):
                 return f"`{definition.name}`"
     attributes = [holders.attributes[storage] for storage in storages & holders.attributes.keys()]
     if attributes:
         return f"the attribute `{min(attributes)[1]}`"
     if not storages.isdisjoint(holders.in_containers):
         return "a container"
+    if not storages.isdisjoint(_put_away(flow).get(scope, ())):
+        return "what it is put into"
     return "what it is given to" if _is_given_away(flow, write) else None
+
+
+_DISPLAYS = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Starred, ast.IfExp, ast.BoolOp)
+
+
+def _put_away(flow: ModuleFlow) -> dict[Scope, set[Storage]]:
+    """By scope the memory that is stored, yielded or bound inside of an expression there."""
+
+    def find() -> dict[Scope, set[Storage]]:
+        found: dict[Scope, set[Storage]] = {}
+        for scope in flow.scopes:
+            for node in own_nodes(scope):
+                read = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+                if read and _is_put_away(flow, node):
+                    found.setdefault(scope, set()).update(memory_of(flow.value(node)))
+        return found
+
+    return flow.worked_out("_put_away", len(flow.scopes) + len(flow.made), find)
+
+
+def _is_put_away(flow: ModuleFlow, node: ast.AST) -> bool:
+    at: ast.AST = node
+    around = flow.parents.get(node)
+    while isinstance(around, _DISPLAYS):
+        at, around = around, flow.parents.get(around)
+    if isinstance(around, (ast.Yield, ast.NamedExpr)):
+        return True
+    if not isinstance(around, ast.Assign) or around.value is not at:
+        return False
+    targets = [n for target in around.targets for n in walk(target)]
+    stored = any(isinstance(n, (ast.Subscript, ast.Attribute)) for n in targets)
+    return stored or (at is not node and not isinstance(at, ast.Tuple))
 
 
 #: Functions of Python that keep nothing of what they are given.
@@ -79,7 +114,7 @@ def _keepers(flow: ModuleFlow) -> dict[tuple[Scope, Storage], list[Call]]:
             given = [*call.arguments, *(value for _, value in call.keywords)]
             if call.receiver is not None and call.receiver.kind is Kind.TENSOR:
                 given.append(call.receiver)
-            for storage in frozenset().union(*map(memory_of, given)):
+            for storage in frozenset().union(*map(_memory_given, given)):
                 found.setdefault((call.scope, storage), []).append(call)
         return found
 
@@ -101,8 +136,11 @@ def _is_followed(call: Call) -> bool:
     result = call.result
     if call.name in _FORGETS or result.kind in (Kind.NUMBER, Kind.STRING):
         return True
-    if call.name in (".append", ".extend", ".insert", "builtins.list", "builtins.dict"):
-        return True  # then the container holds it
+    if call.name in (".append", ".extend", ".insert"):
+        # Then the container holds it; one that was handed in is held by somebody else.
+        return call.receiver is not None and call.receiver.kind is Kind.SEQUENCE
+    if call.name in ("builtins.list", "builtins.dict"):
+        return True
     if result.kind is Kind.SEQUENCE:
         return call.name.startswith((".", "torch.", "builtins."))
     return result.is_tensor and SOMEWHERE not in result.storages and call.callee is None
@@ -163,6 +201,14 @@ def memory_of(value: Value) -> Set[Storage]:
         if inner is not None and inner.kind is Kind.TENSOR:
             return inner.storages
     return frozenset()
+
+
+def _memory_given(value: Value, depth: int = 2) -> Set[Storage]:
+    """The same for what a call is given: part by part, also where the parts are of all kinds."""
+    if depth and value.kind in (Kind.SEQUENCE, Kind.DICT):
+        parts = (_memory_given(part, depth - 1) for part in parts_of(value))
+        return frozenset(memory_of(value)).union(*parts)
+    return memory_of(value)
 
 
 def _only_read_before(flow: ModuleFlow, scope: Scope, definition: Definition, write: Write) -> bool:

@@ -7,11 +7,13 @@ use of the attribute.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gradfix.flow import classes
 from gradfix.flow.arguments import calls_to
+from gradfix.flow.around import files_below, top_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
@@ -306,3 +308,48 @@ def _fill(flow: ModuleFlow, found: Container, use: ast.AST) -> bool:
         return False
     found.filled = True
     return True
+
+
+#: Layers that compute something else after ``eval()``.
+_BY_MODE = re.compile(r"(?:Lazy|Sync)?(?:BatchNorm|InstanceNorm|Transformer)|\w*Dropout")
+_SWITCHES_MODE = re.compile(r"\.eval\(\)|\.train\(\w")
+
+
+def mode_changes(flow: ModuleFlow, container: Container) -> bool:
+    """Whether ``eval()`` would reach layers from now on that compute something else then."""
+    own = {n.name: n for n in walk(flow.tree) if isinstance(n, ast.ClassDef)}
+    queue: list[ast.AST] = list(container.elements)
+    for node in queue:  # which grows
+        for name in _names_in(node):
+            if _BY_MODE.match(name):
+                return _SWITCHES_MODE.search(flow.text) is not None or _switched_elsewhere(flow)
+            if name in own:
+                queue.append(own.pop(name))
+    return False
+
+
+def _names_in(node: ast.AST) -> Iterator[str]:
+    for part in walk(node):
+        if isinstance(part, (ast.Name, ast.Attribute)):
+            yield part.id if isinstance(part, ast.Name) else part.attr
+
+
+def _switched_elsewhere(flow: ModuleFlow) -> bool:
+    if flow.others is None:
+        return False
+    project, path = flow.others.session.project, flow.others.path
+    top = top_of(project, path)
+    if top is None:
+        return False
+    project.looked_around[path] = top
+    texts = (project.text(other) or "" for other in files_below(project, top) or ())
+    return any(_SWITCHES_MODE.search(text) for text in texts)
+
+
+def is_empty(node: ast.expr) -> bool:
+    """Whether a list, tuple or dict is made without anything in it."""
+    if isinstance(node, ast.Call):
+        return not node.args and not node.keywords
+    return isinstance(node, (ast.List, ast.Tuple, ast.Dict)) and not list(
+        node.keys if isinstance(node, ast.Dict) else node.elts
+    )

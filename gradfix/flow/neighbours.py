@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import ast
 import enum
+import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
+from gradfix.flow.by_string import COMPUTED, Spoken, spoken_of, takes_computed_names
+from gradfix.flow.kin import related
 from gradfix.flow.nodes import walk
 
 if TYPE_CHECKING:
@@ -31,38 +35,102 @@ _TRAINS = frozenset(
 _TRAINS_TEXT = re.compile(r"\b(?:" + "|".join(sorted(_TRAINS)) + r")\b")
 #: Goes through all parts of a Module, and meets more of them once they are registered.
 _WALKS_TEXT = re.compile(r"\.(?:apply|(?:named_)?(?:children|modules))\(")
-_LOOKS = frozenset("len enumerate zip reversed range print isinstance type".split())
+_LOOKS = frozenset("len enumerate zip reversed range print".split())
+#: What lists and dicts can do, and ModuleList, ModuleDict and ParameterList cannot.
+_LACKING = frozenset("sort reverse remove index count copy get setdefault popitem".split())
+#: Reads the names under which weights were saved; new ones would be missing there.
+_LOADS_TEXT = re.compile(r"(\w*)(?:\([^()\n]*\))?\.load_state_dict\(([^\n]*)")
+#: What has a state of its own, and no weights.
+_NO_MODULE = r"[^\n]*(?:optim|lr_scheduler|Scaler|SGD|Adam|RMSprop|LBFGS)"
 
 
 class Use(enum.IntEnum):
-    """What other files do with an attribute: nothing that matters, something, or they train it."""
+    """What other files do with an attribute.
+
+    Nothing that matters, anything, what only a list or dict can do, or they train it.
+    """
 
     NONE = 0
     UNCLEAR = 1
-    TRAINED = 2
+    BREAKS = 2
+    TRAINED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """The names of the classes that may share an attribute, and those that this file defines."""
+
+    names: frozenset[str]
+    here: frozenset[str]
+
+    def includes(self, node: ast.ClassDef) -> bool:
+        """Whether a class of another file is one of them; not where only its name is the same."""
+        above = any(last_name(base) in self.names for base in node.bases)
+        return above or node.name in self.names - self.here
 
 
 def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use, str]:
     """What other files do with ``.name`` of a class of this file, and which file does it."""
+    here = _use_here(flow, name)
     if flow.others is None:
-        return Use.NONE, ""
+        return here
     project, path = flow.others.session.project, flow.others.path
-    family = _family(flow, facts)
+    top = top_of(project, path)
+    own = family_of(flow, facts)
+    family = own if top is None else related(project, top, own)
     mentioning = _mentioning(project, path, name, family)
     if mentioning is None:
-        return Use.UNCLEAR, ""
-    found = Use.NONE, ""
+        return max(here[0], Use.UNCLEAR), here[1]
+    found = here
     bound = re.compile(rf"\bself\.{name}\s*(?::[^=\n]+)?=(?!=)")
     # Where no other class has such an attribute, it is this one's that is meant.
     alone = not any(bound.search(project.text(other) or "") for other in mentioning)
+    naming = [project.text(other) or "" for other in (path, *mentioning)]
+    naming = [text for text in naming if _names(text, family)]
     for other in mentioning:
-        use = _use_in(project, other, name, family, alone=alone)
+        met = any(imports_file(text, other) for text in naming)
+        use = _use_in(project, other, name, Kin(family, own), alone=alone, met=met)
         if use > found[0]:
             found = use, project.shown(other)
     return found
 
 
-def _family(flow: ModuleFlow, facts: classes.ClassFacts) -> frozenset[str]:
+def _names(text: str, family: frozenset[str]) -> bool:
+    return any(re.search(rf"\b{word}\b", text) for word in family)
+
+
+def imports_file(text: str, path: str) -> bool:
+    """Whether a text imports a file, or something from it, by the file's name."""
+    stem = os.path.basename(path).partition(".")[0]
+    return re.search(rf"\bimport\b[^\n]*\b{stem}\b|\b{stem}\s+import\b", text) is not None
+
+
+def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
+    """What this file does with the attribute without saying ``.name``, and who does it."""
+    spoken = spoken_of(flow.text, name, computed=COMPUTED.search(flow.text) is not None)
+    if spoken is Spoken.LOOKED_UP:
+        return Use.BREAKS, "this file"
+    if spoken is Spoken.NAMED or _loads_weights(flow.text):
+        return Use.UNCLEAR, "this file"
+    return Use.NONE, ""
+
+
+def _loads_weights(text: str, *, any_module: bool = False) -> bool:
+    """Whether a file gives some Module saved weights that all have to be there.
+
+    ``any_module``: only where it is one that a function is given, and so may be of any class.
+    """
+    if "load_state_dict" not in text:
+        return False
+    return any(
+        "strict=False" not in given.replace(" ", "")
+        and re.search(rf"\b{name}\s*=(?!=){_NO_MODULE}", text) is None
+        and (not any_module or re.search(rf"def \w+\([^)]*\b{name}\b", text) is not None)
+        for name, given in _LOADS_TEXT.findall(text)
+    )
+
+
+def family_of(flow: ModuleFlow, facts: classes.ClassFacts) -> frozenset[str]:
     """The names of a class and of those that this file derives from it."""
     entries = (flow.class_facts(n) for n in walk(flow.tree) if isinstance(n, ast.ClassDef))
     return frozenset(
@@ -75,30 +143,45 @@ def _family(flow: ModuleFlow, facts: classes.ClassFacts) -> frozenset[str]:
 # -- one other file -----------------------------------------------------------------------------
 
 
-def _use_in(project: Project, path: str, name: str, family: frozenset[str], *, alone: bool) -> Use:
+def _use_in(project: Project, path: str, name: str, kin: Kin, *, alone: bool, met: bool) -> Use:
+    """What one file does; ``met``: some file that names the class imports it."""
     text = project.text(path) or ""
-    names = any(re.search(rf"\b{word}\b", text) for word in family)
+    names = _names(text, kin.names)
+    loads = (names or met) and _loads_weights(text, any_module=not names)
     knows = alone or names
+    top = top_of(project, path)
+    computed = names and top is not None and takes_computed_names(project, top)
+    spoken = spoken_of(text, name, computed=computed)
     if path.endswith(".ipynb"):
-        if names and _WALKS_TEXT.search(text):
+        if loads or (names and _WALKS_TEXT.search(text)):
             return Use.UNCLEAR
         lines = [line for line in text.splitlines() if re.search(rf"(?<!\bself)\.{name}\b", line)]
         trained = knows and any(_TRAINS_TEXT.search(line) for line in lines)
-        return Use.TRAINED if trained else Use.UNCLEAR if lines else Use.NONE
-    if not names and re.search(rf"(?<!\bself)\.{name}\b", text) is None:
+        return Use.TRAINED if trained else Use.UNCLEAR if lines or spoken else Use.NONE
+    widely = loads or (names and _WALKS_TEXT.search(text) is not None)
+    if (
+        not names
+        and not spoken
+        and not widely
+        and re.search(rf"(?<!\bself)\.{name}\b", text) is None
+    ):
         return Use.NONE  # all such attributes are those of its own classes
     opened = project.opened(path)
     if opened is None:
         return Use.UNCLEAR
-    found = Use.UNCLEAR if names and _WALKS_TEXT.search(text) else Use.NONE
-    for use in _uses(opened.tree, name, family):
+    found = Use.UNCLEAR if widely else Use.NONE
+    if spoken is not Spoken.NO:
+        found = Use.BREAKS if spoken is Spoken.LOOKED_UP and knows else Use.UNCLEAR
+    lacking = _lacking_by_name(opened.tree)
+    for use in _uses(opened.tree, name, kin, lacking):
         trained = any(_trains(node) for node in use[0])
-        found = max(found, use[1] if not trained else Use.TRAINED if knows else Use.UNCLEAR)
+        kind = use[1] if not trained else Use.TRAINED
+        found = max(found, kind if knows else min(kind, Use.UNCLEAR))
     return found
 
 
 def _uses(
-    tree: ast.AST, name: str, family: frozenset[str]
+    tree: ast.AST, name: str, kin: Kin, lacking: frozenset[str]
 ) -> Iterator[tuple[tuple[ast.AST, ...], Use]]:
     """Every use of an attribute of that name on what may be an object of the class.
 
@@ -108,16 +191,17 @@ def _uses(
     while stack:
         node, around, own = stack.pop()
         if isinstance(node, ast.ClassDef):
-            own = any(_last_name(base) in family for base in node.bases)
+            own = kin.includes(node)
         if isinstance(node, ast.Attribute) and node.attr == name:
             is_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
             if own or not is_self:
-                yield _statement(around), _kind(node, around)
+                yield _statement(around), _kind(node, around, lacking)
         inner = (node, *around[:12]) if not isinstance(node, ast.mod) else around
         stack += [(child, inner, own) for child in ast.iter_child_nodes(node)]
 
 
-def _last_name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
+    """The last part of a dotted name."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
@@ -132,7 +216,24 @@ def _statement(around: tuple[ast.AST, ...]) -> tuple[ast.AST, ...]:
     return around
 
 
-def _kind(node: ast.Attribute, around: tuple[ast.AST, ...]) -> Use:
+def _lacking_by_name(tree: ast.AST) -> frozenset[str]:
+    """The names in a file that are asked for what only lists and dicts can do."""
+    return frozenset(
+        node.value.id
+        for node in walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in _LACKING
+        if isinstance(node.value, ast.Name)
+    )
+
+
+def _is_asked_for_class(call: ast.Call) -> bool:
+    """``isinstance(net.heads, list)``: false after the change."""
+    asked = {n.id for argument in call.args[1:] for n in walk(argument) if isinstance(n, ast.Name)}
+    function = call.func.id if isinstance(call.func, ast.Name) else ""
+    return function == "isinstance" and bool(asked & {"list", "tuple", "dict"})
+
+
+def _kind(node: ast.Attribute, around: tuple[ast.AST, ...], lacking: frozenset[str]) -> Use:
     """Whether a use only looks at the elements, one by one, or may do anything."""
     parent = around[0] if around else None
     if not isinstance(node.ctx, ast.Load):
@@ -142,6 +243,13 @@ def _kind(node: ast.Attribute, around: tuple[ast.AST, ...]) -> Use:
     if isinstance(parent, ast.Subscript) and isinstance(parent.ctx, ast.Load):
         called = len(around) > 1 and isinstance(around[1], (ast.Call, ast.Attribute))
         return Use.NONE if called and not isinstance(parent.slice, ast.Slice) else Use.UNCLEAR
+    if isinstance(parent, ast.Attribute) and parent.attr in _LACKING:
+        return Use.BREAKS
+    if isinstance(parent, ast.Assign) and parent.value is node:
+        names = {target.id for target in parent.targets if isinstance(target, ast.Name)}
+        return Use.BREAKS if names & lacking else Use.UNCLEAR
+    if isinstance(parent, ast.Call) and _is_asked_for_class(parent):
+        return Use.BREAKS
     if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name):
         return Use.NONE if parent.func.id in _LOOKS else Use.UNCLEAR
     return Use.UNCLEAR
@@ -168,8 +276,10 @@ def _mentioning(project: Project, path: str, name: str, family: frozenset[str]) 
     project.looked_around[path] = top
     if files is None:
         return None
-    words = re.compile(rf"\.{re.escape(name)}\b|\b(?:{'|'.join(family)})\b")
-    spelled = (f".{name}", *family)  # looking for text is faster than the pattern
+    spoken = rf"(?:\.|[\"']){re.escape(name)}\b"
+    words = re.compile(rf"{spoken}|\b(?:{'|'.join(family)}|load_state_dict)\b")
+    # Looking for text is faster than the pattern.
+    spelled = (f".{name}", f"'{name}", f'"{name}', "load_state_dict", *family)
     found = []
     for other in files:
         text = "" if other == path else project.text(other) or ""

@@ -51,6 +51,8 @@ class Project:
         self._read = read
         self.listing = listing
         self.around: dict[str, list[str] | None] = {}  # see `around`
+        self.kin: dict[str, dict[str, set[str]]] = {}  # see `kin`
+        self.computed: dict[str, bool] = {}  # see `by_string`
         self.looked_around: dict[str, str] = {}  #: files whose facts depend on all below a folder
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}

@@ -10,6 +10,8 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import tensor_root
 from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.names import own_nodes, spelling
+from gradfix.flow.needs_none import needed_without_history
+from gradfix.flow.outlived import outlived, stays_attached
 from gradfix.flow.shapes import numel
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.stacked import input_of_forward
@@ -39,6 +41,13 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
         text, safety = _literal(flow, call, data)
     else:
         text, safety = _container(flow, call, data, value)
+    longer = outlived(flow, call)
+    if longer is not None:
+        raise NotFixable(longer)
+    needed = needed_without_history(flow, call)
+    if needed is not None and needed.sure:
+        raise NotFixable(needed.how)
+    safety = safety if needed is None else Safety.UNSAFE
     flags = flags_set_later(flow, call)
     if any(isinstance(flag, ast.Assign) and len(flag.targets) > 1 for flag in flags):
         raise NotFixable("`requires_grad` is set in one statement with other names")
@@ -52,18 +61,13 @@ def _converted(flow: ModuleFlow) -> frozenset[ast.AST]:
     """Everything that NumPy is given in the end, with the history it would have."""
 
     def find() -> frozenset[ast.AST]:
-        return flow.sources_of(_is_array, _stays_attached)
+        return flow.sources_of(_is_array, stays_attached)
 
     return flow.worked_out("_converted", len(flow.made), find)
 
 
 def _is_array(value: Value) -> bool:
     return value.op == "numpy" or value.name.startswith("numpy.")
-
-
-def _stays_attached(value: Value) -> bool:
-    """Whether a value would have the history that the rewrite gives to what it is made from."""
-    return value.op not in ("detach", "data", "item", "tolist", "format")
 
 
 def flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:

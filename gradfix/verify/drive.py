@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import random
 import weakref
 from collections.abc import Callable
@@ -67,6 +69,17 @@ class Prepared:
         module, args, kwargs = copy.deepcopy((self.module, self.args, self.kwargs))
         return Prepared(module, args, kwargs, self.invoke)
 
+    def initialised(self) -> Prepared:
+        """The same with the sizes that lazy layers take from their first call.
+
+        (https://docs.pytorch.org/docs/stable/generated/torch.nn.modules.lazy.LazyModuleMixin.html)
+        """
+        if is_lazy(self.module):
+            args, kwargs = copy.deepcopy((self.args, self.kwargs))
+            with torch.no_grad(), contextlib.suppress(Exception):  # the judged run raises it again
+                Prepared(self.module, args, kwargs, self.invoke).run()
+        return self
+
     def double(self) -> Prepared:
         """The same in float64."""
         self.module.double()
@@ -94,6 +107,12 @@ class Drive:
     prepare: Callable[[], Prepared]
     driven_by: str
     text: str
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """Whether a module holds Parameters or buffers that have no size yet."""
+    held = itertools.chain(module.parameters(), module.buffers())
+    return any(torch.nn.parameter.is_lazy(tensor) for tensor in held)
 
 
 def reseed(seed: int) -> None:

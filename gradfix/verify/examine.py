@@ -66,7 +66,9 @@ def examine(drive: Drive, seed: int, folders: tuple[str, ...], tracer: Tracer | 
             raise
         except Exception as error:  # the user's constructor or case; the caller says so
             raise BuildError(error) from error
-        module = prepared.module
+        tracer.paused += 1  # what has no size yet cannot be looked at
+        module = prepared.initialised().module
+        tracer.paused -= 1
         parameters = dict(module.named_parameters())
         run = Run(module, tracer, parameters, list(hidden_leaves(module, prepared.holder)))
         run.inputs = {tracer.node(t) for t in outputs_of((prepared.args, prepared.kwargs))}

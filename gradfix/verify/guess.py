@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradfix.verify.drive import is_lazy
+
 BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
 
 
@@ -164,7 +166,7 @@ def shapes_for(module: nn.Module) -> list[Spec]:
     for layer in module.modules():
         found += for_layer(layer)
     for parameter in module.parameters():
-        shape = tuple(parameter.shape)
+        shape = () if torch.nn.parameter.is_lazy(parameter) else tuple(parameter.shape)
         if len(shape) == 2:
             found += [Spec((BATCH, shape[0])), Spec((BATCH, shape[1]))]
         elif len(shape) == 1:
@@ -185,7 +187,9 @@ def shapes_for(module: nn.Module) -> list[Spec]:
 
 
 def for_layer(layer: nn.Module) -> list[Spec]:
-    """Inputs that a layer of torch accepts; none for what is not known."""
+    """Inputs that a layer of torch accepts; none for what is not known, or takes any size."""
+    if is_lazy(layer):
+        return []
     if isinstance(layer, nn.Linear):
         width = layer.in_features
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]

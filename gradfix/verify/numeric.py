@@ -20,6 +20,7 @@ import torch
 from gradfix.verify.drive import Prepared, describe, reseed
 from gradfix.verify.float64 import in_float64
 from gradfix.verify.outputs import is_real, outputs_of, project
+from gradfix.verify.values import dense
 
 _STEPS = (1e-6, 1e-5, 1e-7)
 _ROUNDING = 2e-14
@@ -62,7 +63,7 @@ class Probe:
     def _build(self) -> Prepared:
         with _in_float64():
             reseed(self.seed)
-            return self._prepare().double()
+            return self._prepare().initialised().double()
 
     def base(self) -> float:
         """The value where no Parameter is moved."""
@@ -108,7 +109,7 @@ class Probe:
         with _in_float64():
             torch.autograd.backward(root)
         return {
-            name: p.grad.detach().to_dense().clone()  # of an embedding they may be sparse
+            name: dense(p.grad.detach()).clone()
             for name, p in prepared.module.named_parameters()
             if p.grad is not None and p.requires_grad
         }

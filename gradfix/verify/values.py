@@ -22,6 +22,11 @@ def tensors_in(value: object, depth: int = 4) -> Iterator[torch.Tensor]:
             yield from tensors_in(item, depth - 1)
 
 
+def dense(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient with all its elements; that of ``Embedding(sparse=True)`` holds a few rows."""
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
+
+
 def floats_in(value: object, depth: int = 4) -> Iterator[float]:
     """The Python and NumPy numbers in nested containers (tensors excluded)."""
     if isinstance(value, (bool, torch.Tensor)):
@@ -63,7 +68,9 @@ def storage_of(tensor: torch.Tensor) -> int:
 
 def version_of(tensor: torch.Tensor) -> int:
     """How often a tensor was written in place; -1 under inference mode, which does not count."""
-    return -1 if tensor.is_inference() else int(tensor._version)
+    # An inference tensor counts no writes, and a lazy Parameter is nothing yet.
+    none = torch.nn.parameter.is_lazy(tensor) or tensor.is_inference()
+    return -1 if none else int(tensor._version)
 
 
 def only_shape(name: str, tensor: torch.Tensor, inputs: list[torch.Tensor]) -> bool:

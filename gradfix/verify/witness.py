@@ -61,7 +61,7 @@ def witness(drive: Drive, seed: int, filename: str) -> dict[str, Any]:
 
 def _run(drive: Drive, seed: int) -> tuple[Prepared, Any]:
     reseed(seed)
-    prepared = drive.prepare()
+    prepared = drive.prepare().initialised()
     reseed(seed)
     return prepared, prepared.run()
 

@@ -568,6 +568,30 @@ class WhereNan(nn.Module):  # ! w nonfinite
         return torch.where(self.w > 0, torch.sqrt(self.w), torch.zeros(2))
 
 
+# -- layers without a size, gradients of a few rows ----------------------------------------------
+
+
+class LazyCut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.LazyLinear(5)
+        self.head = nn.LazyLinear(2)
+
+    def forward(self, x):
+        h = self.body(x).detach()  # ! body.weight severed GF304; body.bias severed GF304
+        return self.head(h)
+
+
+class SparseAndCut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.emb = nn.Embedding(10, 4, sparse=True)
+        self.gain = nn.Parameter(torch.ones(4))
+
+    def forward(self, ids: torch.LongTensor):
+        return self.emb(ids) * self.gain.detach()  # ! gain severed GF304
+
+
 # -- without a forward -------------------------------------------------------------------------
 
 

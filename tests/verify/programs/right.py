@@ -375,3 +375,33 @@ class Norms(nn.Module):
 
     def forward(self, x):
         return self.norm(F.linear(x, self.g * self.v / self.v.norm(dim=1, keepdim=True)))
+
+
+class SparseRows(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.emb = nn.Embedding(10, 4, sparse=True)
+        self.fc = nn.Linear(4, 1)
+
+    def forward(self, ids: torch.LongTensor):
+        return self.fc(self.emb(ids))
+
+
+class LazyLayers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.LazyLinear(5)
+        self.head = nn.LazyLinear(2)
+
+    def forward(self, x):
+        return self.head(F.gelu(self.body(x)))
+
+
+class LazyImages(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.LazyConv2d(5, 3)
+        self.head = nn.LazyLinear(2)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.conv(x)).mean((2, 3)))

@@ -140,7 +140,10 @@ def _behind_calls(flow: ModuleFlow, value: Value) -> tuple[Value, set[ast.AST]]:
 
 
 def _tensors_in(value: Value) -> Iterator[Value]:
-    if value.is_tensor:
+    if value.is_tensor and value.op == "join":  # one of those that a list is filled with
+        for part in value.inputs:
+            yield from _tensors_in(part)
+    elif value.is_tensor:
         yield value
     elif value.kind in (Kind.SEQUENCE, Kind.DICT):
         for part in parts_of(value):

@@ -24,6 +24,7 @@ KNOWN = {
     "a history that is written into one of the two": "memory that is shared, but no history",
     "a view of what somebody holds": "memory that is shared, but no history",
     "a Parameter in one kind of Module, a computed weight in the other": "derived classes",
+    "an attribute is made the leaf": "attributes that others change",
     "a new optimizer for every new Parameter": "attributes that others bind",
     "a codebook whose Parameters are made anew": "attributes that others bind",
     "the best model is the one that is trained on": "functions that return what they are given",

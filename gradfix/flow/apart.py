@@ -41,10 +41,10 @@ _INNER = {
 def take_apart(tree: ast.Module, text: str) -> None:
     """Let each statement that does several things stand as its parts in the tree."""
     respelled.expressions(tree, text)
-    named, calls = ":=" in text, respelled.may_bind(text)
+    named, calls = _rows_with(":=", text), respelled.may_bind(text)
     blocks: list[tuple[list[ast.stmt], bool]] = [(tree.body, False)]
     for block, of_class in blocks:  # which grows
-        several = named
+        several = False
         for statement in block:  # most do one thing, and this looks at all statements of all files
             kind = statement.__class__
             if kind is ast.Assign:
@@ -56,6 +56,8 @@ def take_apart(tree: ast.Module, text: str) -> None:
                 several = several or calls
             elif kind in _BLOCKS:
                 _add_blocks(statement, blocks)
+            if named and not several:
+                several = respelled.reaches(statement, named)
         if several:
             _take_apart(block, of_class, named, calls)
 
@@ -70,7 +72,19 @@ def _add_blocks(statement: ast.stmt, blocks: list[tuple[list[ast.stmt], bool]]) 
         blocks += [(inner.body, False) for inner in getattr(statement, parts)]
 
 
-def _take_apart(block: list[ast.stmt], of_class: bool, named: bool, calls: bool) -> None:
+def _rows_with(word: str, text: str) -> list[int]:
+    """The rows that have a word, in order; all where rows may end in other ways."""
+    if word in text and "\r" in text:
+        return list(range(1, text.count("\r") + text.count("\n") + 2))
+    places: list[int] = []
+    at = text.find(word)
+    while at >= 0:
+        places.append(at)
+        at = text.find(word, at + 1)
+    return respelled.rows_of(text, places)
+
+
+def _take_apart(block: list[ast.stmt], of_class: bool, named: list[int], calls: bool) -> None:
     for at in range(len(block) - 1, -1, -1):
         statement = block[at]
         if isinstance(statement, ast.Expr) and calls:
@@ -81,7 +95,7 @@ def _take_apart(block: list[ast.stmt], of_class: bool, named: bool, calls: bool)
             # In a function nobody evaluates the annotation.
             plain = ast.Assign(targets=[statement.target], value=statement.value)
             statement = block[at] = ast.copy_location(plain, statement)
-        if named:
+        if named and respelled.reaches(statement, named):
             alone = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.NamedExpr)
             hoisted = _hoisted(statement)
             # ``(a := x)`` does nothing else.

@@ -130,9 +130,8 @@ class ModuleFlow(Summaries):
             for node, scope in self._untold
             if words is None
             or (
-                not words.isdisjoint(_CALLED.findall(self.text_of(node)))
-                if calls
-                else any(word in self.text_of(node) for word in words)
+                any(word in self.text_of(node) for word in words)
+                and not (calls and words.isdisjoint(_CALLED.findall(self.text_of(node))))
             )
         ]:
             for node, scope in wanted:

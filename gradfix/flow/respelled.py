@@ -15,25 +15,42 @@ from collections.abc import Iterator
 
 from gradfix.flow.nodes import walk
 
-_CALLS = re.compile(r"\bgetattr\([^()\n]+,\s*[\"']\w+[\"']\s*\)|\bTensor\.\w+\(")
+#: Each begins with a word to look for: alternatives would be tried at every character.
+_LOOKUPS = re.compile(r"getattr\([^()\n]+,\s*[\"']\w+[\"']\s*\)")
+_UNBOUND = re.compile(r"Tensor\.\w+\(")
 
 
 def expressions(tree: ast.Module, text: str) -> None:
     """Read calls of ``getattr`` and of methods without an object as what they stand for."""
-    if "getattr(" not in text and "Tensor." not in text:
-        return
-    rows = [text.count("\n", 0, found.start()) + 1 for found in _CALLS.finditer(text)]
+    places = [found.start() for found in _LOOKUPS.finditer(text)] if "getattr(" in text else []
+    if "Tensor." in text:
+        places += [found.start() for found in _UNBOUND.finditer(text)]
+    rows = rows_of(text, sorted(places))
     torches = _names_of_torch(tree) if rows else set()
     for statement in _around(tree.body, rows) if "\r" not in text else tree.body:
         _respell(statement, torches)
 
 
+def rows_of(text: str, places: list[int]) -> list[int]:
+    """The rows of places in a text, both in order."""
+    rows: list[int] = []
+    row, at = 1, 0
+    for place in places:
+        row, at = row + text.count("\n", at, place), place
+        rows.append(row)
+    return rows
+
+
+def reaches(statement: ast.stmt, rows: list[int]) -> bool:
+    """Whether one of these rows, which are in order, is one of a statement's."""
+    at = bisect.bisect_left(rows, statement.lineno)
+    return at < len(rows) and rows[at] <= (statement.end_lineno or statement.lineno)
+
+
 def _around(body: list[ast.stmt], rows: list[int]) -> Iterator[ast.stmt]:
     """The statements, and those of classes one by one, that reach over one of the rows."""
     for statement in body if rows else ():
-        last = statement.end_lineno or statement.lineno
-        at = bisect.bisect_left(rows, statement.lineno)
-        if at < len(rows) and rows[at] <= last:
+        if reaches(statement, rows):
             if isinstance(statement, ast.ClassDef):
                 yield from _around(statement.body, rows)
             else:

@@ -29,7 +29,6 @@ from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 from gradfix.model import Finding, Safety
 from gradfix.recipes.stacking import flags_set_later, keep_graph
-from gradfix.words import mentions
 
 
 class TensorRewrap(Codemod):
@@ -127,7 +126,7 @@ class TensorRewrap(Codemod):
             if not are_numbers_meant(flow, call, flow.value(data)):
                 yield self._report(flow, call, data, place)
 
-        if mentions(flow.text, "lambda") or mentions(flow.text, "partial("):
+        if flow.makes_functions:
             yield from self._inside(flow)
 
     def _inside(self, flow: ModuleFlow) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import GradMode
 from gradfix.flow.values import Elsewhere, Kind, Value
 from gradfix.model import Note
-from gradfix.words import mentions
 
 
 def handed_writes(flow: ModuleFlow) -> Iterator[HandedWrite]:
@@ -43,7 +42,7 @@ _DEEPEST = 4
 
 def _names_of_writers(flow: ModuleFlow) -> Iterator[str]:
     """The names of functions that write to what they are given."""
-    named = mentions(flow.text, "lambda") or mentions(flow.text, "partial")
+    named = flow.makes_functions
     for scope in flow.scopes:
         writes = scope.argument_writes
         if writes and any(write.mode is GradMode.ON for write in writes):

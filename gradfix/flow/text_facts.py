@@ -71,6 +71,11 @@ class TextFacts(Facts):
         return (3, node.lineno)
 
     @cached_property
+    def makes_functions(self) -> bool:
+        """Whether functions are made without ``def``: lambdas, or ``functools.partial``."""
+        return mentions(self.text, "lambda") or mentions(self.text, "partial")
+
+    @cached_property
     def expects_errors(self) -> bool:
         """Whether something in the file may be meant to raise."""
         return any(mentions(self.text, word) for word in ("raises", "assertRaises", "RuntimeError"))

@@ -33,6 +33,16 @@ class Mixer(nn.Module):
 """
 MENDED = FAULTY.replace("torch.tensor([", "torch.stack([")
 FAULT_ROW = 12
+#: The same where no other file can have anything to do with it.
+ALONE = """\
+import torch
+from torch import nn
+
+a, b = (nn.Parameter(torch.rand(())) for _ in range(2))
+w = torch.tensor([a, b])
+w.sum().backward()
+"""
+ALONE_MENDED = ALONE.replace("torch.tensor([", "torch.stack([")
 
 
 UNFIXABLE = "x = 1  # noqa: GF301\n"  # a finding without a fix

@@ -92,7 +92,7 @@ FILES = {
     "no_import": net("self.w * 2") + "\nx = setting()\n",
     "odd": net(TENSOR, ", words, /, *, size: dict[str, int]").replace("rand(3)", "rand(words.z)"),
     "odd_unsafe": net("half(self.w)", ", words").replace(
-        "rand(3)", "rand(len(open(words).read()))"
+        "rand(3)", "rand(words.n if words.key == chr(x.shape[0]) * 9 else words.gone)"
     ),
     "unsafe": net("half(self.w)"),
     "mixed": net(TENSOR) + "\n    def other(self):\n        return half(self.w)\n",

@@ -19,7 +19,7 @@ from gradfix import cache, engine
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety, Span
 from gradfix.records import plain, restored
 
-from .conftest import FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
+from .conftest import ALONE, ALONE_MENDED, FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
 
 Gradfix = Callable[..., Result]
 DATABASE = Path(".gradfix_cache") / "checked-1.sqlite"
@@ -103,13 +103,13 @@ def test_reports_are_the_same_from_the_cache(kind: str, project: Path, gradfix: 
 def test_a_changed_file_is_analysed_again(
     project: Path, gradfix: Gradfix, analysed: list[str]
 ) -> None:
-    put(project, m=FAULTY, n=FAULTY)
+    put(project, m=ALONE, n=ALONE)
     gradfix("check")
-    put(project, m=MENDED)
+    put(project, m=ALONE_MENDED)
     analysed.clear()
     assert gradfix("check").out.startswith("n.py:")
     assert analysed == ["m.py"]
-    put(project, m=FAULTY)
+    put(project, m=ALONE)
     assert gradfix("check").out.startswith("m.py:")
 
 
@@ -193,7 +193,7 @@ def test_who_else_is_there_decides_what_is_found(
 def test_an_imported_module_that_changes_goes_or_comes(
     project: Path, gradfix: Gradfix, analysed: list[str]
 ) -> None:
-    put(project, net=NET.format(module="cells"), other=FAULTY)
+    put(project, net=NET.format(module="cells"), other=ALONE)
     other = ["other.py GF301"]
     assert found(gradfix) == other  # nobody knows what a Cell is
     put(project, cells=LAYER)

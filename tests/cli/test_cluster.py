@@ -17,7 +17,7 @@ import pytest
 from gradfix import jobs
 from gradfix.cluster import client
 
-from .conftest import FAULTY, MENDED, PYTHON_2, Result, put
+from .conftest import ALONE, ALONE_MENDED, FAULTY, MENDED, PYTHON_2, Result, put
 from .dask_cluster import DaskCluster, until
 from .test_cache import NET
 
@@ -82,9 +82,9 @@ def tree(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     put(here / "src/left_out", __init__="", cells="from .more import Cell\n", more=LAYER)
     put(here / "lib/deep", __init__="", cells=LAYER)
     for number in range(12):
-        put(here / "src", **{f"m{number:02}": [FAULTY, "x = 1\n", MENDED][number % 3]})
+        put(here / "src", **{f"m{number:02}": [ALONE, "x = 1\n", ALONE_MENDED][number % 3]})
     cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{**cell, "source": FAULTY.splitlines(keepends=True)}]
+    cells = [{**cell, "source": ALONE.splitlines(keepends=True)}]
     notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     (here / "src/n.ipynb").write_text(json.dumps(notebook, indent=1))
     return here

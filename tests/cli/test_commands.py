@@ -13,7 +13,7 @@ import pytest
 import gradfix as package
 from gradfix import batch, engine, files
 
-from .conftest import FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
+from .conftest import ALONE, FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
 
 Gradfix = Callable[..., Result]
 
@@ -221,7 +221,7 @@ def test_deep_trees_are_no_trouble(project: Path, gradfix: Gradfix) -> None:
 def test_an_interrupt_is_130_and_what_was_written_is_whole(
     command: str, project: Path, gradfix: Gradfix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(project, a=FAULTY, b=FAULTY)
+    put(project, a=ALONE, b=ALONE)
     read = files.read_bytes
 
     def interrupted(path: str) -> bytes:
@@ -233,7 +233,7 @@ def test_an_interrupt_is_130_and_what_was_written_is_whole(
     result = gradfix(command, ".")
     assert result.code == 130
     assert ("what was rewritten (at least 1 file) is whole" in result.err) == (command == "apply")
-    assert (project / "b.py").read_text() == FAULTY
+    assert (project / "b.py").read_text() == ALONE
 
 
 # -- manual -------------------------------------------------------------------------------------

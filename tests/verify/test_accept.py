@@ -255,11 +255,12 @@ def test_fixes_of_later_rounds_are_placed_in_the_first_text() -> None:
     faulty = (
         "import torch\nfrom torch import nn\n\nclass N(nn.Module):\n    def __init__(self):\n"
         "        super().__init__()\n        self.a = nn.Parameter(torch.rand(()))\n"
-        "        self.b = nn.Parameter(torch.rand(()))\n\n    def forward(self, x):\n"
+        "        self.b = nn.Parameter(torch.rand(()))\n"
+        "        self.c = nn.Parameter(torch.rand(()))\n\n    def forward(self, x):\n"
         "        w = torch.zeros(2)\n        w[0] = self.a\n        w[1] = self.b\n"
-        "        v = torch.tensor([self.a, self.b])\n        return (w * v * x).sum()\n"
+        "        v = torch.tensor([self.c, self.c * 2])\n        return (w * v * x).sum()\n"
     )
     done = fix_source(faulty)
     assert len(done.fixed) == len(done.found_in) == 2
     rows = {c.finding.code: set().union(*(p.before for p in c.places)) for c in changes_of(done)}
-    assert rows == {"GF302": {11, 12, 13}, "GF301": {14}}
+    assert rows == {"GF302": {12, 13, 14}, "GF301": {15}}

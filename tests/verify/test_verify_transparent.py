@@ -29,6 +29,8 @@ KINDS = [
     name
     for name, value in vars(RIGHT).items()
     if isinstance(value, type) and issubclass(value, torch.nn.Module)
+    # Lazy layers have no Parameters to compare before they are called.
+    and not name.startswith("Lazy")
 ]
 Seen = tuple[list[torch.Tensor], list[torch.Tensor | None], torch.Tensor]
 
@@ -52,7 +54,7 @@ def run(drive: Drive, tracer: Tracer | None) -> Seen:
 def same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
-    return torch.equal(one, other)
+    return torch.equal(one.to_dense(), other.to_dense())
 
 
 def test_there_are_many_kinds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -290,9 +291,11 @@ def test_an_interrupt_ends_all_processes_and_leaves_files_whole(
         time.sleep(0.01)
     if sent is signal.SIGINT:
         assert running.returncode == 130
-        assert err == (
-            "interrupted\nwhat was rewritten (at least 3 files) is whole; "
-            "run the same command again to go on, or `gradfix undo 1` to go back\n"
+        # The third file is written, and perhaps not counted yet.
+        assert re.fullmatch(
+            r"interrupted\nwhat was rewritten \(at least [23] files\) is whole; "
+            r"run the same command again to go on, or `gradfix undo 1` to go back\n",
+            err,
         )
     assert sorted(p.name for p in project.iterdir() if not p.name.startswith("m")) == [
         journal.FOLDER

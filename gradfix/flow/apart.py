@@ -17,23 +17,16 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from gradfix.flow import respelled
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import BLOCKS, walk
 
 N = TypeVar("N", bound=ast.AST)
 
 _DISPLAYS = (ast.Tuple, ast.List)
 _Pair = tuple[ast.expr, ast.expr]
-#: The fields of statements that hold others, by their kind.
-_BLOCKS = {
-    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
-    for kind in ast.stmt.__subclasses__()
-    if not {"body", "cases"}.isdisjoint(kind._fields)
-}
-
-#: And of those whose parts have blocks.
+#: The fields of statements whose parts have blocks.
 _INNER = {
     kind: tuple(name for name in ("handlers", "cases") if name in kind._fields)
-    for kind in _BLOCKS
+    for kind in BLOCKS
     if not {"handlers", "cases"}.isdisjoint(kind._fields)
 }
 
@@ -54,7 +47,7 @@ def take_apart(tree: ast.Module, text: str) -> None:
                 several = several or not of_class
             elif kind is ast.Expr:
                 several = several or calls
-            elif kind in _BLOCKS:
+            elif kind in BLOCKS:
                 _add_blocks(statement, blocks)
             if named and not several:
                 several = respelled.reaches(statement, named)
@@ -64,7 +57,7 @@ def take_apart(tree: ast.Module, text: str) -> None:
 
 def _add_blocks(statement: ast.stmt, blocks: list[tuple[list[ast.stmt], bool]]) -> None:
     kind = statement.__class__
-    for name in _BLOCKS[kind]:
+    for name in BLOCKS[kind]:
         block = getattr(statement, name)
         if block:
             blocks.append((block, kind is ast.ClassDef))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow.made_layers import is_layer
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import BLOCKS, walk
 from gradfix.flow.top_level import attributes_of, stored_by
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
 
@@ -76,12 +76,6 @@ def collect(node: ast.ClassDef) -> ClassFacts:
 
 
 _BINDS_NOTHING = (ast.If, ast.Return, ast.Raise, ast.FunctionDef, ast.Try, ast.While, ast.Pass)
-#: The fields of each kind of statement that hold other statements, directly or in their parts.
-_INSIDE = {
-    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
-    for kind in ast.stmt.__subclasses__()
-    if not {"body", "cases"}.isdisjoint(kind._fields)
-}
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -90,7 +84,7 @@ def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     while stack:
         statement = stack.pop()
         yield statement
-        inside = _INSIDE.get(statement.__class__)
+        inside = BLOCKS.get(statement.__class__)
         if inside is None:
             continue  # most statements have none inside
         for name in inside:

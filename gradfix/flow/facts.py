@@ -134,8 +134,8 @@ class Facts:
             value.attributes = None  # and Parameters know their layer
         self.__dict__.clear()
 
-    def enclosing(self, node: ast.AST, kind: type[N]) -> N | None:
-        """The nearest node of a type around ``node``."""
+    def enclosing(self, node: ast.AST, kind: type[N] | tuple[type[N], ...]) -> N | None:
+        """The nearest node of a type, or of one of several, around ``node``."""
         at: ast.AST | None = self.parents.get(node)
         while at is not None and not isinstance(at, kind):
             at = self.parents.get(at)

@@ -17,6 +17,12 @@ _PLAIN = frozenset(
     rest kwd_attrs str tag type_ignores""".split()
 )
 _WITHOUT = (ast.Constant, ast.Global, ast.Nonlocal, ast.MatchSingleton)
+#: The fields of each kind of statement that hold other statements, directly or in their parts.
+BLOCKS = {
+    kind: tuple(name for name in ("body", "orelse", "finalbody") if name in kind._fields)
+    for kind in ast.stmt.__subclasses__()
+    if not {"body", "cases"}.isdisjoint(kind._fields)
+}
 #: For each kind of node what gets the fields that hold others, and whether there are several.
 _Getter = Callable[[ast.AST], Any]
 _GETTERS: dict[type[ast.AST], tuple[_Getter | None, bool]] = {}

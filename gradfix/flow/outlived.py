@@ -49,13 +49,13 @@ def stays_attached(value: Value) -> bool:
 
 
 def _is_cached(flow: ModuleFlow, node: ast.AST) -> bool:
-    function = _around(flow, node, _FUNCTIONS)
+    function = flow.enclosing(node, _FUNCTIONS)
     while isinstance(function, _FUNCTIONS):
         for decorator in function.decorator_list:
             names = (n.attr if isinstance(n, ast.Attribute) else n.id for n in _names(decorator))
             if not _CACHES.isdisjoint(names):
                 return True
-        function = _around(flow, function, _FUNCTIONS)
+        function = flow.enclosing(function, _FUNCTIONS)
     return False
 
 
@@ -90,7 +90,7 @@ def _root(node: ast.AST) -> str:
 
 def _is_shared(flow: ModuleFlow, statement: ast.stmt, name: str) -> bool:
     """Whether a function binds a name of outside."""
-    function = _around(flow, statement, _FUNCTIONS)
+    function = flow.enclosing(statement, _FUNCTIONS)
     return function is not None and any(
         isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names
         for node in walk(function)
@@ -106,8 +106,8 @@ def _loop_after(flow: ModuleFlow, call: Call) -> ast.AST | None:
     made = {call.node} | {value.node for value in reached if value.node is not None}
     for loop in loops:
         inside = set(walk(loop))
-        function = _around(flow, loop, _FUNCTIONS)
-        before = {n for n in made - inside if _around(flow, n, _FUNCTIONS) is function}
+        function = flow.enclosing(loop, _FUNCTIONS)
+        before = {n for n in made - inside if flow.enclosing(n, _FUNCTIONS) is function}
         for value in reached:
             if value.node in inside and any(source.node in before for source in value.inputs):
                 return loop
@@ -121,8 +121,8 @@ def _gone_back_twice(flow: ModuleFlow, call: Call) -> bool:
         return False
     reached = [value.node for value in flow.consumers(call.node, stays_attached)]
     for node in dict.fromkeys((call.node, *reached)):
-        function = None if node is None else _around(flow, node, _FUNCTIONS)
-        here = [b for b in backwards if _around(flow, b.node, _FUNCTIONS) is function]
+        function = None if node is None else flow.enclosing(node, _FUNCTIONS)
+        here = [b for b in backwards if flow.enclosing(b.node, _FUNCTIONS) is function]
         if node is None or len(here) < 2:
             continue
         behind = {value.node for value in flow.consumers(node, stays_attached)} | {node}
@@ -139,14 +139,6 @@ def _retains(backward: Backward) -> bool:
 def _training_loops(flow: ModuleFlow) -> Iterator[ast.AST]:
     """The loops whose turns go backward, each in the function of that backward."""
     for backward in flow.all(Backward):
-        loop = _around(flow, backward.node, (*_LOOPS, *_FUNCTIONS))
+        loop = flow.enclosing(backward.node, (*_LOOPS, *_FUNCTIONS))
         if isinstance(loop, _LOOPS):
             yield loop
-
-
-def _around(flow: ModuleFlow, node: ast.AST, kinds: tuple[type[ast.AST], ...]) -> ast.AST | None:
-    """The nearest node of some types around one."""
-    at = flow.parents.get(node)
-    while at is not None and not isinstance(at, kinds):
-        at = flow.parents.get(at)
-    return at

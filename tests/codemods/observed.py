@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CoroutineType
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ _KINDS = {
     dict: {Kind.DICT, Kind.INSTANCE},
     type(None): set(),
     np.ndarray: set(),
+    CoroutineType: set(),
 }
 
 

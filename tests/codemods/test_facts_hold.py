@@ -46,10 +46,6 @@ for group in zip(*pairs):
     out = group
 first, second = zip(*pairs)
 out = torch.tensor(second)
-=== a range of what was spread
-bounds = (2, 4)
-for i in range(*bounds):
-    out = i * 2
 === an index that is a tensor of no dimensions gives a view
 x = torch.ones(3, 2)
 k = x[:, 0].argmax()
@@ -61,18 +57,30 @@ def clipped(x, low):
     return torch.min(torch.max(x, low), low + 1)
 out = clipped(torch.ones(3), torch.zeros(3))
 === a coroutine is no tensor
-class Net(nn.Module):
-    async def infer(self, x):
-        return x * 2
-waiting = Net().infer(torch.ones(2))
-waiting.close()
+async def infer(x):
+    y = torch.zeros(2)
+    y[0] = x
+    return y
+def start():
+    kept = torch.zeros(2)
+    kept[0] = 1
+    waiting = infer(2.0)
+    waiting.close()
+    return waiting
+out = start()
 === what a decorator makes of a function
 def listed(function):
     return lambda x: [function(x)]
 @listed
 def double(x):
-    return torch.ones(2) * x
-out = double(2.0)
+    y = torch.zeros(2)
+    y[0] = x
+    return y
+def use():
+    kept = torch.zeros(2)
+    kept[0] = 1
+    return kept, double(2.0)
+out = use()
 === a gradient with a history
 w = torch.ones(2, requires_grad=True)
 (w * w).sum().backward(create_graph=True)

@@ -11,6 +11,7 @@ how far the workers may run ahead is bounded, and so is the memory. Only the par
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -37,10 +38,11 @@ if TYPE_CHECKING:  # slow to import, and most runs are over before it is needed
 
 #: Seconds that one file may take in a worker.
 TIMEOUT = 60.0
-#: With ``auto``: the most processes, the seconds before workers are worth their start, and the
-#: number of files that have to be left by then.
+#: With ``auto``: the most processes, and when workers are worth their start: the seconds that are
+#: waited, those that it would still take then, and the number of files that have to be left.
 MOST = 8
-PATIENCE = 2.0
+PATIENCE = 0.5
+STILL = 3.0
 WORTH = 16
 
 _GROUP = 16  # files that are handed out together
@@ -122,11 +124,16 @@ def run(
     for done in job.run(pending, cache=cache):
         yield done
         left -= 1
-        if cores > 1 and left >= WORTH and time.monotonic() - started > PATIENCE:
+        if cores > 1 and left >= WORTH and _is_worth_it(time.monotonic() - started, items, left):
             break
     if rest := list(pending):
         with Pool(job, cores) as pool:
             yield from pool.results(rest)
+
+
+def _is_worth_it(spent: float, items: Sequence[Item], left: int) -> bool:
+    """Whether workers would be done sooner, if the files that are left are like the others."""
+    return spent > PATIENCE and spent / (len(items) - left) * left > STILL
 
 
 def cores_here() -> int:
@@ -350,6 +357,8 @@ def _work(pipe: connection.Connection, job: Job) -> None:
         for done in job.answers(given):
             faulthandler.cancel_dump_traceback_later()
             pipe.send(done)
+    # Taking millions of objects apart takes seconds, for which the parent would wait.
+    os._exit(0)
 
 
 def _quiet(message: str) -> None:
@@ -369,7 +378,12 @@ def _follow() -> None:
 def _received(pipe: connection.Connection, longest: float) -> Iterator[Item]:
     with open(os.devnull, "wb") as nowhere:
         while True:
-            for item in pipe.recv():
+            try:
+                items = pipe.recv()
+            except EOFError:
+                gc.freeze()  # this process ends, and nobody has to look through what it knows
+                raise
+            for item in items:
                 # If the parent is killed, and this process hangs in code that lets no thread run,
                 # nobody else is there to end it.
                 faulthandler.dump_traceback_later(longest, exit=True, file=nowhere)

@@ -13,6 +13,7 @@ comes from, so that what is said about it points there; but it does not stand in
 from __future__ import annotations
 
 import ast
+import weakref
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -102,8 +103,8 @@ def _take_apart(block: list[ast.stmt], of_class: bool, named: list[int], calls: 
 
 def together(statement: ast.AST) -> Sequence[ast.Assign]:
     """The parts of one assignment that has all its values first; none for most statements."""
-    parts: Sequence[ast.Assign] = getattr(statement, "together", ())
-    return parts
+    parts: Sequence[weakref.ref[ast.Assign]] = getattr(statement, "together", ())
+    return [part for part in (kept() for kept in parts) if part is not None] if parts else ()
 
 
 def mark(node: N, *others: ast.AST) -> N:
@@ -126,8 +127,10 @@ def _parts(statement: ast.Assign) -> list[ast.stmt]:
     if pairs is None or not _independent(pairs):
         return []
     parts = [_part(statement, target, given) for target, given in pairs]
+    # The tree holds them; parts that held each other would outlive it, and keep much of the file.
+    known = [weakref.ref(part) for part in parts]
     for part in parts:
-        setattr(part, "together", parts)  # noqa: B010
+        setattr(part, "together", known)  # noqa: B010
         setattr(part, "whole", statement)  # noqa: B010
         part.lineno, part.col_offset = part.targets[0].lineno, part.targets[0].col_offset
         part.end_lineno, part.end_col_offset = part.value.end_lineno, part.value.end_col_offset

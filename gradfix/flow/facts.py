@@ -132,6 +132,8 @@ class Facts:
             value.inputs = ()  # some are made from themselves
         for value in self.values.values():
             value.attributes = None  # and Parameters know their layer
+        for scope in self.scopes:
+            scope.argument_writes.clear()  # each knows the scope that it is in
         self.__dict__.clear()
 
     def enclosing(self, node: ast.AST, kind: type[N] | tuple[type[N], ...]) -> N | None:

@@ -28,6 +28,7 @@ OUTSIDE = frozenset({"torch", "numpy", "builtins", "typing_extensions"}) | froze
 )
 #: Characters of source text whose syntax trees may be kept in memory from source to source.
 _KEPT = 16_000_000
+_RECENT = 24  # and so many of the files that were checked last: neighbours often import them
 #: Longer files are tables, not code.
 _LONGEST = 1_000_000
 #: How many folders above a file imports may start from.
@@ -60,7 +61,7 @@ class Project:
         self.held = 0  #: characters of source text whose syntax trees are in memory
         self._turn = 0  # counts the files that are checked
         self._used: dict[str, int] = {}
-        self._current: Opened | None = None  # what is being checked; kept if others ask for it
+        self._checked: dict[str, Opened] = {}  # the last ones; kept if others ask for them
         self._asked: list[set[str]] = []
         self._places: dict[tuple[str, str], tuple[Place, Asked]] = {}
         self._base_of: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
@@ -88,9 +89,9 @@ class Project:
             return
         needed = self._needed_last()
         by_turn: dict[int, list[str]] = {}
+        gone: list[str] = []
         for path in self._opened:
             by_turn.setdefault(needed.get(path, 0), []).append(path)
-        gone: list[str] = []
         for turn in sorted(by_turn):
             if self.held <= _KEPT // 2:
                 break
@@ -116,7 +117,7 @@ class Project:
         """Let everything go: nothing more is asked, and no garbage collector has to look for it."""
         self._release(list(self._opened))
         self._opened.clear()
-        self._current = self.facts = None
+        self._checked, self.facts = {}, None
 
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -134,11 +135,10 @@ class Project:
         """A parsed file; None for what is missing, too long, or does not parse."""
         text = self.text(path)
         self.use(path)
-        if path not in self._opened and self._current is not None and self._current.path == path:
-            self._keep(self._current)
         if path not in self._opened:
-            long = text is None or len(text) > _LONGEST
-            found = None if long or text is None else _parsed(path, text)
+            found = self._checked.pop(path, None)
+            if found is None and text is not None and len(text) <= _LONGEST:
+                found = _parsed(path, text)
             self._opened[path] = None
             if found is not None:
                 self._keep(found)
@@ -154,9 +154,11 @@ class Project:
 
         if self._texts.setdefault(path, text) != text:
             return parse(text)
-        known = self._opened.get(path)
+        known = self._opened.get(path) or self._checked.get(path)
         if known is None:
-            known = self._current = Opened(path, text, parse(text))
+            known = self._checked[path] = Opened(path, text, parse(text))
+            if len(self._checked) > _RECENT:
+                del self._checked[next(iter(self._checked))]
         return known.tree
 
     def _keep(self, opened: Opened) -> None:
@@ -273,9 +275,7 @@ class Project:
 
     def _member(self, module: Folder | File, name: str, seen: frozenset[tuple[str, str]]) -> Place:
         """What a module binds a name to, or the module below it of that name."""
-        file = module.path
-        if isinstance(module, Folder):
-            file = os.path.join(module.path, "__init__.py")
+        file = _code_of(module)
         text = self.text(file)
         opened = self.opened(file) if text is not None and (name in text or "*" in text) else None
         if opened is not None and opened.mentions(name):
@@ -298,8 +298,7 @@ class Project:
         module = self._resolve(star, importer, seen)
         if not isinstance(module, (Folder, File)):
             return False
-        folder = isinstance(module, Folder)
-        opened = self.opened(os.path.join(module.path, "__init__.py") if folder else module.path)
+        opened = self.opened(_code_of(module))
         return opened is not None and not opened.mentions(name) and not opened.stars_after("")
 
     def starred(self, module: str, name: str, importer: str) -> bool:
@@ -314,10 +313,7 @@ class Project:
         return self._asking(key, importer, found) is not None
 
     def _exported(self, module: Folder | File, name: str) -> bool:
-        file = module.path
-        if isinstance(module, Folder):
-            file = os.path.join(module.path, "__init__.py")
-        opened = self.opened(file)
+        opened = self.opened(_code_of(module))
         return opened is not None and opened.exports(name)
 
     def _bound(self, opened: Opened, name: str, seen: frozenset[tuple[str, str]]) -> Place:
@@ -381,6 +377,11 @@ def _parsed(path: str, text: str) -> Opened | None:
         return Opened(path, text, parse(text))
     except SourceError:
         return None
+
+
+def _code_of(of: Folder | File) -> str:
+    """The file with the code of a package or module."""
+    return os.path.join(of.path, "__init__.py") if isinstance(of, Folder) else of.path
 
 
 def _lies_in(path: str, folder: str) -> bool:

@@ -63,6 +63,7 @@ class Summaries(Entries):
         scope = self._run_quietly(node, function, frozenset())
         if scope is not None:
             self.summarised(node, scope)
+            scope.argument_writes.clear()  # each knows the scope, which is not needed any more
         return self._summaries[node]
 
     def summary_for(self, function: Value, tensors: frozenset[ast.arg]) -> Value | None:
@@ -75,7 +76,9 @@ class Summaries(Entries):
             self._for_tensors[key] = None
             if self._budget > 0 and _returns_what_its_body_does(node):
                 scope = self._run_quietly(node, function, tensors)
-                self._for_tensors[key] = None if scope is None else scope.result
+                if scope is not None:
+                    self._for_tensors[key] = scope.result
+                    scope.argument_writes.clear()
         return self._for_tensors[key]
 
     def _run_quietly(

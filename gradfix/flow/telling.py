@@ -15,42 +15,14 @@ from functools import cached_property
 
 from gradfix.flow import classes
 from gradfix.flow.nodes import walk
-from gradfix.words import mentioned, mentions
+from gradfix.flow.telling_words import TellingWords
 
-#: What has to be in the text of a function that makes or uses a leaf, or registers one late.
-_WORDS = tuple(
-    """requires_grad optim backward zero_grad Variable setattr add_module register_ detach no_grad
-    inference_mode set_grad_enabled state_dict( parameters( .cpu()[ .numpy()[""".split()
-)
-#: The same for ways out of the graph; they matter where leaves are known.
-_LEAVING = tuple(
-    """ensor( asarray( .item( .numpy( .tolist( argmax argmin argsort round( .long( .int( .floor(
-    .ceil( .trunc( .sign( one_hot( heaviside( numpy np. math. ).float() .gt( .ge( .lt( .le(
-    """.split()
-)
-_METHOD_WORDS = (
-    "yield", "Parameter(", "ModuleList", "ModuleDict", "Sequential(",
-    "iadd(", "isub(", "imul(", "itruediv(", "ipow(",
-)  # fmt: skip
-#: Constructors fill containers step by step, and make random constants.
-_CONSTRUCTOR_WORDS = (".append(", ".extend(", ".insert(", ".rand")
-#: Without one of these a file knows of no leaf, and of nothing that is computed from one.
-_LEAVES = (
-    "Module", "Parameter", "requires_grad", "nn.", "torch.nn", "import nn", "optim", "Variable",
-    "backward(",
-)  # fmt: skip
-_SHORT = re.compile(r"\.(?:grad|data)\b")
-_PYTHON_NUMBER = re.compile(r"(?<![.\w])float\(")
-_ONE_SIDED = re.compile(r"\bwhere\([^,]*?\)")
 #: What matters in a function that runs with grad mode off: leaves, and grad mode itself.
 _WITHOUT_GRAD = re.compile(
     r"requires_grad|optim|backward|zero_grad|Variable|setattr|add_module|register_|enable_grad"
     r"|set_grad_enabled|state_dict\(|parameters\(|\.grad\b|Parameter\(|ModuleList|ModuleDict|yield"
     r"|return[ \t]+(?!None\b)\S"  # what it returns has lost its history
 )
-_OF_SELF = re.compile(r"\s*self\.")
-_FILLS = re.compile(r"\bself[\w.\[\]'\"]*\.(?:append|extend|insert)\(")
-_FILLING = (".append(", ".extend(", ".insert(")
 _DISCARDED = ("masked_", "clamp", "detach", "scatter", "index_")
 _DISCARDED_EXACTLY = frozenset("squeeze unsqueeze clip add sub mul div".split())
 _CONTAINERS = frozenset(
@@ -67,21 +39,7 @@ class Telling:
     """The filter for one file, by its source lines."""
 
     def __init__(self, text: str, lines: Sequence[str]) -> None:
-        self._lines = lines
-        leaves = any(mentions(text, word) for word in _LEAVES)
-        # Most words are nowhere in a file, and need not be looked for in each of its functions.
-        leaving = mentioned(text, _LEAVING) if leaves else []
-        common = mentioned(text, _WORDS)
-        self._in_methods = [*common, *leaving, *mentioned(text, _METHOD_WORDS)]
-        self._in_constructors = [
-            *common,
-            *(word for word in leaving if word in ("ensor(", ".item(")),
-            *mentioned(text, _CONSTRUCTOR_WORDS),
-        ]
-        self._short = mentioned(text, (".grad", ".data"))
-        self._numbers = leaves and mentions(text, "float(")
-        self._one_sided = leaves and mentions(text, "where(")
-        self._in_place = mentions(text, "_(")
+        self._words = TellingWords(text, lines)
 
     def function(self, node: classes.Method) -> bool:
         """Whether a function can do more than compute and return."""
@@ -89,75 +47,28 @@ class Telling:
         first = body[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             first = body[min(1, len(body) - 1)]
-        lines = self._lines[first.lineno - 1 : node.end_lineno]
         constructor = node.name == "__init__"
+        words, end = self._words, node.end_lineno or node.lineno
         if any(map(_switches_off, node.decorator_list)):
-            return _WITHOUT_GRAD.search("\n".join(lines)) is not None or any(
+            text = words.text_of(first.lineno, end)
+            return _WITHOUT_GRAD.search(text) is not None or any(
                 _binds_late(statement) or _discards(statement, ())
                 for statement in classes.statements(body)
             )
-        for decorator in node.decorator_list:
-            lines = [*self._lines[decorator.lineno - 1 : decorator.end_lineno], *lines]
-        text = "\n".join(lines)
-        if self._speaks(text, constructor):
+        if words.are_in(first.lineno, end, constructor) or any(
+            words.are_in(decorator.lineno, decorator.end_lineno or decorator.lineno, constructor)
+            for decorator in node.decorator_list
+        ):
+            return True
+        if constructor and words.has_layers_in_place(first.lineno, end):
             return True
         plain, local = _Names(_plain_names, node), _Names(_module_names, node)
-        if not constructor and _fills(text):
-            return True
         for statement in classes.statements(body):
             if _writes(statement, plain, constructor) or (
                 _tells_in_constructor(statement, local) if constructor else _binds_late(statement)
             ):
                 return True
         return False
-
-    def _speaks(self, text: str, constructor: bool) -> bool:
-        """Whether the text of a function has a telling word."""
-        for word in self._in_constructors if constructor else self._in_methods:
-            if word in text:
-                return True
-        if any(word in text for word in self._short) and _SHORT.search(text) is not None:
-            return True
-        if constructor:
-            if "Sequential(" in text and ("inplace" in text or "True)" in text):
-                return True
-        elif (self._numbers and "float(" in text and _PYTHON_NUMBER.search(text) is not None) or (
-            self._one_sided and "where(" in text and _ONE_SIDED.search(text) is not None
-        ):
-            return True
-        return self._in_place and "_(" in text and _calls_in_place(text, constructor)
-
-
-def _fills(text: str) -> bool:
-    """Whether a container that is an attribute may be filled."""
-    return (
-        "self" in text
-        and any(word in text for word in _FILLING)
-        and _FILLS.search(text) is not None
-    )
-
-
-def _calls_in_place(text: str, constructor: bool) -> bool:
-    """Whether a method that writes in place is called.
-
-    Those of ``torch.nn.init`` switch grad mode off, which matters in constructors alone.
-    """
-    at = text.find("_(")
-    while at >= 0:
-        begin = _word_before(text, at)
-        if begin < at and text[at - 1] != "_" and text[begin - 1 : begin] == ".":
-            module = text[_word_before(text, begin - 1) : begin - 1] == "init"
-            if constructor or not module or _OF_SELF.match(text, at + 2):
-                return True
-        at = text.find("_(", at + 2)
-    return False
-
-
-def _word_before(text: str, end: int) -> int:
-    """Where the word that ends at a place begins."""
-    while end and (text[end - 1].isalnum() or text[end - 1] == "_"):
-        end -= 1
-    return end
 
 
 def _switches_off(decorator: ast.expr) -> bool:

@@ -159,6 +159,7 @@ def test_many_files_are_worth_workers(
 
     monkeypatch.setattr(jobs.Pool, "_start", counted)
     monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+    monkeypatch.setattr(jobs, "STILL", 0.0)
     monkeypatch.setattr(jobs, "cores_here", lambda: 2)
     assert gradfix("check") == one
     assert len(started) == 2

@@ -18,6 +18,7 @@ from gradfix.flow.names import (
     occurrences,
     reaching,
     reads_behind,
+    shown_with_its_value,
     uses_of,
     uses_of_name,
 )
@@ -342,6 +343,9 @@ class _Web:
                 return f"`{name}` is also bound on line {flow.span(definition.node).row}"
         if any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del) for node in self.uses):
             return f"`{name}` is deleted"
+        for use in self.uses:
+            if isinstance(use, ast.Name) and shown_with_its_value(flow, use):
+                return f"the f-string on line {flow.span(use).row} shows the name `{name}`"
         if self.merges and self._merge_point() is None:
             return f"the leaf and the value meet under the name `{name}` after a branch"
         return None

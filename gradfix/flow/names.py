@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
@@ -112,6 +113,15 @@ def bound_to(definition: Definition) -> ast.expr | None:
                 found: ast.expr = values[names.index(definition.node)]
                 return found
     return None
+
+
+def shown_with_its_value(flow: ModuleFlow, name: ast.Name) -> bool:
+    """Whether an f-string shows an expression and its value, as ``f"{w=}"``: a name is output."""
+    string = flow.enclosing(name, ast.JoinedStr)
+    while string is not None and (outer := flow.enclosing(string, ast.JoinedStr)) is not None:
+        string = outer
+    shown = rf"\{{[^{{}}]*\b{name.id}\b[^{{}}]*=\s*(?:[!:][^{{}}]*)?\}}"
+    return string is not None and re.search(shown, flow.source_of(string)) is not None
 
 
 def is_made_for(flow: ModuleFlow, use: ast.expr) -> bool:

@@ -407,6 +407,13 @@ w.sum().backward()
 print(w.grad)
 del w
 reason: delete
+=== an f-string shows the name that it would get
+w = Parameter(torch.ones(3))
+w = w * 2
+print(f"now {w.sum()=:.2f}")
+opt = torch.optim.SGD([w], lr=0.1)
+w.sum().backward()
+reason: shows the name
 """)
 
 SOUND = cases("""

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from gradfix.flow.torch_ops import Op
 
-INTEGERS = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64"})
+#: Some type of integers, or bool; which one is not known.
+INTEGER = "integer"
+INTEGERS = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64", INTEGER})
+_NAMED = INTEGERS - {INTEGER} | {"float16", "bfloat16", "float32", "float64"}
 
 _ALIASES = {
     "float": "float32",
@@ -50,7 +53,9 @@ def named(name: str) -> str | None:
     """The dtype called ``torch.<name>``, or None when that is no dtype."""
     name = _ALIASES.get(name, name)
     return (
-        name if name in INTEGERS or name in ("float16", "bfloat16", "float32", "float64") else None
+        name
+        if name in INTEGERS - {INTEGER} or name in ("float16", "bfloat16", "float32", "float64")
+        else None
     )
 
 
@@ -90,6 +95,8 @@ def promote(values: Sequence[Value]) -> str | None:
     if len(found) != 1 or type(None) in numbers:
         return None
     (dtype,) = found
+    if dtype == INTEGER:
+        return None  # of two types, or widened by a number
     return "int64" if dtype == "bool" and int in numbers else dtype
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import layers
-from gradfix.flow.dtypes import is_integer
+from gradfix.flow.dtypes import INTEGER, is_integer
 from gradfix.flow.expected import is_absence_expected
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.reached import run_by_forward
@@ -244,7 +244,7 @@ def keeps_dtype(target: Value, value: Value) -> bool:
     """
     if value.kind is Kind.NUMBER:
         return not is_integer(target.dtype) and not isinstance(value.const, complex)
-    return value.is_tensor and value.dtype is not None and value.dtype == target.dtype
+    return value.is_tensor and value.dtype not in (None, INTEGER) and value.dtype == target.dtype
 
 
 def writes_to(flow: ModuleFlow, value: Value) -> list[Write]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Sequence, Set
 
 from gradfix.flow import dtypes, op_shapes
+from gradfix.flow.as_index import holds_indices
 from gradfix.flow.grown import all_united, united
 from gradfix.flow.operands import Argument, Bound, argument_kind, bind, requires_grad_role, spread
 from gradfix.flow.saved_tensors import SavedTensors
@@ -74,6 +75,14 @@ class TensorOps(SavedTensors):
                 found += [value for _, value in bound.get(param.name, ())]
         return tuple(found)
 
+    def _integer(self, op: Op, bound: Bound, like: Value | None) -> str | None:
+        """The type of ``zeros_like(labels)``, where the labels turn out to be indices."""
+        argument = like.node if op.like and like is not None and "dtype" not in bound else None
+        function = self.scope.node
+        if not isinstance(argument, ast.arg) or self.scope.arguments.get(argument.arg) is not like:
+            return None
+        return dtypes.INTEGER if holds_indices(function, argument) else None
+
     def _result(
         self,
         node: ast.AST,
@@ -85,7 +94,7 @@ class TensorOps(SavedTensors):
     ) -> Value:
         first = tensors[0] if tensors else None
         shape = op_shapes.result_shape(op, bound, arguments)
-        dtype = dtypes.result_dtype(op, bound, tensors)
+        dtype = dtypes.result_dtype(op, bound, tensors) or self._integer(op, bound, first)
         inputs = tuple(argument.value for argument in arguments)
         if op.factory or op.like:
             return self.new_tensor(node, op.name, inputs, arguments, shape, dtype)

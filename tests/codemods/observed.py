@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from gradfix.flow import analyse
+from gradfix.flow.dtypes import INTEGER, is_integer
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import GradMode
 from gradfix.flow.values import SOMEWHERE, Kind, Role, Value
@@ -204,6 +205,8 @@ def _wrong(flow: ModuleFlow, value: Value, seen: Seen) -> Iterator[str]:
     ):
         yield f"has shape {seen.shape}, not {value.shape}"
     known = "float32" if value.dtype == "default" else value.dtype
+    if known == INTEGER:
+        known = seen.dtype if is_integer(seen.dtype) else known
     if known not in (None, seen.dtype) and "set_default_" not in flow.text:
         yield f"is {seen.dtype}, not {known}"
 

@@ -237,6 +237,20 @@ class Levels(nn.Module):
 
 out = Levels()(torch.ones(3))
 reason: question of modelling
+=== GF306 collected in a buffer of the type of the labels, which are indices
+class Weights(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prior = nn.Parameter(torch.ones(3))
+
+    def forward(self, labels, x):
+        weights = torch.zeros_like(labels)
+        for i, label in enumerate(labels):
+            weights[i] = self.prior[label] * 2
+        return x * weights
+
+out = Weights()(torch.tensor([0, 2, 2]), torch.ones(3))
+reason: question of modelling
 === GF306 rounded
 class Compressor(nn.Module):
     def __init__(self):
@@ -261,6 +275,48 @@ reason: modelling
 """)
 
 LEAVE = cases("""
+=== a buffer of the type of what is no index
+class Weights(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prior = nn.Parameter(torch.ones(3))
+
+    def forward(self, x, rows):
+        weights = torch.zeros_like(x)
+        for i, row in enumerate(rows):
+            weights[i] = weights[i] + self.prior[row] * 2
+        return x * weights
+
+out = Weights()(torch.ones(3), torch.tensor([0, 2, 2]))
+out.sum().backward()
+=== indices that are something else by then, or have another type
+class Weights(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prior = nn.Parameter(torch.ones(3))
+
+    def forward(self, labels, x):
+        chosen = self.prior[labels]
+        labels = labels.to(x.dtype)
+        weights = torch.zeros_like(labels)
+        weights[0] = chosen[0] * 2
+        return x * weights
+
+out = Weights()(torch.tensor([0, 2, 2]), torch.ones(3))
+out.sum().backward()
+=== a buffer like the labels with a type of its own
+class Weights(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.prior = nn.Parameter(torch.ones(3))
+
+    def forward(self, labels, x):
+        weights = torch.zeros_like(labels, dtype=torch.float32)
+        weights[0] = self.prior[labels][0] * 2
+        return x * weights
+
+out = Weights()(torch.tensor([0, 2, 2]), torch.ones(3))
+out.sum().backward()
 === integers that choose, and the chosen values are trained
 class Greedy(nn.Module):
     def __init__(self):

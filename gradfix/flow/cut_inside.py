@@ -103,7 +103,8 @@ def _holders(flow: ModuleFlow, name: str) -> set[str] | None:
     text = flow.text
     for found in re.finditer(rf"\b{name}\b", text):
         line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-        if line.strip() != "class" and not _is_only_named(line, text[found.end() : found.end() + 1]):
+        after = text[found.end() : found.end() + 1]
+        if line.strip() != "class" and not _is_only_named(line, after):
             holder = _HOLDER.fullmatch(line)
             if holder is None:
                 return None

@@ -137,8 +137,6 @@ class HiddenParameter(Codemod):
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Everything that a Module holds and does not register."""
-        if not classes.has_modules(flow):
-            return
         for container in list(containers(flow)):
             yield from self._container(flow, container)
             weight = unregistered.initialised_element(flow, container)

@@ -92,6 +92,8 @@ class OverwrittenSavedTensor(Codemod):
         for write in flow.all(Write):
             if write.mode is not GradMode.ON and not write.overwritten:
                 continue
+            if not (write.overwritten or _through_data(write) or is_refused_view(write)):
+                continue
             if leaf_written(write) is not None:
                 continue  # this raises before any backward
             if is_meant_to_raise(flow, write.node) or _backward_is_meant_to_raise(flow, write):

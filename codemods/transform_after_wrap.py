@@ -81,6 +81,8 @@ class TransformAfterWrap(Codemod):
         for call in flow.all(Call):
             if not isinstance(call.node, ast.Call) or not call.result.is_leaf:
                 continue
+            if getattr(call.statement, "value", None) is call.node:
+                continue  # nothing is done with it before it is bound
             top = _outermost(flow, call.node)
             if top is not call.node:
                 yield from self._chained(flow, call, top)

@@ -158,6 +158,13 @@ def lineage(flow: ModuleFlow, facts: ClassFacts) -> list[ClassFacts]:
     return [facts, *facts._above]
 
 
+def _nearest_first(flow: ModuleFlow, facts: ClassFacts | None) -> Iterator[ClassFacts]:
+    """The `lineage`, looked up only for whoever does not find in the class what he looks for."""
+    if facts is not None:
+        yield facts
+        yield from lineage(flow, facts)[1:]
+
+
 def is_module(flow: ModuleFlow, value: Value) -> bool:
     """Whether a class or instance certainly is an ``nn.Module``."""
     facts = facts_of(flow, value)
@@ -194,7 +201,7 @@ def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
 def method(flow: ModuleFlow, owner: Value, name: str) -> Value | None:
     """The method ``name`` of a class or instance, as a function value."""
     facts = facts_of(flow, owner)
-    for entry in lineage(flow, facts) if facts is not None else ():
+    for entry in _nearest_first(flow, facts):
         if name in entry.methods:
             return _function(flow, entry, name, owner)
     return None
@@ -291,7 +298,7 @@ def attribute(
     values: list[Value] = []
     inherited: bool | None = None
     unseen, stores = False, 0
-    for entry in lineage(flow, facts):
+    for entry in _nearest_first(flow, facts):
         unseen, stores = unseen or entry.dynamic, stores + entry.written.get(name, 0)
         if name in entry.properties:
             result = flow.summary(_function(flow, entry, name, owner))

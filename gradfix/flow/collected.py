@@ -39,11 +39,13 @@ def collected_in_place(flow: ModuleFlow) -> Iterator[Collected]:
         if call.receiver.kind is not Kind.SEQUENCE or not isinstance(node.func, ast.Attribute):
             continue
         name, entries = node.args[0], node.func.value
-        loop = _loop_around(flow, call)
-        if loop is None or not isinstance(name, ast.Name) or not isinstance(entries, ast.Name):
+        if not isinstance(name, ast.Name) or not isinstance(entries, ast.Name):
             continue
         storage = call.arguments[0].storage if call.arguments[0].is_tensor else None
-        if storage is None or _is_in(storage.node, loop) or _ends_the_loop(flow, call):
+        loop = _loop_around(flow, call) if storage is not None else None
+        if storage is None or loop is None:
+            continue
+        if _is_in(storage.node, loop) or _ends_the_loop(flow, call):
             continue
         if not all(_is_bound_before(call.scope, one, loop) for one in (name, entries)):
             continue

@@ -52,15 +52,17 @@ class Container:
 
 def containers(flow: ModuleFlow) -> Iterator[Container]:
     """Every plain container that a method of a class binds to an attribute of a Module."""
-    if hands_out_lists(flow):
+    if hands_out_lists(flow) and classes.has_modules(flow):
         flow.complete()
     for store in flow.all(AttributeStore):
-        if store.value.kind not in (Kind.SEQUENCE, Kind.DICT) or not is_own_store(flow, store):
+        if store.value.kind not in (Kind.SEQUENCE, Kind.DICT):
+            continue
+        if store.value.name not in ("list", "tuple", "dict") or not is_own_store(flow, store):
             continue
         facts = flow.class_facts(store.scope.class_node)
         handed = returned_list(flow, store)
         node = stored(store) if handed is None else handed.node
-        if facts is None or node is None or store.value.name not in ("list", "tuple", "dict"):
+        if facts is None or node is None:
             continue
         if classes.used_elsewhere(flow, facts, store.name):
             continue  # what a base class in another file does with it is not looked at

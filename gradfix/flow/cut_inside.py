@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 #: What stands before a class that is called for a name or an attribute.
-_HOLDER = re.compile(r"\s*(?:\w+\.)*(\w+)\s*=\s*")
+_HOLDER = re.compile(r"\s*(?:\w+\.)*(\w+)\s*=\s*(?:None if [\w.]+ else )?")
+#: What stands before a class that something is told about, and that nobody calls there.
+_ASKED = re.compile(r".*\bisinstance\([\w.]+, ?\(?(?:[\w.]+, ?)*")
+_GIVEN = re.compile(r"(?!\s*class\b).*\b(?!(?:partial|map|super)\()\w+\(")
 
 
 Function = ast.FunctionDef | ast.Lambda
@@ -98,16 +101,22 @@ def _holders(flow: ModuleFlow, name: str) -> set[str] | None:
     """The names and attributes that hold objects of a class; None where others may, too."""
     holders: set[str] = set()
     text = flow.text
-    at = text.find(name)
-    while at >= 0:
-        line = text[text.rfind("\n", 0, at) + 1 : at]
-        at = text.find(name, at + len(name))
-        if line.strip() != "class":
+    for found in re.finditer(rf"\b{name}\b", text):
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        after = text[found.end() : found.end() + 1]
+        if line.strip() != "class" and not _is_only_named(line, after):
             holder = _HOLDER.fullmatch(line)
             if holder is None:
                 return None
             holders.add(holder[1])
     return holders
+
+
+def _is_only_named(before: str, after: str) -> bool:
+    """Whether a class is asked for, given to a call, or spelled out, and so nobody holds one."""
+    if after in ('"', "'"):
+        return before.strip() == after
+    return after in (",", ")") and bool(_ASKED.fullmatch(before) or _GIVEN.fullmatch(before))
 
 
 def _cutting(flow: ModuleFlow) -> Iterator[Scope]:

@@ -8,7 +8,7 @@ the answer may name too many classes, and never too few.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gradfix.flow.around import files_below
@@ -16,7 +16,7 @@ from gradfix.flow.around import files_below
 if TYPE_CHECKING:
     from gradfix.flow.project import Project
 
-_HEAD = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*\(([^:]*?)\)[ \t]*:", re.M)
+_HEAD = re.compile(r"class[ \t]+(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*\(([^:]*?)\)[ \t]*:")
 _ARGUMENTS = re.compile(r"\[[^\[\]]*\]|#[^\n]*")
 #: What derives from these is not related: everything does.
 _EVERYBODYS = frozenset({"object", "Module", "ABC", "Generic", "Protocol"})
@@ -36,10 +36,7 @@ def _bases(project: Project, top: str) -> Mapping[str, set[str]]:
         return known
     found: dict[str, set[str]] = {}
     for path in files_below(project, top) or ():
-        text = project.text(path) or ""
-        if "class" not in text:
-            continue
-        for name, given in _HEAD.findall(text):
+        for name, given in _heads(project.text(path) or ""):
             plain = _ARGUMENTS.sub("", given)
             bases = {
                 part.strip().rpartition(".")[2] for part in plain.split(",") if "=" not in part
@@ -47,6 +44,22 @@ def _bases(project: Project, top: str) -> Mapping[str, set[str]]:
             found.setdefault(name, set()).update(bases - _EVERYBODYS - {""})
     project.kin[top] = found
     return found
+
+
+def _heads(text: str) -> Iterator[tuple[str, str]]:
+    """The names and the arguments of the classes of a text that have some.
+
+    The word is looked for, not the beginnings of lines: those are many.
+    """
+    at = text.find("class")
+    while at >= 0:
+        end = at + 1
+        if not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t"):
+            head = _HEAD.match(text, at)
+            if head is not None:
+                yield head[1], head[2]
+                end = head.end()
+        at = text.find("class", end)
 
 
 def _turned(bases: Mapping[str, set[str]]) -> Mapping[str, set[str]]:

@@ -14,7 +14,7 @@ from gradfix.flow.queries import (
     leaf_use_of,
 )
 from gradfix.flow.state import Call
-from gradfix.flow.values import Certainty, Kind
+from gradfix.flow.values import Certainty, Kind, Value
 
 
 def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
@@ -26,17 +26,21 @@ def loss_made_leaf(flow: ModuleFlow, call: Call) -> ast.AST | None:
     data, result = call.data, call.result
     if call.name not in WRAPPERS or not result.is_leaf or data is None:
         return None
-    if data.kind is Kind.SEQUENCE or gradient_asked_at(flow, result) is not None:
+    if data.kind is Kind.SEQUENCE:
         return None
-    if is_gradient_read(flow, call.node):
+    place = differentiated_at(flow, result) or _as_the_loss(flow, call, data)
+    if place is None or gradient_asked_at(flow, result) is not None:
         return None
-    place = differentiated_at(flow, result)
-    if place is not None:
-        return place
-    if data.needs_grad is not Certainty.YES or data.shape != () or leaf_use_of(flow, result):
+    return None if is_gradient_read(flow, call.node) else place
+
+
+def _as_the_loss(flow: ModuleFlow, call: Call, data: Value) -> ast.AST | None:
+    """The call, where it copies one number with a history and goes on towards the loss."""
+    if data.needs_grad is not Certainty.YES or data.shape != () or call.name == _PARAMETER:
         return None
-    return (
-        call.node
-        if call.name != "torch.nn.Parameter" and is_differentiated(flow, call.node)
-        else None
-    )
+    if leaf_use_of(flow, call.result) or not is_differentiated(flow, call.node):
+        return None
+    return call.node
+
+
+_PARAMETER = "torch.nn.Parameter"

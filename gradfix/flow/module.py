@@ -25,7 +25,7 @@ from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
 from gradfix.words import mentions
 
-_CALLED = re.compile(r"\w+\(")
+_CALLED, _WORD = re.compile(r"\w+\("), re.compile(r"\w+")
 _BUILTIN_NAMES = frozenset(dir(builtins))
 
 
@@ -124,15 +124,10 @@ class ModuleFlow(Summaries):
         Only who asks what *never* happens in a file needs them; they would cost everybody else.
         With ``words`` those functions alone whose text has one; ``name(`` stands for that call.
         """
-        calls = words is not None and all(word.endswith("(") for word in words)
         while wanted := [
             (node, scope)
             for node, scope in self._untold
-            if words is None
-            or (
-                any(word in self.text_of(node) for word in words)
-                and not (calls and words.isdisjoint(_CALLED.findall(self.text_of(node))))
-            )
+            if words is None or _has_one(self.text_of(node), words)
         ]:
             for node, scope in wanted:
                 heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
@@ -275,3 +270,14 @@ class ModuleFlow(Summaries):
             if text is not None:
                 return bool(SWITCHES.search(text))
         return name_of(called) in self.switching
+
+
+def _has_one(text: str, words: frozenset[str]) -> bool:
+    """Whether a text has one of some words; names and ``name(`` are not parts of longer names."""
+    found = [word for word in words if word in text]
+    if not found:
+        return False
+    for kind in (_CALLED, _WORD):
+        if all(map(kind.fullmatch, found)):
+            return not words.isdisjoint(kind.findall(text))
+    return True

@@ -106,7 +106,7 @@ def _used_as_module(flow: ModuleFlow, store: AttributeStore) -> ast.AST | None:
     around: ast.AST | None = store.scope.node
     if text.startswith("self.") and store.scope.class_node is not None:
         around = store.scope.class_node
-    flow.complete(frozenset({text}))
+        flow.complete(frozenset({text}))  # what its other methods do with it
     for call in flow.all(Call):
         function = call.node.func if isinstance(call.node, ast.Call) else None
         if isinstance(function, ast.Attribute) and function.attr in _ASKED:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
+from gradfix.flow.classes import statements
 from gradfix.flow.facts import Facts
-from gradfix.flow.nodes import walk
 from gradfix.flow.state import Scope
 from gradfix.words import mentions
 
@@ -85,14 +85,15 @@ class TextFacts(Facts):
         """The context managers of this file that may switch the grad mode, by name."""
         if not mentions(self.text, "contextmanager") and not mentions(self.text, "__enter__"):
             return frozenset()
+        if SWITCHES.search(self.text) is None:
+            return frozenset()
         return frozenset(
             node.name
-            for node in walk(self.tree)
+            for node in statements(self.tree.body)
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-            if "grad" in (source := self.source_of(node))
             if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
-            or "__enter__" in source
-            if SWITCHES.search(source)
+            or "__enter__" in self.text_of(node)
+            if "grad" in (source := self.source_of(node)) and SWITCHES.search(source)
         )
 
 

@@ -85,14 +85,16 @@ def of_classes(flow: ModuleFlow) -> Iterator[_Story]:
     (https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)
     """
     for scope in flow.scopes:
-        facts = flow.class_facts(scope.node)
-        owner = Value(Kind.CLASS, definition=scope.node)
-        if facts is None or not classes.is_module(flow, owner) or facts.node.decorator_list:
+        facts = flow.class_facts(scope.node) if flow.is_own(scope.node) else None
+        if facts is None or facts.node.decorator_list:
             continue
+        owner = Value(Kind.CLASS, definition=scope.node)
         for definition in scope.definitions:
             name, node = definition.name, bound_to(definition)
             if node is None or not is_weighted(flow, flow.value(node)):
                 continue
+            if not classes.is_module(flow, owner):
+                break  # asked last: what it is derived from may be in other files
             if facts.written.get(name) != 1 or registers_by_hand(flow, facts):
                 continue
             if any(not isinstance(node.ctx, ast.Load) for node in flow.attributes(name)):
@@ -293,6 +295,8 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
         return
     layers = _names_of_layers(flow)
     if not any(any(word in flow.text_of(one) for word in layers) for one in plain):
+        return
+    if not classes.has_modules(flow):
         return
     flow.complete()
     for store, facts, node in _single_stores(flow, lambda v: v.kind is Kind.INSTANCE):

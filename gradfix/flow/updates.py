@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,9 @@ _REACH = 60
 #: Methods after which the weights of a Module may live in other memory.
 _MOVES = frozenset("to cuda cpu half double float bfloat16 to_empty type share_memory".split())
 #: What is in the text of a function that writes to weights itself; a look before closer ones.
-_BY_HAND = ("_(", "load_state_dict", *(f"{sign}=" for sign in "-+*/@%&|^<>"))
+_BY_HAND = ("load_state_dict", *(f"{sign}=" for sign in (*"-+*/@%&|^", "<<", ">>")))
+#: A method that writes in place; none of them has two underscores at its end.
+_IN_PLACE = re.compile(r"[a-z0-9]_\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
         elif call.callee is not None and depth < 2:
             yield from _updates_inside(flow, call, call.node, depth)
     text = flow.text_of(scope.node)
-    if any(word in text for word in _BY_HAND):
+    if any(word in text for word in _BY_HAND) or ("_(" in text and _IN_PLACE.search(text)):
         memories = Memories(flow, scope)
         for node in own_nodes(scope):
             yield from _by_hand(memories, node)

@@ -33,6 +33,8 @@ _VIEW_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
 class Access(Calls):
     """The part of the interpreter that evaluates ``a.b`` and ``a[b]``."""
 
+    _owners: set[str]  # names whose attributes are bound somewhere
+
     def _attribute(self, node: ast.Attribute) -> Value:
         base = self.eval(node.value)
         return self.attribute_of(node, base)
@@ -42,8 +44,10 @@ class Access(Calls):
         name = node.attr
         if base.kind is Kind.REFERENCE:
             return self.flow.followed(self.flow.imported(f"{base.name}.{name}"))
-        path = dotted(node)
-        binding = self.state.get(path) if path is not None else None
+        owner = node.value
+        binding = None
+        if isinstance(owner, ast.Name) and owner.id in self._owners:
+            binding = self.state.get(f"{owner.id}.{name}")
         if binding is not None:
             if self.loud:
                 known = self.scope.uses.get(node, frozenset())

@@ -26,7 +26,7 @@ class Bindings(Expressions):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._serial = 0
-        self._owners: set[str] = set()  # names whose attributes are bound somewhere
+        self._owners = set()
         self._tried: list[dict[str, Binding]] = []  # what each ``try`` around us has bound so far
 
     def bind(self, name: str, node: ast.AST, value: Value, how: str) -> None:

@@ -89,8 +89,8 @@ class Calls(PythonCalls):
         if self.loud and self.statement is not None:
             event = CallEvent(
                 node, self.statement, self.scope, mode, name, receiver,
-                tuple(a.value for a in arguments if a.keyword is None),
-                tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
+                tuple([a.value for a in arguments if a.keyword is None]),
+                tuple([(a.keyword, a.value) for a in arguments if a.keyword is not None]),
                 result, function.definition if function is not None else None, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
@@ -115,7 +115,7 @@ class Calls(PythonCalls):
         arguments = []
         for item in node.args:
             value = self.eval(item)
-            if isinstance(item, ast.Starred):
+            if item.__class__ is ast.Starred:
                 value = (
                     replace(value, name="starred") if value.kind is Kind.SEQUENCE else unknown(item)
                 )
@@ -131,6 +131,34 @@ class Calls(PythonCalls):
         special = FUNCTIONS.get(name)
         if special is not None:
             return special(self, node, arguments)
+        if name.startswith("torch."):
+            result = self._call_torch(node, name, arguments)
+            if result is not None:
+                return result
+        inputs = tuple([argument.value for argument in arguments])
+        if name.startswith("builtins."):
+            plain = name.removeprefix("builtins.")
+            builtin = BUILTINS.get(plain)
+            if builtin is not None:
+                return builtin(self, node, arguments)
+            name = plain
+        if name == "functools.partial":
+            return self._partial(node, arguments)
+        if name.startswith(("numpy.", "math.")):
+            cut = name if may_need_grad(inputs) else ""
+            kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
+            return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
+        if name.startswith("operator.") and len(node.args) == len(arguments) == 2:
+            done = self._operation(node, name.removeprefix("operator."), arguments)
+            if done is not None:
+                return done
+        if name in _ESCAPING:
+            self.scope.escapes = node
+        self._invalidate(arguments)
+        return unknown(node, inputs)
+
+    def _call_torch(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value | None:
+        """What a function or class of PyTorch gives; None for those nothing is known about."""
         if name in REWRAPS:
             return self._rewrap(node, name, arguments)
         if name in ("torch.no_grad", "torch.inference_mode", "torch.enable_grad"):
@@ -145,7 +173,7 @@ class Calls(PythonCalls):
             return self.tensor_op(node, name.rpartition(".")[2], "functional", arguments)
         if is_layer(name):
             return build(node, name, arguments, self.flow)
-        if name.startswith("torch.") and name.count(".") <= 2:
+        if name.count(".") <= 2:
             plain = name.removeprefix("torch.").replace(".", "_")
             if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):
                 return number(node=node)
@@ -160,26 +188,7 @@ class Calls(PythonCalls):
         if name.startswith("torch.nn.init.") and name.endswith("_") and arguments:
             if arguments[0].value.is_tensor:
                 return arguments[0].value  # filled without grad mode, and given back
-        inputs = tuple(argument.value for argument in arguments)
-        if name == "functools.partial":
-            return self._partial(node, arguments)
-        if name.startswith(("numpy.", "math.")):
-            cut = name if may_need_grad(inputs) else ""
-            kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
-            return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
-        if name.startswith("operator.") and len(node.args) == len(arguments) == 2:
-            done = self._operation(node, name.removeprefix("operator."), arguments)
-            if done is not None:
-                return done
-        builtin = (
-            BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
-        )
-        if builtin is not None:
-            return builtin(self, node, arguments)
-        if name.removeprefix("builtins.") in _ESCAPING:
-            self.scope.escapes = node
-        self._invalidate(arguments)
-        return unknown(node, inputs)
+        return None
 
     def _operation(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value | None:
         """``operator.mul(a, b)``, and ``operator.imul(a, b)``, which writes into a tensor."""
@@ -207,7 +216,7 @@ class Calls(PythonCalls):
     def _call_value(
         self, node: ast.Call, function: Value | None, arguments: list[Argument]
     ) -> Value:
-        inputs = tuple(argument.value for argument in arguments)
+        inputs = tuple([argument.value for argument in arguments])
         if function is None:
             return unknown(node, inputs)
         if function.kind is Kind.MODULE:

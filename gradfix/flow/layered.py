@@ -65,14 +65,15 @@ class Layered(Generic[K, V]):
 
     def copy(self) -> Layered[K, V]:
         """An independent copy."""
-        made: Layered[K, V] = Layered()
-        if self.below is None and len(self.own) <= _FEW:
-            made.own = self.own
+        own = self.own
+        if self.below is None and len(own) <= _FEW:
+            made: Layered[K, V] = Layered(own)
             made._shared = self._shared = True
             return made
-        if self.own:
-            self.below, self.own = Layer(self.own, self.below), {}
+        if own:
+            self.below, self.own = Layer(own, self.below), {}
             self._shared = False
+        made = Layered()
         made.below = self.below
         return made
 
@@ -176,6 +177,16 @@ class Layered(Generic[K, V]):
                 keys.update(dict.fromkeys(at.entries.keys() & layer.keys()))
                 at = at.below
         return list(keys), made
+
+    def differing(self, other: Layered[K, V]) -> list[K]:
+        """The keys that two mappings may hold different values for."""
+        if self.below is not None or other.below is not None:
+            return self.parted(other)[0]
+        mine, theirs = self.own, other.own
+        if mine is theirs:
+            return []
+        changed = [key for key, value in theirs.items() if mine.get(key) is not value]
+        return changed + [key for key in mine if key not in theirs]
 
     def unlike(self, other: Layered[K, V]) -> list[K]:
         """The keys that only one of two mappings has got."""

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow.layered import Layered
-from gradfix.flow.values import Certainty, Kind, Role, Storage, Value, join, join_all, sequence
+from gradfix.flow.values import (
+    UNKNOWN_MEMORY,
+    Certainty,
+    Kind,
+    Role,
+    Storage,
+    Value,
+    join,
+    join_all,
+    sequence,
+)
 from gradfix.flow.versions import Binding, Definition, Effect, Version, current, memory, parted_at
 
 if TYPE_CHECKING:
@@ -70,8 +80,10 @@ class State:
 
     def copy(self) -> State:
         """An independent copy."""
-        env, saved, versions = self.env.copy(), self.saved.copy(), self.versions.copy()
-        return State(env, self.mode, saved, self.alive, self.switched, versions, self.holders)
+        return State(
+            self.env.copy(), self.mode, self.saved.copy(), self.alive, self.switched,
+            self.versions.copy(), self.holders,
+        )  # fmt: skip
 
     def get(self, name: str) -> Binding | None:
         """What a name holds now."""
@@ -90,12 +102,16 @@ class State:
 
     def put(self, name: str, definitions: frozenset[Definition], value: Value) -> Binding:
         """Bind a name to a value that is up to date."""
-        self.get(name)  # what was written into the old value has reached it
+        versions = self.versions
+        if versions.own or versions.below is not None:
+            self.get(name)  # what was written into the old value has reached it
         return self.hold(name, definitions, value)
 
     def hold(self, name: str, definitions: frozenset[Definition], value: Value) -> Binding:
         """Let a name hold a value that is up to date, instead of what it held."""
-        key, seen = memory(value), None
+        # Most values are no tensors, and lie nowhere.
+        key = value.cell if value.storages is UNKNOWN_MEMORY else memory(value)
+        seen = None
         if key is None and value.kind is Kind.TENSOR:
             key = value.cell = Storage(value.node)
         if key is not None:
@@ -139,9 +155,8 @@ class State:
 
 def changed_names(a: State, b: State) -> list[str]:
     """The names that may hold something else in one of two states that have parted."""
-    names, _ = a.env.parted(b.env)
-    found = dict.fromkeys(names)
-    for storage in a.versions.parted(b.versions)[0]:
+    found = dict.fromkeys(a.env.differing(b.env))
+    for storage in a.versions.differing(b.versions):
         if a.versions.get(storage) is not b.versions.get(storage):
             found.update(a.holders.get(storage, {}))
     return list(found)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from gradfix.flow.facts import Facts
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import BLOCKS
 from gradfix.flow.state import Scope
 from gradfix.words import mentions
 
@@ -85,15 +85,28 @@ class TextFacts(Facts):
         """The context managers of this file that may switch the grad mode, by name."""
         if not mentions(self.text, "contextmanager") and not mentions(self.text, "__enter__"):
             return frozenset()
+        if SWITCHES.search(self.text) is None:
+            return frozenset()
         return frozenset(
             node.name
-            for node in walk(self.tree)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            for node in self._definitions_with(SWITCHES)
             if "grad" in (source := self.source_of(node))
             if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
             or "__enter__" in source
-            if SWITCHES.search(source)
         )
+
+    def _definitions_with(self, pattern: re.Pattern[str]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+        """The functions and classes in whose source a pattern is found."""
+        blocks: list[list[ast.stmt]] = [self.tree.body]
+        for block in blocks:  # which grows
+            for node in block:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    if pattern.search(self.source_of(node)) is None:
+                        continue  # nor is it in what is defined inside
+                    yield node
+                blocks += [getattr(node, name) for name in BLOCKS.get(node.__class__, ())]
+                for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+                    blocks.append(part.body)
 
 
 def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:

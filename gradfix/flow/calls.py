@@ -63,35 +63,46 @@ class Calls(PythonCalls):
     def call(self, node: ast.Call) -> Value:
         """The value of a call expression."""
         receiver: Value | None = None
-        if isinstance(node.func, ast.Attribute):
-            receiver = self.eval(node.func.value)
+        func = node.func
+        if isinstance(func, ast.Attribute):
+            receiver = self.eval(func.value)
             if receiver.kind is Kind.REFERENCE:
                 receiver = None
-        function = self._callee(node.func, receiver)
+        if receiver is None:
+            function: Value | None = self.eval(func)
+        else:
+            assert isinstance(func, ast.Attribute)
+            function = self._attribute_called(func, receiver)
         arguments = self._arguments(node)
         mode = self.state.mode
         if function is not None and function.op == "partial":
             name, called = "", None if function.items else function.inputs[0]
             named = {argument.keyword for argument in arguments} - {None}
-            before = _given_before(node.func, function)
+            before = _given_before(func, function)
             whole = [*(a for a in before if a.keyword not in named), *arguments]
             result = self._call_known(node, function.inputs[0], whole)
             function, arguments = called, whole
         elif function is not None and function.kind is Kind.REFERENCE:
             name = function.name
             result = self._call_reference(node, name, arguments)
-        elif receiver is not None and isinstance(node.func, ast.Attribute) and function is None:
-            name = "." + node.func.attr
-            result = self._call_method(node, receiver, node.func.attr, arguments)
+        elif receiver is not None and isinstance(func, ast.Attribute) and function is None:
+            name = "." + func.attr
+            result = self._call_method(node, receiver, func.attr, arguments)
         else:
-            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            name = func.id if isinstance(func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
         if self.loud and self.statement is not None:
+            plain: list[Value] = []
+            named_values: list[tuple[str, Value]] = []
+            for argument in arguments:
+                if argument.keyword is None:
+                    plain.append(argument.value)
+                else:
+                    named_values.append((argument.keyword, argument.value))
             event = CallEvent(
-                node, self.statement, self.scope, mode, name, receiver,
-                tuple([a.value for a in arguments if a.keyword is None]),
-                tuple([(a.keyword, a.value) for a in arguments if a.keyword is not None]),
-                result, function.definition if function is not None else None, function,
+                node, self.statement, self.scope, mode, name, receiver, tuple(plain),
+                tuple(named_values), result,
+                function.definition if function is not None else None, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
@@ -101,11 +112,8 @@ class Calls(PythonCalls):
             return self._call_reference(node, function.name, arguments)
         return self._call_value(node, function, arguments)
 
-    def _callee(self, node: ast.expr, receiver: Value | None) -> Value | None:
+    def _attribute_called(self, node: ast.Attribute, receiver: Value) -> Value | None:
         """The called object, unless it is a method known by its name alone."""
-        if receiver is None:
-            return self.eval(node)
-        assert isinstance(node, ast.Attribute)
         if receiver.kind in (Kind.INSTANCE, Kind.CLASS, Kind.MODULE):
             found = classes.attribute(self.flow, receiver, node.attr, node, called=True)
             return found if found.kind is not Kind.UNKNOWN or found.definition else None

@@ -63,9 +63,9 @@ class Expressions(Access):
         value = _EVALUATORS[node.__class__](self, node)
         # As `note` does: this runs for every expression.
         if self.loud:
-            self.flow.values[node] = value
+            self._values[node] = value
         if value.inputs:
-            self.flow.made.append(value)
+            self._made.append(value)
         return value
 
     def _eval_children(self, node: ast.expr) -> Value:
@@ -88,7 +88,9 @@ class Expressions(Access):
 
     def _name(self, node: ast.Name) -> Value:
         value = self._named(node)
-        return self.flow.followed(value) if value.kind is Kind.REFERENCE else value
+        if value.kind is Kind.REFERENCE and (others := self.flow.others) is not None:
+            return others.follow(value)
+        return value
 
     def unfollowed(self, node: ast.expr) -> Value:
         """The value of an expression; an imported name stays what it is, until somebody asks."""
@@ -98,9 +100,9 @@ class Expressions(Access):
         binding = self.state.get(node.id)
         if binding is not None:
             if self.loud:
-                known = self.scope.uses.get(node)
-                reaching = binding.definitions
-                self.scope.uses[node] = reaching if known is None else known | reaching
+                uses, reaching = self.scope.uses, binding.definitions
+                known = uses.get(node)
+                uses[node] = reaching if known is None else known | reaching
             rebound = self.flow.rebound_inside
             if rebound and node.id in rebound.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it

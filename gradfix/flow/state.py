@@ -121,7 +121,12 @@ class State:
             else:
                 known[name] = None
                 seen = self.versions.get(key)
-        binding = self.env[name] = Binding(definitions, value, seen)
+        binding = Binding(definitions, value, seen)
+        env = self.env
+        if env.shared:
+            env[name] = binding
+        else:
+            env.own[name] = binding
         return binding
 
     def drop(self, name: str) -> None:
@@ -168,8 +173,15 @@ def join_states(a: State, b: State) -> State:
         return b
     if not b.alive:
         return a
-    versions, settled = _join_versions(a, b)
-    saved = _join_saved(a.saved, b.saved)
+    settled: list[str] = []
+    if a.versions.own is b.versions.own and a.versions.below is b.versions.below:
+        versions = a.versions.copy()  # nothing has been written to on either path
+    else:
+        versions, settled = _join_versions(a, b)
+    if a.saved.own is b.saved.own and a.saved.below is b.saved.below:
+        saved = a.saved.copy()
+    else:
+        saved = _join_saved(a.saved, b.saved)
     names, env = a.env.met(b.env)
     switched = a.switched | b.switched
     joined = State(env, join_modes(a.mode, b.mode), saved, True, switched, versions, a.holders)
@@ -281,7 +293,11 @@ class Scope:
     def define(self, definition: Definition) -> None:
         """Add a definition."""
         self.definitions.append(definition)
-        self.by_name.setdefault(definition.name, []).append(definition)
+        known = self.by_name.get(definition.name)
+        if known is None:
+            self.by_name[definition.name] = [definition]
+        else:
+            known.append(definition)
 
     @property
     def is_function(self) -> bool:

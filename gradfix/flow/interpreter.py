@@ -22,9 +22,10 @@ from gradfix.flow.apart import together
 from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
+from gradfix.flow.joined import changed_names, join_states
 from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.nodes import tests_training, walk
-from gradfix.flow.state import GradMode, State, Turn, changed_names, join_states
+from gradfix.flow.state import GradMode, State, Turn
 from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
 

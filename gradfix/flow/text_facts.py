@@ -95,7 +95,9 @@ class TextFacts(Facts):
             or "__enter__" in source
         )
 
-    def _definitions_with(self, pattern: re.Pattern[str]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    def _definitions_with(
+        self, pattern: re.Pattern[str]
+    ) -> Iterator[ast.FunctionDef | ast.ClassDef]:
         """The functions and classes in whose source a pattern is found."""
         blocks: list[list[ast.stmt]] = [self.tree.body]
         for block in blocks:  # which grows

@@ -33,17 +33,21 @@ _VIEW_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
 class Access(Calls):
     """The part of the interpreter that evaluates ``a.b`` and ``a[b]``."""
 
+    _owners: set[str]  # names whose attributes are bound somewhere
+
     def _attribute(self, node: ast.Attribute) -> Value:
         base = self.eval(node.value)
         return self.attribute_of(node, base)
 
     def attribute_of(self, node: ast.Attribute, base: Value) -> Value:
         """The value of ``base.attr``."""
-        name = node.attr
-        if base.kind is Kind.REFERENCE:
+        name, kind = node.attr, base.kind
+        if kind is Kind.REFERENCE:
             return self.flow.followed(self.flow.imported(f"{base.name}.{name}"))
-        path = dotted(node)
-        binding = self.state.get(path) if path is not None else None
+        owner = node.value
+        binding = None
+        if isinstance(owner, ast.Name) and owner.id in self._owners:
+            binding = self.state.get(f"{owner.id}.{name}")
         if binding is not None:
             if self.loud:
                 known = self.scope.uses.get(node, frozenset())
@@ -51,11 +55,11 @@ class Access(Calls):
             return binding.value
         if name == "grad":
             self.event(GradRead, node, base, node.value, not isinstance(node.ctx, ast.Load))
-        if name == "data" and base.kind is Kind.UNKNOWN and _is_weight(node.value):
-            base = revealed(base, node.value)
-        if base.is_tensor:
+        if name == "data" and kind is Kind.UNKNOWN and _is_weight(node.value):
+            base, kind = revealed(base, node.value), Kind.TENSOR
+        if kind is Kind.TENSOR:
             return self._tensor_attribute(node, base)
-        if base.kind in (Kind.INSTANCE, Kind.MODULE, Kind.CLASS):
+        if kind is Kind.INSTANCE or kind is Kind.MODULE or kind is Kind.CLASS:
             return classes.attribute(self.flow, base, name, node)
         if base.name == "namedtuple" and base.items and name in ("values", "indices"):
             return base.items[name == "indices"]

@@ -47,10 +47,11 @@ def take_apart(tree: ast.Module, text: str) -> None:
             elif kind is ast.AnnAssign:
                 several = several or not of_class
             elif kind is ast.Expr:
-                several = several or calls
+                value = statement.value  # type: ignore[attr-defined]
+                several = several or (calls and value.__class__ is ast.Call)
             elif kind in BLOCKS:
                 _add_blocks(statement, blocks)
-            if named and not several:
+            if named and not several and kind in _ONCE:
                 several = respelled.reaches(statement, named)
         if several:
             _take_apart(block, of_class, named, calls)
@@ -97,7 +98,7 @@ def _take_apart(block: list[ast.stmt], of_class: bool, named: list[int], calls: 
             if hoisted and alone:
                 continue
             at += len(hoisted)
-        if isinstance(statement, ast.Assign):
+        if isinstance(statement, ast.Assign) and statement.targets[0].__class__ in _DISPLAYS:
             block[at : at + 1] = _parts(statement) or [statement]
 
 

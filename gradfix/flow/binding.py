@@ -26,7 +26,7 @@ class Bindings(Expressions):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._serial = 0
-        self._owners: set[str] = set()  # names whose attributes are bound somewhere
+        self._owners = set()
         self._tried: list[dict[str, Binding]] = []  # what each ``try`` around us has bound so far
 
     def bind(self, name: str, node: ast.AST, value: Value, how: str) -> None:
@@ -34,23 +34,25 @@ class Bindings(Expressions):
         if value.symbol is None and value.kind in _NAMED:
             self._serial += 1
             value.symbol = f"{name}#{self.scope.name}#{self._serial}"
-        asked = self.flow.read_from_inside
-        if asked and (self.scope, name) in asked:
-            self.flow.forget_summaries()
-        key = (self.scope, node, how)
-        definition = self.flow.definitions.get(key)
+        scope, flow = self.scope, self.flow
+        asked = flow.read_from_inside
+        if asked and (scope, name) in asked:
+            flow.forget_summaries()
+        key = (scope, node, how)
+        definition = flow.definitions.get(key)
         if definition is None:
             definition = Definition(name, node, self.statement, value, how, self.loops)
-            self.flow.definitions[key] = definition
-            self.scope.define(definition)
-        definition.value = value
+            flow.definitions[key] = definition
+            scope.define(definition)
+        else:
+            definition.value = value
         if "." in name:
             self._owners.add(name.partition(".")[0])
         elif name in self._owners:
             prefix = f"{name}."
             for path in [path for path in self.state.env if path.startswith(prefix)]:
                 self.state.drop(path)
-        binding = self.state.put(name, frozenset({definition}), value)
+        binding = self.state.put(name, frozenset((definition,)), value)
         for tried in self._tried:
             tried[name] = either(tried[name], binding) if name in tried else binding
 

@@ -63,35 +63,46 @@ class Calls(PythonCalls):
     def call(self, node: ast.Call) -> Value:
         """The value of a call expression."""
         receiver: Value | None = None
-        if isinstance(node.func, ast.Attribute):
-            receiver = self.eval(node.func.value)
+        func = node.func
+        if isinstance(func, ast.Attribute):
+            receiver = self.eval(func.value)
             if receiver.kind is Kind.REFERENCE:
                 receiver = None
-        function = self._callee(node.func, receiver)
+        if receiver is None:
+            function: Value | None = self.eval(func)
+        else:
+            assert isinstance(func, ast.Attribute)
+            function = self._attribute_called(func, receiver)
         arguments = self._arguments(node)
         mode = self.state.mode
         if function is not None and function.op == "partial":
             name, called = "", None if function.items else function.inputs[0]
             named = {argument.keyword for argument in arguments} - {None}
-            before = _given_before(node.func, function)
+            before = _given_before(func, function)
             whole = [*(a for a in before if a.keyword not in named), *arguments]
             result = self._call_known(node, function.inputs[0], whole)
             function, arguments = called, whole
         elif function is not None and function.kind is Kind.REFERENCE:
             name = function.name
             result = self._call_reference(node, name, arguments)
-        elif receiver is not None and isinstance(node.func, ast.Attribute) and function is None:
-            name = "." + node.func.attr
-            result = self._call_method(node, receiver, node.func.attr, arguments)
+        elif receiver is not None and isinstance(func, ast.Attribute) and function is None:
+            name = "." + func.attr
+            result = self._call_method(node, receiver, func.attr, arguments)
         else:
-            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            name = func.id if isinstance(func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
         if self.loud and self.statement is not None:
+            plain: list[Value] = []
+            named_values: list[tuple[str, Value]] = []
+            for argument in arguments:
+                if argument.keyword is None:
+                    plain.append(argument.value)
+                else:
+                    named_values.append((argument.keyword, argument.value))
             event = CallEvent(
-                node, self.statement, self.scope, mode, name, receiver,
-                tuple(a.value for a in arguments if a.keyword is None),
-                tuple((a.keyword, a.value) for a in arguments if a.keyword is not None),
-                result, function.definition if function is not None else None, function,
+                node, self.statement, self.scope, mode, name, receiver, tuple(plain),
+                tuple(named_values), result,
+                function.definition if function is not None else None, function,
             )  # fmt: skip
             self.flow.events.setdefault(CallEvent, []).append(event)
         return result
@@ -101,11 +112,8 @@ class Calls(PythonCalls):
             return self._call_reference(node, function.name, arguments)
         return self._call_value(node, function, arguments)
 
-    def _callee(self, node: ast.expr, receiver: Value | None) -> Value | None:
+    def _attribute_called(self, node: ast.Attribute, receiver: Value) -> Value | None:
         """The called object, unless it is a method known by its name alone."""
-        if receiver is None:
-            return self.eval(node)
-        assert isinstance(node, ast.Attribute)
         if receiver.kind in (Kind.INSTANCE, Kind.CLASS, Kind.MODULE):
             found = classes.attribute(self.flow, receiver, node.attr, node, called=True)
             return found if found.kind is not Kind.UNKNOWN or found.definition else None
@@ -115,7 +123,7 @@ class Calls(PythonCalls):
         arguments = []
         for item in node.args:
             value = self.eval(item)
-            if isinstance(item, ast.Starred):
+            if item.__class__ is ast.Starred:
                 value = (
                     replace(value, name="starred") if value.kind is Kind.SEQUENCE else unknown(item)
                 )
@@ -131,6 +139,34 @@ class Calls(PythonCalls):
         special = FUNCTIONS.get(name)
         if special is not None:
             return special(self, node, arguments)
+        if name.startswith("torch."):
+            result = self._call_torch(node, name, arguments)
+            if result is not None:
+                return result
+        inputs = tuple([argument.value for argument in arguments])
+        if name.startswith("builtins."):
+            plain = name.removeprefix("builtins.")
+            builtin = BUILTINS.get(plain)
+            if builtin is not None:
+                return builtin(self, node, arguments)
+            name = plain
+        if name == "functools.partial":
+            return self._partial(node, arguments)
+        if name.startswith(("numpy.", "math.")):
+            cut = name if may_need_grad(inputs) else ""
+            kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
+            return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
+        if name.startswith("operator.") and len(node.args) == len(arguments) == 2:
+            done = self._operation(node, name.removeprefix("operator."), arguments)
+            if done is not None:
+                return done
+        if name in _ESCAPING:
+            self.scope.escapes = node
+        self._invalidate(arguments)
+        return unknown(node, inputs)
+
+    def _call_torch(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value | None:
+        """What a function or class of PyTorch gives; None for those nothing is known about."""
         if name in REWRAPS:
             return self._rewrap(node, name, arguments)
         if name in ("torch.no_grad", "torch.inference_mode", "torch.enable_grad"):
@@ -145,7 +181,7 @@ class Calls(PythonCalls):
             return self.tensor_op(node, name.rpartition(".")[2], "functional", arguments)
         if is_layer(name):
             return build(node, name, arguments, self.flow)
-        if name.startswith("torch.") and name.count(".") <= 2:
+        if name.count(".") <= 2:
             plain = name.removeprefix("torch.").replace(".", "_")
             if plain in ("is_tensor", "is_grad_enabled", "allclose", "equal"):
                 return number(node=node)
@@ -160,26 +196,7 @@ class Calls(PythonCalls):
         if name.startswith("torch.nn.init.") and name.endswith("_") and arguments:
             if arguments[0].value.is_tensor:
                 return arguments[0].value  # filled without grad mode, and given back
-        inputs = tuple(argument.value for argument in arguments)
-        if name == "functools.partial":
-            return self._partial(node, arguments)
-        if name.startswith(("numpy.", "math.")):
-            cut = name if may_need_grad(inputs) else ""
-            kind = Kind.NUMBER if name.startswith("math.") else Kind.FOREIGN
-            return Value(kind, Role.UNTRACKED, node, "call", inputs, cut=cut, name=name)
-        if name.startswith("operator.") and len(node.args) == len(arguments) == 2:
-            done = self._operation(node, name.removeprefix("operator."), arguments)
-            if done is not None:
-                return done
-        builtin = (
-            BUILTINS.get(name.removeprefix("builtins.")) if name.startswith("builtins.") else None
-        )
-        if builtin is not None:
-            return builtin(self, node, arguments)
-        if name.removeprefix("builtins.") in _ESCAPING:
-            self.scope.escapes = node
-        self._invalidate(arguments)
-        return unknown(node, inputs)
+        return None
 
     def _operation(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value | None:
         """``operator.mul(a, b)``, and ``operator.imul(a, b)``, which writes into a tensor."""
@@ -207,7 +224,7 @@ class Calls(PythonCalls):
     def _call_value(
         self, node: ast.Call, function: Value | None, arguments: list[Argument]
     ) -> Value:
-        inputs = tuple(argument.value for argument in arguments)
+        inputs = tuple([argument.value for argument in arguments])
         if function is None:
             return unknown(node, inputs)
         if function.kind is Kind.MODULE:

@@ -85,11 +85,12 @@ class Others:
     def follow(self, value: Value) -> Value:
         """What an imported name holds; the name itself where that is not known."""
         name = value.name
-        if name not in self._followed:
-            self._followed[name] = None  # while it is being followed
+        known = self._followed.get(name, value)
+        if known is value and name not in self._followed:
+            known = self._followed[name] = None  # while it is being followed
             if name and name.partition(".")[0] not in OUTSIDE:
-                self._followed[name] = self._follow(name)
-        return self._followed[name] or value
+                known = self._followed[name] = self._follow(name)
+        return known or value
 
     def from_star(self, name: str) -> Value | None:
         """What a name holds that only ``from module import *`` can have bound."""

@@ -59,11 +59,12 @@ class Entries(TextFacts):
         if self.recorded is not None and not isinstance(node, ast.Lambda):
             facts = given(self._whole, node, scope.class_node)
         for at, argument in enumerate(arguments):
-            value = unknown(argument)
             if at == 0 and scope.class_node is not None and "staticmethod" not in names:
                 value = self.self_of(scope) if "classmethod" not in names else self._class_of(scope)
             elif argument.annotation is not None:
                 value = self._annotated(argument, scope)
+            else:
+                value = unknown(argument)
             value = assumed(facts.get(argument.arg), argument, value) if facts else value
             if argument in tensors and value.kind is Kind.UNKNOWN:
                 value = Value(Kind.TENSOR, Role.UNKNOWN, argument)

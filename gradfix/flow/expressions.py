@@ -60,13 +60,12 @@ class Expressions(Access):
 
     def eval(self, node: ast.expr) -> Value:
         """The value of an expression; everything inside it is evaluated, in order."""
-        method = _EVALUATORS.get(type(node))
-        value = method(self, node) if method is not None else self._eval_children(node)
+        value = _EVALUATORS[node.__class__](self, node)
         # As `note` does: this runs for every expression.
         if self.loud:
-            self.flow.values[node] = value
+            self._values[node] = value
         if value.inputs:
-            self.flow.made.append(value)
+            self._made.append(value)
         return value
 
     def _eval_children(self, node: ast.expr) -> Value:
@@ -76,15 +75,22 @@ class Expressions(Access):
         return unknown(node)
 
     def _constant(self, node: ast.Constant) -> Value:
-        if isinstance(node.value, (int, float)):
-            return number(node.value, node=node)
-        if isinstance(node.value, str):
-            return Value(Kind.STRING, Role.UNTRACKED, node, const=node.value)
-        return Value(Kind.FOREIGN, Role.UNTRACKED, node, const=node.value, name="constant")
+        const = node.value
+        if const.__class__ is str:
+            made = Value(Kind.STRING, Role.UNTRACKED, node)
+        elif isinstance(const, (int, float)):
+            made = Value(Kind.NUMBER, Role.UNTRACKED, node)
+        else:
+            made = Value(Kind.FOREIGN, Role.UNTRACKED, node)
+            made.name = "constant"
+        made.const = const
+        return made
 
     def _name(self, node: ast.Name) -> Value:
         value = self._named(node)
-        return self.flow.followed(value) if value.kind is Kind.REFERENCE else value
+        if value.kind is Kind.REFERENCE and (others := self.flow.others) is not None:
+            return others.follow(value)
+        return value
 
     def unfollowed(self, node: ast.expr) -> Value:
         """The value of an expression; an imported name stays what it is, until somebody asks."""
@@ -94,9 +100,9 @@ class Expressions(Access):
         binding = self.state.get(node.id)
         if binding is not None:
             if self.loud:
-                known = self.scope.uses.get(node)
-                reaching = binding.definitions
-                self.scope.uses[node] = reaching if known is None else known | reaching
+                uses, reaching = self.scope.uses, binding.definitions
+                known = uses.get(node)
+                uses[node] = reaching if known is None else known | reaching
             rebound = self.flow.rebound_inside
             if rebound and node.id in rebound.get(self.scope.node, ()):
                 return unknown(node)  # a function that has run meanwhile may have rebound it
@@ -160,17 +166,18 @@ class Expressions(Access):
     def _compare(self, node: ast.Compare) -> Value:
         values = [self.eval(node.left), *map(self.eval, node.comparators)]
         name = _COMPARE.get(type(node.ops[0]))
-        if len(values) == 2 and name is not None and any(value.is_tensor for value in values):
+        if name is None:  # ``is``, ``in``, ...
+            return number(node=node)
+        kinds = [value.kind for value in values]
+        if len(values) == 2 and Kind.TENSOR in kinds:
             nodes = (node.left, node.comparators[0])
             arguments = [Argument(None, n, v) for n, v in zip(nodes, values, strict=True)]
             return self.tensor_op(node, name, "function", arguments)
-        if any(value.kind is Kind.UNKNOWN for value in values) and name is not None:
+        if Kind.UNKNOWN in kinds:
             return unknown(node, values)
-        array = next(
-            (v for v in values if v.kind is Kind.FOREIGN and v.name.startswith("numpy")), None
-        )
-        if array is not None and name is not None:
-            return foreign(node, array.name, values)
+        for value in values:
+            if value.kind is Kind.FOREIGN and value.name.startswith("numpy"):
+                return foreign(node, value.name, values)
         return number(node=node)
 
     def _ifexp(self, node: ast.IfExp) -> Value:
@@ -179,8 +186,9 @@ class Expressions(Access):
 
     def _sequence(self, node: ast.List | ast.Tuple) -> Value:
         name = "list" if isinstance(node, ast.List) else "tuple"
-        if not any(isinstance(item, ast.Starred) for item in node.elts):
-            made = sequence([self.eval(item) for item in node.elts], node=node, name=name)
+        elts = node.elts
+        if ast.Starred not in [item.__class__ for item in elts]:
+            made = sequence([self.eval(item) for item in elts], node=node, name=name)
             made.path = self.place
             return made
         items: list[Value] | None = []
@@ -358,6 +366,7 @@ def _result_number(node: ast.AST, operator: ast.operator, a: Value, b: Value) ->
 
 
 _EVALUATORS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
+    **dict.fromkeys(ast.expr.__subclasses__(), Expressions._eval_children),
     ast.Constant: Expressions._constant,
     ast.Name: Expressions._name,
     ast.Attribute: Expressions._attribute,
@@ -369,7 +378,6 @@ _EVALUATORS: dict[type[ast.expr], Callable[[Any, Any], Value]] = {
     ast.IfExp: Expressions._ifexp,
     ast.List: Expressions._sequence,
     ast.Tuple: Expressions._sequence,
-    ast.Set: Expressions._eval_children,
     ast.Dict: Expressions._dict,
     ast.ListComp: Expressions._comprehension,
     ast.SetComp: Expressions._comprehension,

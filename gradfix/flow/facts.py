@@ -165,7 +165,7 @@ class Facts:
 
     def value(self, node: ast.AST | None) -> Value:
         """What an expression evaluates to; unknown where the analysis did not go."""
-        return self.values.get(node, unknown()) if node is not None else unknown()
+        return unknown() if node is None else self.values.get(node) or unknown()
 
     def source_of(self, node: ast.AST) -> str:
         """The source text of a node."""

@@ -22,9 +22,10 @@ from gradfix.flow.apart import together
 from gradfix.flow.binding import Bindings, either
 from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
+from gradfix.flow.joined import changed_names, join_states
 from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.nodes import tests_training, walk
-from gradfix.flow.state import GradMode, State, Turn, changed_names, join_states
+from gradfix.flow.state import GradMode, State, Turn
 from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
 
@@ -49,13 +50,14 @@ class Interpreter(Bindings):
         outer, self.statement = self.statement, statement
         if self.loud:
             self.flow.modes[statement] = self.state.mode
-        method = _STATEMENTS.get(type(statement))
-        if method is not None:
-            path = self.path
-            if isinstance(statement, _FORKS):
-                self.path = (*path, statement)
+        kind = statement.__class__
+        method = _STATEMENTS.get(kind)
+        if method is not None and kind in _FORKS:
+            path, self.path = self.path, (*self.path, statement)
             method(self, statement)
             self.path = path
+        elif method is not None:
+            method(self, statement)
         self.statement = outer
 
     # -- simple statements --------------------------------------------------------------------
@@ -136,15 +138,17 @@ class Interpreter(Bindings):
             self.bind(alias.asname or alias.name, alias, value, "import")
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        outer = self.state.mode, self.state.switched
-        for decorator in node.decorator_list:
-            self.unfollowed(decorator)
-        self.state.mode, self.state.switched = (
-            outer  # a decorator switches nothing but its function
-        )
-        for default in [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]:
-            self.eval(default)
-        value = Value(Kind.FUNCTION, Role.UNTRACKED, node, definition=node, symbol=node.name)
+        if node.decorator_list:
+            outer = self.state.mode, self.state.switched
+            for decorator in node.decorator_list:
+                self.unfollowed(decorator)
+            # A decorator switches nothing but its function.
+            self.state.mode, self.state.switched = outer
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.eval(default)
+        value = Value(Kind.FUNCTION, Role.UNTRACKED, node)
+        value.definition, value.symbol = node, node.name
         self.bind(node.name, node, value, "def")
         if self.loud:
             self.flow.found_function(node, self.scope)
@@ -167,17 +171,18 @@ class Interpreter(Bindings):
     def _if(self, node: ast.If) -> None:
         self.eval(node.test)
         training = tests_training(node.test)
-        before = self.state
-        self.state = before.copy()
+        other, mode = self.state, self.state.mode
+        self.state = other.copy()
         if training is False:
             self.state.mode = self._inference_mode()
         self.run(node.body)
-        taken, self.state = self.state, before.copy()
+        taken, self.state = self.state, other
         if training is True:
             self.state.mode = self._inference_mode()
-        self.run(node.orelse)
+        if node.orelse:
+            self.run(node.orelse)
         if training is not None and taken.alive and self.state.alive:
-            taken.mode = self.state.mode = before.mode
+            taken.mode = self.state.mode = mode
         self.state = join_states(taken, self.state)
 
     def _inference_mode(self) -> GradMode:
@@ -358,7 +363,7 @@ def _same_facts(a: Value, b: Value) -> bool:
     return (a.kind, a.role, a.shape, a.dtype) == (b.kind, b.role, b.shape, b.dtype)
 
 
-_FORKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match)
+_FORKS = frozenset({ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.Match})
 
 
 _STATEMENTS: dict[type[ast.stmt], Callable[[Any, Any], None]] = {

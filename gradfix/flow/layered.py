@@ -56,23 +56,24 @@ class Layered(Generic[K, V]):
     No value may be None.
     """
 
-    __slots__ = ("_shared", "below", "own")
+    __slots__ = ("below", "own", "shared")
 
     def __init__(self, entries: dict[K, V] | None = None) -> None:
         self.own: dict[K, Any] = {} if entries is None else entries
         self.below: Layer | None = None
-        self._shared = False  # whether a copy has the same ``own``
+        self.shared = False  # whether a copy has the same ``own``
 
     def copy(self) -> Layered[K, V]:
         """An independent copy."""
-        made: Layered[K, V] = Layered()
-        if self.below is None and len(self.own) <= _FEW:
-            made.own = self.own
-            made._shared = self._shared = True
+        own = self.own
+        if self.below is None and len(own) <= _FEW:
+            made: Layered[K, V] = Layered(own)
+            made.shared = self.shared = True
             return made
-        if self.own:
-            self.below, self.own = Layer(self.own, self.below), {}
-            self._shared = False
+        if own:
+            self.below, self.own = Layer(own, self.below), {}
+            self.shared = False
+        made = Layered()
         made.below = self.below
         return made
 
@@ -95,8 +96,8 @@ class Layered(Generic[K, V]):
         return self.get(key) is not None
 
     def __setitem__(self, key: K, value: V) -> None:
-        if self._shared:
-            self.own, self._shared = dict(self.own), False
+        if self.shared:
+            self.own, self.shared = dict(self.own), False
         self.own[key] = value
 
     def pop(self, key: K) -> V | None:
@@ -112,7 +113,7 @@ class Layered(Generic[K, V]):
 
     def clear(self) -> None:
         """Remove everything."""
-        self.own, self.below, self._shared = {}, None, False
+        self.own, self.below, self.shared = {}, None, False
 
     def __bool__(self) -> bool:
         if self.below is None:
@@ -160,15 +161,18 @@ class Layered(Generic[K, V]):
         """
         if self.own is other.own and self.below is other.below:
             return [], self.copy()
+        if self.below is None and other.below is None:  # as most are
+            known, fewer, made = self.own, other.own, self
+            if len(known) < len(fewer):
+                known, fewer, made = fewer, known, other
+            changed = [key for key, value in fewer.items() if known.get(key) is not value]
+            return changed, made.copy()
         common = self._common(other)
         larger, smaller = self._above(common), other._above(common)
         if sum(map(len, larger)) < sum(map(len, smaller)):
             larger, smaller, made = smaller, larger, other.copy()
         else:
             made = self.copy()
-        if common is None and len(larger) == len(smaller) == 1:
-            known = larger[0]
-            return [key for key, value in smaller[0].items() if known.get(key) is not value], made
         keys = dict.fromkeys(key for layer in smaller for key in layer)
         for layer in larger:
             at = common
@@ -176,6 +180,16 @@ class Layered(Generic[K, V]):
                 keys.update(dict.fromkeys(at.entries.keys() & layer.keys()))
                 at = at.below
         return list(keys), made
+
+    def differing(self, other: Layered[K, V]) -> list[K]:
+        """The keys that two mappings may hold different values for."""
+        if self.below is not None or other.below is not None:
+            return self.parted(other)[0]
+        mine, theirs = self.own, other.own
+        if mine is theirs:
+            return []
+        changed = [key for key, value in theirs.items() if mine.get(key) is not value]
+        return changed + [key for key in mine if key not in theirs]
 
     def unlike(self, other: Layered[K, V]) -> list[K]:
         """The keys that only one of two mappings has got."""
@@ -197,6 +211,8 @@ class Layered(Generic[K, V]):
 
     def _common(self, other: Layered[K, V]) -> Layer | None:
         """The highest layer that two mappings share."""
+        if self.below is None or other.below is None:
+            return None
         theirs = {id(layer) for _, layer in other.layers() if layer is not None}
         return next((layer for _, layer in self.layers() if id(layer) in theirs), None)
 

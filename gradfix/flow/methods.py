@@ -74,9 +74,9 @@ class Methods(TensorOps):
             self.event(Backward, node, receiver)
             self.forget_saved(retains_graph(arguments))
             return foreign(node)
-        inputs = (receiver, *(argument.value for argument in arguments))
         if receiver.is_tensor:
             return self._tensor_method(node, receiver, name, arguments)
+        inputs = (receiver, *[argument.value for argument in arguments])
         if receiver.kind is Kind.DISTRIBUTION:
             return self._distribution_method(node, receiver, name, inputs)
         if receiver.kind is Kind.SEQUENCE:
@@ -162,7 +162,7 @@ class Methods(TensorOps):
         self, node: ast.Call, receiver: Value, name: str, arguments: list[Argument]
     ) -> Value:
         assert isinstance(node.func, ast.Attribute)
-        inputs = (receiver, *(argument.value for argument in arguments))
+        inputs = (receiver, *[argument.value for argument in arguments])
         if name in ESCAPES:
             cut = name if receiver.needs_grad is Certainty.YES or receiver.cut else ""
             kind = Kind.NUMBER if name == "item" else Kind.FOREIGN

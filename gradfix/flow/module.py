@@ -68,6 +68,8 @@ class ModuleFlow(Summaries):
         self._classes: dict[ast.AST, classes.ClassFacts] = {}
         self._selves: dict[ast.AST, Value] = {}
         self._ends: dict[Scope, State] = {}
+        #: What names mean inside of scopes that have been run to their end, and around them.
+        self._outer_names: dict[tuple[Scope | None, str], Value] = {}
         self._queue: list[tuple[tuple[int, int], int, classes.Method, Scope]] = []
         self._found: list[tuple[classes.Method, Scope]] = []
         self._untold: list[tuple[classes.Method, Scope]] = []
@@ -226,13 +228,20 @@ class ModuleFlow(Summaries):
 
     def outer_name(self, scope: Scope, name: str) -> Value:
         """The value of a name that the scope does not bind itself."""
-        outer = scope.parent
+        outer, key = scope.parent, (scope.parent, name)
+        known = self._outer_names.get(key)
+        if known is not None and name not in self.shared_names:
+            return known
+        ended = outer is not None
         while outer is not None:
             if not isinstance(outer.node, ast.ClassDef):
                 if outer not in self._ends:
+                    ended = False
                     self.read_from_inside.add((outer, name))
                 found = self._name_in(outer, name)
                 if found is not None:
+                    if ended and len(outer.by_name[name]) == 1:
+                        self._outer_names[key] = found
                     return found
             outer = outer.parent
         starred = self.others.from_star(name) if self.others is not None else None
@@ -240,18 +249,25 @@ class ModuleFlow(Summaries):
             return starred
         if name == "torch" and mentions(self.text, "import *"):
             return reference(name)  # the one name that means the same wherever it comes from
-        return reference(f"builtins.{name}") if name in _BUILTIN_NAMES else unknown()
+        if name not in _BUILTIN_NAMES:
+            return unknown()
+        builtin = reference(f"builtins.{name}")
+        if ended:
+            self._outer_names[key] = builtin
+        return builtin
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
         """What a closure sees: the join of all definitions, since it may run at any time."""
-        values = [definition.value for definition in scope.by_name.get(name, ())]
-        if not values:
+        definitions = scope.by_name.get(name)
+        if not definitions:
             return None
         if name in self.shared_names:
             return unknown()
         end = self._ends.get(scope)
-        bound = end.get(name) if len(values) == 1 and end is not None else None
-        return bound.value if bound is not None else join_all(values)
+        bound = end.get(name) if len(definitions) == 1 and end is not None else None
+        if bound is not None:
+            return bound.value
+        return join_all([definition.value for definition in definitions])
 
     def definition_text(self, value: Value) -> str | None:
         """The source of a class or function of any file; None where it is not known."""

@@ -31,7 +31,7 @@ _ARGUMENT_KINDS: dict[Kind, ArgKind] = {
 
 def spread(arguments: Sequence[Argument]) -> Sequence[Argument]:
     """The arguments with ``*known`` written out."""
-    if not any(argument.value.name == "starred" for argument in arguments):
+    if "starred" not in [argument.value.name for argument in arguments]:
         return arguments
     found: list[Argument] = []
     for argument in arguments:
@@ -68,9 +68,7 @@ def bind(signature: Signature, arguments: Sequence[Argument]) -> Bound:
             # More positional arguments than parameters: sizes given one by one.
             name = params[-1].name if params else ""
         value = argument.value
-        if value.kind is Kind.SEQUENCE and any(
-            p.name == name and p.tensor for p in signature.params
-        ):
+        if value.kind is Kind.SEQUENCE and name in signature.tensors:
             nodes = argument.node.elts if isinstance(argument.node, (ast.List, ast.Tuple)) else []
             if value.items is not None:
                 same = len(nodes) == len(value.items)

@@ -25,6 +25,7 @@ class Recorder:
 
     def __init__(self, flow: ModuleFlow, scope: Scope, state: State) -> None:
         self.flow = flow
+        self._values, self._made = flow.values, flow.made
         self.scope = scope
         self.state = state
         self.loud = True
@@ -47,9 +48,9 @@ class Recorder:
     def note(self, node: ast.AST, value: Value) -> Value:
         """Remember the value of an expression."""
         if self.loud:
-            self.flow.values[node] = value
+            self._values[node] = value
         if value.inputs:
-            self.flow.made.append(value)
+            self._made.append(value)
         return value
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,13 +67,12 @@ class SavedTensors(Recorder):
             return
         kept: dict[tuple[str, int], Certainty] = {}
         tensors: list[str] = []  # what is kept for the sake of something that is a tensor for sure
-        unary = sum(param.tensor for param in signature.params) == 1
         for target, sources in signature.saves.items():
-            given = [value for _, value in bound.get(target, ())]
-            need = strongest(value.needs_grad for value in given)
+            given = bound.get(target, ())
+            need = strongest([value.needs_grad for _, value in given])
             if need is Certainty.NO:
                 continue
-            sure = unary or any(value.is_tensor for value in given)
+            sure = len(signature.tensors) == 1 or any(value.is_tensor for _, value in given)
             tensors += sources if sure else ()
             for source in sources:
                 for at in range(len(bound.get(source, ())) or 1):
@@ -269,10 +268,8 @@ class SavedTensors(Recorder):
         self.state.replace(old, new)
 
 
-def strongest(answers: Iterable[Certainty]) -> Certainty:
+def strongest(answers: Collection[Certainty]) -> Certainty:
     """YES if any is, else MAYBE if any is, else NO."""
-    found = set(answers)
-    for certainty in (Certainty.YES, Certainty.MAYBE):
-        if certainty in found:
-            return certainty
-    return Certainty.NO
+    if Certainty.YES in answers:
+        return Certainty.YES
+    return Certainty.MAYBE if Certainty.MAYBE in answers else Certainty.NO

@@ -38,24 +38,24 @@ class TensorOps(SavedTensors):
         op = op_facts(name, kind)
         if op is None:
             return unknown(node, (argument.value for argument in arguments))
+        keywords = [a.keyword for a in arguments if a.keyword is not None]
         signature = op.bind(
-            [argument_kind(a.value) for a in arguments if a.keyword is None],
-            [a.keyword for a in arguments if a.keyword is not None],
+            [argument_kind(a.value) for a in arguments if a.keyword is None], keywords
         )
         if signature is None:
             return unknown(node, (argument.value for argument in arguments))
         bound = bind(signature, arguments)
-        if any(value.const is True for _, value in bound.get("inplace", ())):
+        if "inplace" in bound and any(value.const is True for _, value in bound["inplace"]):
             return self.activate_in_place(node, name, arguments[0])
-        tensors = self._tensor_inputs(signature, bound)
         if op.inplace:
             return self._in_place(node, op, signature, bound, arguments)
         if not op.returns_tensor:
             return foreign(node, op.name, (argument.value for argument in arguments))
+        tensors = self._tensor_inputs(signature, bound)
         result = self._result(node, op, signature, bound, tensors, arguments)
         if not op.factory and not op.like:
             self.save(node, op.name, signature, bound, result)
-        if any(argument.keyword == "out" for argument in arguments):
+        if "out" in keywords:
             return unknown(node, (argument.value for argument in arguments))
         return result
 
@@ -70,9 +70,9 @@ class TensorOps(SavedTensors):
 
     def _tensor_inputs(self, signature: Signature, bound: Bound) -> tuple[Value, ...]:
         found: list[Value] = []
-        for param in signature.params:
-            if param.tensor:
-                found += [value for _, value in bound.get(param.name, ())]
+        for name in signature.tensors:
+            if name in bound:
+                found += [value for _, value in bound[name]]
         return tuple(found)
 
     def _integer(self, op: Op, bound: Bound, like: Value | None) -> str | None:
@@ -95,7 +95,7 @@ class TensorOps(SavedTensors):
         first = tensors[0] if tensors else None
         shape = op_shapes.result_shape(op, bound, arguments)
         dtype = dtypes.result_dtype(op, bound, tensors) or self._integer(op, bound, first)
-        inputs = tuple(argument.value for argument in arguments)
+        inputs = tuple([argument.value for argument in arguments])
         if op.factory or op.like:
             return self.new_tensor(node, op.name, inputs, arguments, shape, dtype)
         if not any(signature.differentiable_results):
@@ -212,4 +212,7 @@ class TensorOps(SavedTensors):
 
 def may_need_grad(values: Iterable[Value]) -> bool:
     """Whether any of these certainly requires grad."""
-    return any(value.needs_grad is Certainty.YES for value in values)
+    for value in values:
+        if value.kind is Kind.TENSOR and needs_grad(value.role) is Certainty.YES:
+            return True
+    return False

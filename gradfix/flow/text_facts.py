@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from gradfix.flow.classes import statements
 from gradfix.flow.facts import Facts
+from gradfix.flow.nodes import BLOCKS
 from gradfix.flow.state import Scope
 from gradfix.words import mentions
 
@@ -89,12 +89,26 @@ class TextFacts(Facts):
             return frozenset()
         return frozenset(
             node.name
-            for node in statements(self.tree.body)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            for node in self._definitions_with(SWITCHES)
+            if "grad" in (source := self.source_of(node))
             if "contextmanager" in "".join(map(ast.unparse, node.decorator_list))
-            or "__enter__" in self.text_of(node)
-            if "grad" in (source := self.source_of(node)) and SWITCHES.search(source)
+            or "__enter__" in source
         )
+
+    def _definitions_with(
+        self, pattern: re.Pattern[str]
+    ) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+        """The functions and classes in whose source a pattern is found."""
+        blocks: list[list[ast.stmt]] = [self.tree.body]
+        for block in blocks:  # which grows
+            for node in block:
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    if pattern.search(self.source_of(node)) is None:
+                        continue  # nor is it in what is defined inside
+                    yield node
+                blocks += [getattr(node, name) for name in BLOCKS.get(node.__class__, ())]
+                for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+                    blocks.append(part.body)
 
 
 def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:

@@ -90,10 +90,13 @@ class Signature:
     differentiable_results: tuple[bool, ...] = (True,)
 
     positional: tuple[Param, ...] = field(init=False)  # the parameters without a keyword
+    tensors: tuple[str, ...] = field(init=False)  # the names of those that tensors go in
 
     def __post_init__(self) -> None:
         plain = tuple(param for param in self.params if not param.keyword_only)
         object.__setattr__(self, "positional", plain)
+        tensors = tuple(param.name for param in self.params if param.tensor)
+        object.__setattr__(self, "tensors", tensors)
 
     def param(self, keyword: str) -> Param | None:
         """The parameter that ``keyword`` names, also by the aliases PyTorch takes."""

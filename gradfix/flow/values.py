@@ -329,9 +329,9 @@ def join(a: Value, b: Value) -> Value:
         a.node if a.node is b.node else None,
         "join",
         (a, b),
-        united(a.storages, b.storages),
+        a.storages if a.storages is b.storages else united(a.storages, b.storages),
         a.view or b.view,
-        join_shapes(a.shape, b.shape),
+        None if a.shape is None else join_shapes(a.shape, b.shape),
         a.dtype if a.dtype == b.dtype else None,
         united(a.leaves, b.leaves),
         a.cut if a.cut == b.cut else "",
@@ -376,7 +376,8 @@ def grow(container: Value, added: Value | None) -> None:
 
 def join_elements(a: Value, b: Value) -> Value | None:
     """The join of what two containers hold; an empty one adds nothing."""
-    first, second = element_of(a), element_of(b)
+    first = a.element if a.items is None else element_of(a)
+    second = b.element if b.items is None else element_of(b)
     if first is None or second is None:
         return first or second
     return join(first, second)

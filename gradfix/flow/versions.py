@@ -12,7 +12,17 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 from gradfix.flow.grown import all_united, united
-from gradfix.flow.values import SOMEWHERE, Kind, Leaf, Role, Storage, Value, join, replace
+from gradfix.flow.values import (
+    SOMEWHERE,
+    UNKNOWN_MEMORY,
+    Kind,
+    Leaf,
+    Role,
+    Storage,
+    Value,
+    join,
+    replace,
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -182,8 +192,9 @@ def _comes_from(version: Version | None, start: Version | None, seen: Version) -
 
 def memory(value: Value) -> Storage | None:
     """The memory whose versions say what has become of a value; None where nothing can."""
-    if len(value.storages) == 1:
-        (storage,) = value.storages
+    storages = value.storages
+    if storages is not UNKNOWN_MEMORY and len(storages) == 1:
+        (storage,) = storages
         if storage is not SOMEWHERE:
             return storage
     return value.cell

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gradfix import flow
+from gradfix.flow.joined import join_modes, join_states
 from gradfix.flow.layered import Layered
 from gradfix.flow.names import reaching, uses_of
-from gradfix.flow.state import GradMode, Saved, State, join_modes, join_states
+from gradfix.flow.state import GradMode, Saved, State
 from gradfix.flow.values import (
     NEEDS_GRAD,
     UNKNOWN,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
-from gradfix.flow.by_string import COMPUTED, Spoken, spoken_of, takes_computed_names
+from gradfix.flow.by_string import COMPUTED, LISTED, Spoken, spoken_of, takes_computed_names
 from gradfix.flow.kin import related
 from gradfix.flow.nodes import walk
 
@@ -40,6 +40,8 @@ _LOOKS = frozenset("len enumerate zip reversed range print".split())
 _LACKING = frozenset("sort reverse remove index count copy get setdefault popitem".split())
 #: Reads the names under which weights were saved; new ones would be missing there.
 _LOADS_TEXT = re.compile(r"(\w*)(?:\([^()\n]*\))?\.load_state_dict\(([^\n]*)")
+#: Gives a Module its Parameters by name, and minds those that are not there.
+_CALLS_WITH = re.compile(r"\bfunctional_call\([^\n]*\bstrict\s*=\s*True")
 #: What has a state of its own, and no weights.
 _NO_MODULE = r"[^\n]*(?:optim|lr_scheduler|Scaler|SGD|Adam|RMSprop|LBFGS)"
 
@@ -110,9 +112,14 @@ def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
     spoken = spoken_of(flow.text, name, computed=COMPUTED.search(flow.text) is not None)
     if spoken is Spoken.LOOKED_UP:
         return Use.BREAKS, "this file"
-    if spoken is Spoken.NAMED or _loads_weights(flow.text):
+    if spoken is Spoken.NAMED or _loads_weights(flow.text) or LISTED.search(flow.text):
         return Use.UNCLEAR, "this file"
     return Use.NONE, ""
+
+
+def takes_saved_weights(text: str) -> bool:
+    """Whether a file gives some Module weights by name, saved ones or others, and all of them."""
+    return _loads_weights(text) or _CALLS_WITH.search(text) is not None
 
 
 def _loads_weights(text: str, *, any_module: bool = False) -> bool:

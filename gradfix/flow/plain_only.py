@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import ast
 
+from gradfix.flow.later import stays_attached
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.outlived import stays_attached
 from gradfix.flow.state import Call, GradMode, Write
 from gradfix.flow.values import Value
 
@@ -29,6 +29,9 @@ def plain_only(flow: ModuleFlow, call: Call) -> str | None:
         return "the result is copied by deepcopy, which needs a tensor without history"
     if call.node in _reached(flow, "written"):
         return "parts of the result are written in place, which would raise with a history"
+    asked = _asked(flow, call)
+    if asked is not None:
+        return f"line {flow.span(asked).row} asks whether the result has a history"
     return None
 
 
@@ -45,6 +48,15 @@ def _reached(flow: ModuleFlow, how: str) -> frozenset[ast.AST]:
 
 
 _NONE: frozenset[ast.AST] = frozenset()
+
+
+def _asked(flow: ModuleFlow, call: Call) -> ast.AST | None:
+    """``if t.requires_grad:`` about what the call makes."""
+    for name in ("requires_grad", "is_leaf", "grad_fn"):
+        for node in flow.attributes(name):
+            if isinstance(node.ctx, ast.Load) and flow.value(node.value).node is call.node:
+                return node
+    return None
 
 
 def _is_array(value: Value) -> bool:

@@ -13,8 +13,8 @@ import ast
 
 from gradfix.flow.later import stays_attached
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.state import Call, GradMode, Write
-from gradfix.flow.values import Value
+from gradfix.flow.state import AttributeStore, Call, GradMode, Write
+from gradfix.flow.values import Kind, Value
 
 _COPIES = frozenset({"copy.deepcopy"})
 #: Give several views at once; autograd refuses writes to them.
@@ -25,7 +25,7 @@ def plain_only(flow: ModuleFlow, call: Call) -> str | None:
     """What is done with the result of ``call`` that needs a tensor without history, if anything."""
     if call.node in _reached(flow, "array"):
         return "the result is converted to NumPy, which needs a tensor without history"
-    if call.node in _reached(flow, "copied"):
+    if call.node in _reached(flow, "copied") or _is_copied_with_its_owner(flow, call):
         return "the result is copied by deepcopy, which needs a tensor without history"
     if call.node in _reached(flow, "written"):
         return "parts of the result are written in place, which would raise with a history"
@@ -65,6 +65,15 @@ def _is_array(value: Value) -> bool:
 
 def _copied(flow: ModuleFlow) -> frozenset[int]:
     return frozenset(id(call.result) for call in flow.all(Call) if call.name in _COPIES)
+
+
+def _is_copied_with_its_owner(flow: ModuleFlow, call: Call) -> bool:
+    """Whether an object keeps the result, and the file copies such objects, or any."""
+    copied = [c.arguments[0] for c in flow.all(Call) if c.name in _COPIES and c.arguments]
+    if not any(owner.kind in (Kind.INSTANCE, Kind.UNKNOWN) for owner in copied):
+        return False
+    made = {call.node} | {v.node for v in flow.consumers(call.node, stays_attached)}
+    return any(store.value.node in made for store in flow.all(AttributeStore))
 
 
 def _written(flow: ModuleFlow) -> frozenset[int]:

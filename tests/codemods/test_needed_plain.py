@@ -16,6 +16,24 @@ gates = torch.tensor([a * 2, b * 3])
 kept = copy.deepcopy(gates)
 (gates * 2 + Parameter(torch.ones(2))).sum().backward()
 reason: deepcopy
+=== kept by an object that is copied
+import copy
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        self.gates = torch.tensor([self.a * 2, self.b * 3])
+        return x * self.gates
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+kept = copy.deepcopy(net)
+reason: deepcopy
 === taken apart and written
 a, b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
 c = Parameter(torch.tensor(1.0))

@@ -10,10 +10,10 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import reaching, uses_of
 from gradfix.flow.nodes import walk
-from gradfix.flow.state import AttributeStore, Backward, Call
+from gradfix.flow.state import AttributeStore, Backward, Call, Scope
 from gradfix.flow.values import Value
-from gradfix.flow.walk import Walk
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -21,8 +21,6 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _DETACHED = frozenset({"detach", "data", "item", "tolist", "format"})
 #: Put something into a container that they are asked of.
 _FILLS = frozenset("append appendleft add extend extendleft insert put push store update".split())
-#: How many operations back what a call is given is followed.
-_STEPS = 200
 
 
 def stays_attached(value: Value) -> bool:
@@ -37,7 +35,8 @@ def kept_for_later(flow: ModuleFlow, call: Call) -> ast.AST | None:
     kept = next(_shared(flow, call, made), None)
     loop = _training_loop(flow, call.node)
     if kept is None and loop is not None:
-        kept = call.node if _leads_back(call) else next(_collected(flow, loop, made), None)
+        kept = next(_carried(flow, call.scope, loop, made), None)
+        kept = kept or next(_collected(flow, loop, made), None)
     return kept
 
 
@@ -51,22 +50,30 @@ def is_shared(flow: ModuleFlow, statement: ast.stmt, name: str) -> bool:
 
 
 def _training_loop(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
-    """The innermost loop around a place, if its turns go backward."""
+    """The innermost loop around a place whose turns go backward."""
     loop = flow.enclosing(node, (*_LOOPS, *_FUNCTIONS))
-    if not isinstance(loop, _LOOPS):
-        return None
+    while isinstance(loop, _LOOPS):
+        inside = set(walk(loop))
+        if any(event.node in inside for event in flow.all(Backward)):
+            return loop
+        loop = flow.enclosing(loop, (*_LOOPS, *_FUNCTIONS))
+    return None
+
+
+def _carried(
+    flow: ModuleFlow, scope: Scope, loop: ast.AST, made: set[ast.AST | None]
+) -> Iterator[ast.AST]:
+    """Reads in a loop that find what an earlier turn has made, or what was there before the loop.
+
+    Where only a turn of its own reaches a read, nothing is carried.
+    """
     inside = set(walk(loop))
-    return loop if any(event.node in inside for event in flow.all(Backward)) else None
-
-
-def _leads_back(call: Call) -> bool:
-    """``t = torch.tensor([a + t[0], ...])`` in a loop: the data is made from the last turn's."""
-    sources = Walk(call.arguments, _STEPS)
-    for source in sources:
-        if source.node is call.node:
-            return True
-        sources.further(source.inputs if stays_attached(source) else ())
-    return False
+    for definition in scope.definitions:
+        if definition.value.node not in made or definition.node not in inside:
+            continue
+        for use in uses_of(scope, definition):
+            if use in inside and any(d.node not in inside for d in reaching(scope, use)):
+                yield use
 
 
 def _collected(flow: ModuleFlow, loop: ast.AST, made: set[ast.AST | None]) -> Iterator[ast.AST]:
@@ -91,10 +98,27 @@ def _shared(flow: ModuleFlow, call: Call, made: set[ast.AST | None]) -> Iterator
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if any(is_shared(flow, node, name) for name in names):
                 yield node
+        elif isinstance(node, ast.Call) and _fills_attribute(function, node):
+            if any(flow.value(given).node in made for given in node.args):
+                yield node
     for store in flow.all(AttributeStore):
         inside = flow.enclosing(store.node, _FUNCTIONS) is function
         if inside and store.value.node in made and _is_read_before(flow, function, store):
             yield store.statement
+
+
+def _fills_attribute(function: ast.AST, node: ast.Call) -> bool:
+    """``self.memory.append(x)`` in a function that uses all of the memory, and never empties it."""
+    filled = node.func
+    if not isinstance(filled, ast.Attribute) or filled.attr not in _FILLS:
+        return False
+    if not isinstance(filled.value, ast.Attribute):
+        return False
+    uses = [n for n in walk(function) if isinstance(n, ast.Attribute)]
+    same = [n for n in uses if n.attr == filled.value.attr and n is not filled.value]
+    emptied = any(n.attr == "clear" and n.value in same for n in uses)
+    kept = all(isinstance(n.ctx, ast.Load) for n in same)
+    return bool(same) and kept and not emptied
 
 
 def _is_read_before(flow: ModuleFlow, function: ast.AST, store: AttributeStore) -> bool:

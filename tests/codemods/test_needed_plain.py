@@ -119,6 +119,31 @@ tracker = Tracker()
 for _ in range(3):
     tracker.update(a, c).backward()
 reason: later turn
+=== kept for several turns
+a, b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
+c = Parameter(torch.ones(2))
+target = None
+for step in range(4):
+    if step % 2 == 0:
+        target = torch.tensor([a * 2, b * 3])
+    ((c - target) ** 2).sum().backward()
+reason: later turn
+=== a memory of all calls
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
+        self.memory = []
+
+    def forward(self, x):
+        self.memory.append(torch.tensor([self.a * 2, self.b * 3]))
+        return x * torch.stack(self.memory).mean(0)
+
+
+net = Net()
+for _ in range(3):
+    net(Parameter(torch.ones(2))).sum().backward()
+reason: later turn
 === what a generator made is judged first
 maker, judge = nn.Linear(2, 2), nn.Linear(2, 1)
 for _ in range(3):
@@ -161,6 +186,30 @@ for i in range(3):
     memory = []
     memory.append(torch.tensor([a * i, a + i]))
     sum((one * c).sum() for one in memory).backward()
+=== a memory that every call empties
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
+        self.memory = []
+
+    def forward(self, x):
+        self.memory.clear()
+        self.memory.append(torch.tensor([self.a * 2, self.b * 3]))
+        return x * torch.stack(self.memory).mean(0)
+
+
+Net()(torch.ones(2)).sum().backward()
+=== made on both ways through a turn
+a, b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
+c = Parameter(torch.ones(2))
+target = None
+for step in range(4):
+    if step % 2 == 0:
+        target = torch.tensor([a * 2, b * 3])
+    else:
+        target = torch.zeros(2)
+    ((c - target) ** 2).sum().backward()
 === an attribute that is read behind it
 class Net(nn.Module):
     def __init__(self):

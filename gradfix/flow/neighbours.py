@@ -117,9 +117,27 @@ def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
     return Use.NONE, ""
 
 
-def takes_saved_weights(text: str) -> bool:
-    """Whether a file gives some Module weights by name, saved ones or others, and all of them."""
-    return _loads_weights(text) or _CALLS_WITH.search(text) is not None
+def gets_saved_weights(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> bool:
+    """Whether Modules like this get weights by name, where a new ``name`` would be missing."""
+    if _loads_weights(flow.text) or _CALLS_WITH.search(flow.text) is not None:
+        return True
+    if flow.others is None:
+        return False
+    project, path = flow.others.session.project, flow.others.path
+    top = top_of(project, path)
+    own = family_of(flow, facts)
+    family = own if top is None else related(project, top, own)
+    mentioning = _mentioning(project, path, name, family)
+    if mentioning is None:
+        return True
+    texts = {other: project.text(other) or "" for other in (path, *mentioning)}
+    naming = [text for text in texts.values() if _names(text, family)]
+    for other in mentioning:
+        names = _names(texts[other], family)
+        met = names or any(imports_file(text, other) for text in naming)
+        if met and _loads_weights(texts[other], any_module=not names):
+            return True
+    return False
 
 
 def _loads_weights(text: str, *, any_module: bool = False) -> bool:

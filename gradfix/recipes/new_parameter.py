@@ -7,7 +7,7 @@ import ast
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.classes import facts_of, is_module
-from gradfix.flow.neighbours import takes_saved_weights
+from gradfix.flow.neighbours import gets_saved_weights
 from gradfix.flow.rebound import rebound
 from gradfix.flow.registered import all_parameters_changed
 from gradfix.flow.values import Value
@@ -28,16 +28,19 @@ def safety_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> Safety:
 
 
 def _is_met(flow: ModuleFlow, kept: ast.expr) -> bool:
-    """Whether code of this file meets the new Parameter of the Module that gets ``kept``.
+    """Whether other code meets the new Parameter of the Module that gets ``kept``.
 
-    It gives Modules saved weights, which do not have it, or fills or freezes all Parameters.
+    It gives such Modules saved weights, which do not have it, or the class fills or freezes all of
+    its Parameters.
     """
     statement = flow.parents.get(kept)
     targets = statement.targets if isinstance(statement, ast.Assign) else []
     for target in targets:
         if isinstance(target, ast.Attribute) and is_module(flow, flow.value(target.value)):
             facts = facts_of(flow, flow.value(target.value))
-            if facts is not None and all_parameters_changed(flow, facts) is not None:
+            if facts is not None and (
+                all_parameters_changed(flow, facts) is not None
+                or gets_saved_weights(flow, facts, target.attr)
+            ):
                 return True
-            return takes_saved_weights(flow.text)
     return False

@@ -89,11 +89,16 @@ def _collected(flow: ModuleFlow, loop: ast.AST, made: set[ast.AST | None]) -> It
 
 
 def _shared(flow: ModuleFlow, call: Call, made: set[ast.AST | None]) -> Iterator[ast.AST]:
-    """``global last; last = copy``, and an attribute that the same function has read before."""
+    """``global last; last = copy``, an attribute the function has read before, a yield again."""
     function = flow.enclosing(call.node, _FUNCTIONS)
     if function is None:
         return
     for node in walk(function):
+        if isinstance(node, ast.Yield) and node.value is not None:
+            loop = flow.enclosing(node, (*_LOOPS, *_FUNCTIONS))
+            again = isinstance(loop, _LOOPS) and call.node not in set(walk(loop))
+            if again and flow.value(node.value).node in made:
+                yield node
         if isinstance(node, ast.Assign) and flow.value(node.value).node in made:
             names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if any(is_shared(flow, node, name) for name in names):

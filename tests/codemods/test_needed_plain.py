@@ -144,6 +144,17 @@ net = Net()
 for _ in range(3):
     net(Parameter(torch.ones(2))).sum().backward()
 reason: later turn
+=== yielded in every turn
+def stream(a):
+    state = torch.tensor([a * 1, a * 2])
+    for _ in range(3):
+        yield state
+
+
+a, c = Parameter(torch.tensor(1.0)), Parameter(torch.ones(2))
+for state in stream(a):
+    (state * c).sum().backward()
+reason: later turn
 === what a generator made is judged first
 maker, judge = nn.Linear(2, 2), nn.Linear(2, 1)
 for _ in range(3):
@@ -200,6 +211,15 @@ class Net(nn.Module):
 
 
 Net()(torch.ones(2)).sum().backward()
+=== made for each yield
+def stream(a):
+    for k in range(3):
+        yield torch.tensor([a * k, a * 2])
+
+
+a, c = Parameter(torch.tensor(1.0)), Parameter(torch.ones(2))
+for state in stream(a):
+    (state * c).sum().backward()
 === made on both ways through a turn
 a, b = Parameter(torch.tensor(1.0)), Parameter(torch.tensor(2.0))
 c = Parameter(torch.ones(2))

@@ -190,6 +190,11 @@ loss.backward()
 """)
 
 REPORTED = cases("""
+=== GF203 two statements on one line | plain
+w = Parameter(torch.empty(2))
+w.uniform_(-0.1, 0.1); w[0] = 1.0
+(w * 2).sum().backward()
+reason: on one line
 === GF401 the wrapper is turned
 from torch.autograd import Variable
 
@@ -255,6 +260,21 @@ def test_left_alone(case: Case) -> None:
 @table(REPORTED)
 def test_reported(case: Case) -> None:
     check_reported(case, _code(case))
+
+
+def test_one_call_has_one_story() -> None:
+    text = """\
+import numpy as np
+import torch
+from torch import nn
+
+net = nn.Linear(2, 1)
+losses = [net(torch.ones(2) * k).pow(2).sum() for k in range(3)]
+loss = np.mean(losses)
+loss.backward()
+"""
+    (finding,) = found(text, "GF305")
+    assert "it raises" in finding.message and finding.fix is not None
 
 
 @pytest.mark.parametrize("shown", ["w={w}", "{w == w}", "{w!r}", "{sum(w)}"])

@@ -71,14 +71,14 @@ class InplaceOnLeaf(Codemod):
     Fix safety
     ----------
     Safe where a constant buffer only collects values: it needs no ``requires_grad=True`` (unsafe
-    where what it collects is not known). Safe for
-    an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
-    raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
-    have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
-    an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards, and in a function that every call in the file hands a leaf. Manual where the
-    written value itself needs a gradient, and for constructors that are given the leaf as ``out``.
-    Functions that the file calls under ``no_grad`` only are left alone.
+    where what it collects is not known). Safe for an initialisation or update of a Parameter, which
+    belongs under ``torch.no_grad()``; the code raises today. Unsafe where ``forward`` gives the
+    leaf a name and computes with that name: it may have been taken for a copy. Unsafe where only
+    the calls in the file say that ``layer.weight`` of an argument is a Parameter, or only that
+    ``layer.bias`` is bound to an ``nn.Parameter`` of its values afterwards, and in a function that
+    every call in the file hands a leaf. Manual where the written value itself needs a gradient, and
+    for constructors that are given the leaf as ``out``. Functions that the file calls under
+    ``no_grad`` only are left alone.
 
     References
     ----------

@@ -114,15 +114,16 @@ class HiddenParameter(Codemod):
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
     where another file may do anything with an attribute of that name, where weights are loaded that
-    were saved without these, where the file goes through the parts of Modules (``apply``), which
-    then meets new ones, for Parameters that a method hands out, and for plain tensors that require
-    grad: somebody may train those on purpose beside the weights. Manual for keys that are no
-    strings or have dots, for functions or None among the elements, for ``[layer] * n``, for classes
-    that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and whatever
-    else those classes lack. Lists of layers that are registered elsewhere, also in another file
-    that names the class, and a single element hidden in a list, are left alone. Registered layers
-    also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project calls
-    it.
+    were saved without these, where the file goes through the parts of Modules (``apply``, or a
+    class that freezes all of its Parameters) or lists what objects hold (``vars``), and then meets
+    new ones or misses the list, for Parameters that a method hands out, and for plain tensors that
+    require grad: somebody may train those on purpose beside the weights. Manual for keys that are
+    no strings or have dots, for functions or None among the elements, for ``[layer] * n``, for
+    classes that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and
+    whatever else those classes lack. Lists of layers that are registered elsewhere, also in another
+    file that names the class, and a single element hidden in a list, are left alone. Registered
+    layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project
+    calls it.
 
     References
     ----------

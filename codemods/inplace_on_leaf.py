@@ -28,6 +28,8 @@ from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import under_no_grad
 
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
 
 class InplaceOnLeaf(Codemod):
     """A leaf is written in place while operations are recorded.
@@ -68,14 +70,15 @@ class InplaceOnLeaf(Codemod):
 
     Fix safety
     ----------
-    Safe where a constant buffer only collects values: it needs no ``requires_grad=True``. Safe for
-    an initialisation or update of a Parameter, which belongs under ``torch.no_grad()``; the code
-    raises today. Unsafe where ``forward`` gives the leaf a name and computes with that name: it may
-    have been taken for a copy. Unsafe where only the calls in the file say that ``layer.weight`` of
-    an argument is a Parameter, or only that ``layer.bias`` is bound to an ``nn.Parameter`` of its
-    values afterwards, and in a function that every call in the file hands a leaf. Manual where the
-    written value itself needs a gradient, and for constructors that are given the leaf as ``out``.
-    Functions that the file calls under ``no_grad`` only are left alone.
+    Safe where a constant buffer only collects values: it needs no ``requires_grad=True`` (unsafe
+    where what it collects is not known). Safe for an initialisation or update of a Parameter, which
+    belongs under ``torch.no_grad()``; the code raises today. Unsafe where ``forward`` gives the
+    leaf a name and computes with that name: it may have been taken for a copy. Unsafe where only
+    the calls in the file say that ``layer.weight`` of an argument is a Parameter, or only that
+    ``layer.bias`` is bound to an ``nn.Parameter`` of its values afterwards, and in a function that
+    every call in the file hands a leaf. Manual where the written value itself needs a gradient, and
+    for constructors that are given the leaf as ``out``. Functions that the file calls under
+    ``no_grad`` only are left alone.
 
     References
     ----------
@@ -365,7 +368,9 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
     if write.how == "method" or write.value is None:
         return False  # values of its own: a leaf that is being initialised
     called = isinstance(write.value.node, ast.Call)  # by whom is not known, but not as a constant
-    if not write.value.is_tensor and not (called and write.how == "setitem"):
+    summed = isinstance(write.value.node, ast.BinOp) or bool(flow.enclosing(write.node, _LOOPS))
+    computed = summed and write.how == "augment"
+    if not write.value.is_tensor and not computed and not (called and write.how == "setitem"):
         return False
     if write.value.needs_grad is Certainty.NO:
         return False

@@ -114,10 +114,11 @@ class LeftTheGraph(Codemod):
                 help="compute with torch operations up to the loss",
                 why_not="which torch operations are meant is not known",
             )
-        for idle in idle_terms(flow):
-            if idle.leaves_torch and not idle.ops <= REWRAPS:
-                yield self._idle(flow, idle)
         arrays = list(numpy_of_losses(flow))
+        raising = {array.call for array in arrays if array.certain}
+        for idle in idle_terms(flow):
+            if idle.leaves_torch and not idle.ops <= REWRAPS and idle.term not in raising:
+                yield self._idle(flow, idle)
         for array in arrays:
             yield self._numpy(flow, array)
         for kept in kept_losses(flow):

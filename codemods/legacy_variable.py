@@ -60,7 +60,8 @@ class LegacyVariable(Codemod):
     Safe where the wrapped tensor certainly has no history and nobody can tell it from the wrapper,
     and for ``.data[0]`` of a tensor without dimensions, which raises today. Unsafe where the
     history of what is wrapped is not known, for ``volatile`` and for ``type(x) == Variable``.
-    Manual where ``Variable`` cuts a history: whether that is meant is not known.
+    Manual where ``Variable`` cuts a history (whether that is meant is not known), and where the
+    wrapper gets a shape, a flag or a mark of its own.
 
     References
     ----------

@@ -10,6 +10,7 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.dropped_updates import Dropped, dropped_updates
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.names import bound_to, captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
@@ -98,7 +99,7 @@ class ManualUpdate(Codemod):
                     and node in meant
                     and not flow.value(node).is_leaf  # made a leaf again meanwhile
                 ]
-                if later:
+                if later and not is_meant_to_raise(flow, definition.node):
                     done.add(definition)
                     yield self._report(
                         flow, scope, definition, meant[min(later, key=flow.span)].node

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
 from gradfix.flow.misdirected import Misdirected, misdirected, outlived
 from gradfix.flow.names import reaching, uses_of
@@ -96,7 +97,8 @@ class StaleOptimizer(Codemod):
                 isinstance(made.node, ast.Call)
                 and (given := parameters_given(made.node)) is not None
             ):
-                yield from self._wrong_argument(flow, made, given)
+                if not is_meant_to_raise(flow, made.node):
+                    yield from self._wrong_argument(flow, made, given)
                 yield from self._replaced_later(flow, made, given)
         for scope in flow.scopes:
             for definition in list(scope.definitions):
@@ -180,6 +182,7 @@ class StaleOptimizer(Codemod):
             for optimizer in found
             for other in found
             if other is not optimizer and found[optimizer] == "optimizer"
+            if not is_meant_to_raise(flow, optimizer)
         ]
         for pair in pairs:
             if not kept and may_follow(flow, *pair):

@@ -92,8 +92,10 @@ class TensorRewrap(Codemod):
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
     numbers may have been taken out on purpose (all that the elements depend on has another way to
-    the same result), in lambdas, and where the copy serves several backwards: it is cached, made in
-    a constructor, or another file needs the result without a history. Left alone are copies that
+    the same result), in lambdas, where the copy serves several backwards (it is cached, made in a
+    constructor, kept for a later turn, or what it is made of has a backward of its own), and where
+    it has to be without history: for NumPy, ``deepcopy``, ``out=``, writes to its parts, or
+    another file. Left alone are copies that
     are made once for a loop that calls ``backward`` in every turn, and reports of losses whose
     ``backward`` has been called.
 

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 #: Takes an attribute by a name that is worked out, or handed in.
 COMPUTED = re.compile(r"\b[gs]etattr\(\s*[\w.]+\s*,\s*(?![\"'\s])|\bvars\(|__dict__")
 
+#: Lists whatever an object keeps in its ``__dict__``, where no Module is; settings are no Modules.
+LISTED = re.compile(
+    r"\bvars\((?!\s*\)|\w*(?:arg|opt|conf|cfg|param|parse|setting|flag|option)\w*\b)"
+    r"|(?<!arg)(?<!args)(?<!opt)(?<!config)(?<!cfg)\.__dict__\b(?!\.update)",
+)
+
 
 class Spoken(enum.IntEnum):
     """How a text names an attribute: not at all, to somebody, or as a key of the object's dict."""

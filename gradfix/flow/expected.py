@@ -7,12 +7,16 @@ counter that starts with an underscore is one that nobody reads. All of it is a 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from gradfix.flow.cells import cells_of
 from gradfix.flow.facts import Facts
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Scope
+
+#: What handlers name that take PyTorch's refusals.
+_REFUSALS = frozenset({"Exception", "BaseException", "ValueError", "TypeError", "IndexError"})
 
 
 def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
@@ -32,9 +36,28 @@ def is_meant_to_raise(flow: ModuleFlow, node: ast.AST) -> bool:
                     return True
         elif isinstance(around, ast.Try) and inner in around.body:
             caught = [handler.type for handler in around.handlers if handler.type is not None]
-            if _names_runtime_error(caught):
+            if _names_runtime_error(caught) or _has_another_way(around):
                 return True
     return False
+
+
+def _has_another_way(tried: ast.Try) -> bool:
+    """Whether a handler makes, in another way, what the body makes: it works where that raises."""
+    made = {*_bound(tried.body)}
+    return any(
+        not made.isdisjoint(_bound(handler.body))
+        for handler in tried.handlers
+        if handler.type is None
+        or not _REFUSALS.isdisjoint(n.id for n in walk(handler.type) if isinstance(n, ast.Name))
+    )
+
+
+def _bound(body: list[ast.stmt]) -> Iterator[str]:
+    """The names and attributes that statements bind."""
+    for statement in body:
+        for node in walk(statement):
+            if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+                yield node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _suppresses(call: ast.Call) -> bool:

@@ -79,6 +79,8 @@ def _idle_terms(flow: ModuleFlow) -> Iterator[IdleTerm]:
             node = term.node
             if node in seen or not isinstance(node, ast.expr) or not _is_idle(term):
                 continue
+            if is_meant_to_raise(flow, node):
+                continue  # the value is that of the handler, where this has raised
             found = _cuts(flow, term)
             if found is None or any(cut.node in reported for cut in found[0]):
                 continue

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.kin import related
+from gradfix.flow.later import stays_attached
 from gradfix.flow.neighbours import family_of, imports_file, last_name
 from gradfix.flow.nodes import children, walk
-from gradfix.flow.outlived import stays_attached
 from gradfix.flow.rebound import switches_off
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 

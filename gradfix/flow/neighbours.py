@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
-from gradfix.flow.by_string import COMPUTED, Spoken, spoken_of, takes_computed_names
+from gradfix.flow.by_string import COMPUTED, LISTED, Spoken, spoken_of, takes_computed_names
 from gradfix.flow.kin import related
 from gradfix.flow.nodes import walk
 
@@ -40,6 +40,8 @@ _LOOKS = frozenset("len enumerate zip reversed range print".split())
 _LACKING = frozenset("sort reverse remove index count copy get setdefault popitem".split())
 #: Reads the names under which weights were saved; new ones would be missing there.
 _LOADS_TEXT = re.compile(r"(\w*)(?:\([^()\n]*\))?\.load_state_dict\(([^\n]*)")
+#: Gives a Module its Parameters by name, and minds those that are not there.
+_CALLS_WITH = re.compile(r"\bfunctional_call\([^\n]*\bstrict\s*=\s*True")
 #: What has a state of its own, and no weights.
 _NO_MODULE = r"[^\n]*(?:optim|lr_scheduler|Scaler|SGD|Adam|RMSprop|LBFGS)"
 
@@ -110,9 +112,32 @@ def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
     spoken = spoken_of(flow.text, name, computed=COMPUTED.search(flow.text) is not None)
     if spoken is Spoken.LOOKED_UP:
         return Use.BREAKS, "this file"
-    if spoken is Spoken.NAMED or _loads_weights(flow.text):
+    if spoken is Spoken.NAMED or _loads_weights(flow.text) or LISTED.search(flow.text):
         return Use.UNCLEAR, "this file"
     return Use.NONE, ""
+
+
+def gets_saved_weights(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> bool:
+    """Whether Modules like this get weights by name, where a new ``name`` would be missing."""
+    if _loads_weights(flow.text) or _CALLS_WITH.search(flow.text) is not None:
+        return True
+    if flow.others is None:
+        return False
+    project, path = flow.others.session.project, flow.others.path
+    top = top_of(project, path)
+    own = family_of(flow, facts)
+    family = own if top is None else related(project, top, own)
+    mentioning = _mentioning(project, path, name, family)
+    if mentioning is None:
+        return True
+    texts = {other: project.text(other) or "" for other in (path, *mentioning)}
+    naming = [text for text in texts.values() if _names(text, family)]
+    for other in mentioning:
+        names = _names(texts[other], family)
+        met = names or any(imports_file(text, other) for text in naming)
+        if met and _loads_weights(texts[other], any_module=not names):
+            return True
+    return False
 
 
 def _loads_weights(text: str, *, any_module: bool = False) -> bool:

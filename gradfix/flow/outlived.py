@@ -13,16 +13,18 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow import classes
+from gradfix.flow.later import is_shared, kept_for_later, stays_attached
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Backward, Call
-from gradfix.flow.values import Value
+from gradfix.flow.values import Certainty, Value
+from gradfix.flow.walk import Walk
 
 _CACHES = frozenset({"lru_cache", "cache", "cached_property"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-#: After these a value has no history, whatever it is made from.
-_DETACHED = frozenset({"detach", "data", "item", "tolist", "format"})
+#: How many operations back what data is computed from is followed.
+_STEPS = 200
 
 
 def outlived(flow: ModuleFlow, call: Call) -> str | None:
@@ -36,16 +38,15 @@ def outlived(flow: ModuleFlow, call: Call) -> str | None:
     flow.complete()  # whoever uses it is interesting, too
     if _gone_back_twice(flow, call):
         return "two backwards go through it, and its history would end with the first"
+    later = kept_for_later(flow, call)
+    if later is not None:
+        row = flow.span(later).row
+        return f"line {row} hands it on to a later turn, and its history ends with this one"
     loop = _loop_after(flow, call)
     if loop is not None:
         row = flow.span(loop).row
         return f"it is made once for the loop on line {row}, where every turn goes backward"
     return None
-
-
-def stays_attached(value: Value) -> bool:
-    """Whether a value would have the history that the rewrite gives to what it is made from."""
-    return value.op not in _DETACHED
 
 
 def _is_cached(flow: ModuleFlow, node: ast.AST) -> bool:
@@ -70,7 +71,7 @@ def _is_kept_if_missing(flow: ModuleFlow, node: ast.AST) -> bool:
         return False
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     kept = {_root(target) for target in targets if not isinstance(target, ast.Name)}
-    kept |= {t.id for t in targets if isinstance(t, ast.Name) and _is_shared(flow, statement, t.id)}
+    kept |= {t.id for t in targets if isinstance(t, ast.Name) and is_shared(flow, statement, t.id)}
     around = flow.enclosing(statement, ast.If)
     while around is not None:
         asked = {_root(n) for n in walk(around.test) if isinstance(n, (ast.Attribute, ast.Name))}
@@ -86,15 +87,6 @@ def _root(node: ast.AST) -> str:
     while isinstance(node, ast.Subscript):
         node = node.value
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-def _is_shared(flow: ModuleFlow, statement: ast.stmt, name: str) -> bool:
-    """Whether a function binds a name of outside."""
-    function = flow.enclosing(statement, _FUNCTIONS)
-    return function is not None and any(
-        isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names
-        for node in walk(function)
-    )
 
 
 def _loop_after(flow: ModuleFlow, call: Call) -> ast.AST | None:
@@ -128,7 +120,28 @@ def _gone_back_twice(flow: ModuleFlow, call: Call) -> bool:
         behind = {value.node for value in flow.consumers(node, stays_attached)} | {node}
         if len({b.node for b in here if b.loss.node in behind}) > 1:
             return True
+    return _joins_another(flow, call, backwards)
+
+
+def _joins_another(flow: ModuleFlow, call: Call, backwards: list[Backward]) -> bool:
+    """Whether what the data is computed from has a backward already, that of another loss."""
+    after = {value.node for value in flow.consumers(call.node, stays_attached)} | {call.node}
+    own = {b.node for b in backwards if b.loss.node in after}
+    if not own:
+        return False
+    sources = Walk(call.arguments, _STEPS)
+    for source in sources:
+        sources.further(source.inputs if stays_attached(source) else ())
+        if not source.is_tracked or source.node is None:
+            continue
+        behind = {v.node for v in flow.consumers(source.node, _has_history)} | {source.node}
+        if any(b.node not in own and b.loss.node in behind for b in backwards):
+            return True
     return False
+
+
+def _has_history(value: Value) -> bool:
+    return value.needs_grad is not Certainty.NO and stays_attached(value)
 
 
 def _retains(backward: Backward) -> bool:

@@ -230,10 +230,16 @@ def walked_over(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:
             call = flow.parents.get(node)
             if isinstance(call, ast.Call) and call.func is node and _may_be_module(flow, node):
                 return call
+    return all_parameters_changed(flow, facts)
+
+
+def all_parameters_changed(flow: ModuleFlow, facts: classes.ClassFacts) -> ast.AST | None:
+    """Where a class fills Parameters one by one, or freezes all of its own."""
     for entry in classes.lineage(flow, facts):
-        for loop in walk(entry.node):
-            if isinstance(loop, ast.For) and _fills_parameters(loop):
-                return loop if entry.path is None else entry.node
+        for node in walk(entry.node):
+            loops = isinstance(node, ast.For) and (_fills_parameters(node) or _freezes(node))
+            if loops or (isinstance(node, ast.Call) and _is_frozen_whole(node)):
+                return node if entry.path is None else entry.node
     return None
 
 
@@ -263,6 +269,28 @@ def _fills_parameters(loop: ast.For) -> bool:
     names = {n.attr for part in loop.body for n in walk(part) if isinstance(n, ast.Attribute)}
     filled = "data" in names or any(n.endswith("_") and n != "requires_grad_" for n in names)
     return filled and "grad" not in names
+
+
+def _freezes(loop: ast.For) -> bool:
+    """``for p in self.parameters(): p.requires_grad = False``."""
+    asked = loop.iter.func if isinstance(loop.iter, ast.Call) else None
+    if not isinstance(asked, ast.Attribute) or asked.attr not in _PARAMETERS:
+        return False
+    if not isinstance(asked.value, ast.Name) or asked.value.id != "self":
+        return False
+    names = {n.attr for part in loop.body for n in walk(part) if isinstance(n, ast.Attribute)}
+    return not names.isdisjoint({"requires_grad", "requires_grad_"})
+
+
+def _is_frozen_whole(call: ast.Call) -> bool:
+    """``self.requires_grad_(False)``."""
+    func = call.func
+    return (
+        isinstance(func, ast.Attribute)
+        and func.attr == "requires_grad_"
+        and isinstance(func.value, ast.Name)
+        and func.value.id == "self"
+    )
 
 
 # -- keys ---------------------------------------------------------------------------------------

@@ -78,7 +78,10 @@ class TextFacts(Facts):
     @cached_property
     def expects_errors(self) -> bool:
         """Whether something in the file may be meant to raise."""
-        return any(mentions(self.text, word) for word in ("raises", "assertRaises", "RuntimeError"))
+        return any(
+            mentions(self.text, word)
+            for word in ("raises", "assertRaises", "RuntimeError", "except")
+        )
 
     @cached_property
     def switching(self) -> frozenset[str]:

@@ -11,7 +11,8 @@ from gradfix.flow.assembly import tensor_root
 from gradfix.flow.dtypes import LEGACY_TYPES, is_integer
 from gradfix.flow.names import own_nodes, spelling
 from gradfix.flow.needs_none import needed_without_history
-from gradfix.flow.outlived import outlived, stays_attached
+from gradfix.flow.outlived import outlived
+from gradfix.flow.plain_only import plain_only
 from gradfix.flow.shapes import numel
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.stacked import input_of_forward
@@ -30,8 +31,9 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     known = {"dtype", "device", "requires_grad", "data"}
     if any(k.arg not in known for k in call.node.keywords):
         raise NotFixable("the arguments of the call are not understood")
-    if call.node in _converted(flow):
-        raise NotFixable("the result is converted to NumPy, which needs a tensor without history")
+    plain = plain_only(flow, call)
+    if plain is not None:
+        raise NotFixable(plain)
     value = flow.value(data)
     if input_of_forward(flow, call.scope, value):
         text, safety = copied_with_history(flow, call, data), Safety.SAFE
@@ -55,19 +57,6 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
     return Fix(
         safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
     )
-
-
-def _converted(flow: ModuleFlow) -> frozenset[ast.AST]:
-    """Everything that NumPy is given in the end, with the history it would have."""
-
-    def find() -> frozenset[ast.AST]:
-        return flow.sources_of(_is_array, stays_attached)
-
-    return flow.worked_out("_converted", len(flow.made), find)
-
-
-def _is_array(value: Value) -> bool:
-    return value.op == "numpy" or value.name.startswith("numpy.")
 
 
 def flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:

@@ -20,6 +20,11 @@ from gradfix.recipes.no_grad import no_grad_in
 
 _NO = Certainty.NO
 _TRAIN = ("backward", "step", "grad", "fit")
+#: What belongs to one tensor object, and not to the memory that it shares with others.
+_OF_THE_OBJECT = frozenset(
+    """requires_grad_ t_ transpose_ swapaxes_ swapdims_ squeeze_ unsqueeze_ resize_ resize_as_ set_
+    detach_ register_hook retain_grad""".split()
+)
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
 
 
@@ -45,6 +50,8 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
     if flow.value(data).needs_grad is Certainty.NO:
         if is_indistinguishable(flow, call.scope, data, node):
             safety = Safety.SAFE
+    if safety is Safety.UNSAFE:
+        _must_not_be_another(flow, call, data)
     return Fix(safety, "use the tensor itself", (_plain(flow, node, data),))
 
 
@@ -90,6 +97,19 @@ def _must_not_be_written(flow: ModuleFlow, call: Call, data: ast.expr) -> None:
                 f"what is written into the wrapper would go into `{flow.source_of(data)}`,"
                 " too, with its history"
             )
+
+
+def _must_not_be_another(flow: ModuleFlow, call: Call, data: ast.expr) -> None:
+    """``v = Variable(x); v.t_()``: shape and flags belong to one object, and ``x`` is another."""
+    made = [d for d in call.scope.definitions if d.statement is call.statement]
+    for use in (use for definition in made for use in uses_of(call.scope, definition)):
+        asked = flow.parents.get(use)
+        same = isinstance(use, ast.Name) and isinstance(data, ast.Name) and use.id == data.id
+        if same or not isinstance(asked, ast.Attribute):
+            continue
+        if isinstance(asked.ctx, ast.Store) or asked.attr in _OF_THE_OBJECT:
+            name, row = flow.source_of(data), flow.span(asked).row
+            raise NotFixable(f"what line {row} changes would change for `{name}`, too")
 
 
 # -- a plain wrapper, a leaf -----------------------------------------------------------------------

@@ -208,6 +208,50 @@ w = Parameter(torch.ones(3))
 loss = collect([lambda x: x * w, lambda x: x + w], torch.ones(3))
 loss.backward()
 grad = w.grad
+=== a sum of terms from elsewhere | unsafe raises
+def total_loss(terms, weights):
+    total = torch.zeros(1, requires_grad=True)
+    for term, weight in zip(terms, weights):
+        total += weight * term
+    return total
+
+x = torch.ones(2, requires_grad=True)
+loss = total_loss([x[0] * 2, x[1] ** 2], [1.0, 0.5])
+loss.backward()
+grad = x.grad
+--->
+def total_loss(terms, weights):
+    total = torch.zeros(1)
+    for term, weight in zip(terms, weights):
+        total += weight * term
+    return total
+
+x = torch.ones(2, requires_grad=True)
+loss = total_loss([x[0] * 2, x[1] ** 2], [1.0, 0.5])
+loss.backward()
+grad = x.grad
+=== a sum of what a list holds | unsafe raises
+def total_loss(terms):
+    total = torch.zeros(1, requires_grad=True)
+    for term in terms:
+        total += term
+    return total
+
+x = torch.ones(2, requires_grad=True)
+loss = total_loss([x[0] * 2, x[1] ** 2])
+loss.backward()
+grad = x.grad
+--->
+def total_loss(terms):
+    total = torch.zeros(1)
+    for term in terms:
+        total += term
+    return total
+
+x = torch.ones(2, requires_grad=True)
+loss = total_loss([x[0] * 2, x[1] ** 2])
+loss.backward()
+grad = x.grad
 === a perturbation from elsewhere | raises unsafe
 def perturb(noise):
     x = torch.ones(3, requires_grad=True)

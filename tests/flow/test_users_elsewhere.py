@@ -185,6 +185,26 @@ def test_an_attribute_of_that_name_that_may_be_another() -> None:
     assert safety("GF102", SCALED, {"use.py": other}) is Safety.UNSAFE
 
 
+def test_weights_that_were_saved_without_the_attribute() -> None:
+    loading = "from net import Net\nnet = Net()\nnet.load_state_dict(saved)\n"
+    assert safety("GF102", SCALED, {"use.py": loading}) is Safety.UNSAFE
+    store = {
+        "store.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n",
+        "use.py": "from net import Net\nimport store\nstore.load(Net(), 'w.pt')\n",
+    }
+    assert safety("GF102", SCALED, store) is Safety.UNSAFE
+    assert safety("GF102", f"{SCALED}\n\nNet().load_state_dict(saved)\n", {}) is Safety.UNSAFE
+
+
+def test_weights_of_other_models() -> None:
+    others = {
+        "use.py": "from net import Net\nopt.load_state_dict(saved)\n"
+        "Net().load_state_dict(saved, strict=False)\nopt = torch.optim.SGD(Net().parameters())\n",
+        "store.py": "other = nn.Linear(2, 2)\nother.load_state_dict(saved)\n",
+    }
+    assert safety("GF102", SCALED, others) is Safety.SAFE
+
+
 def test_an_attribute_that_its_own_file_changes() -> None:
     derived = "\n\nclass Sub(Net):\n    def f(self):\n        self.w = self.w.detach() * 2\n"
     assert safety("GF102", SCALED + derived, {}) is None

@@ -6,6 +6,7 @@ import ast
 from abc import abstractmethod
 
 from gradfix.flow import classes, layers
+from gradfix.flow.doubts import hooks
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import may_cut, where_cut, with_cuts
 from gradfix.flow.kept_results import kept_at_call
@@ -83,6 +84,8 @@ class Calls(PythonCalls):
         elif receiver is not None and isinstance(node.func, ast.Attribute) and function is None:
             name = "." + node.func.attr
             result = self._call_method(node, receiver, node.func.attr, arguments)
+            if self.flow.doubts is not None and not receiver.is_tensor:
+                self.flow.doubts.after_call(self.state)
         else:
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
@@ -208,10 +211,16 @@ class Calls(PythonCalls):
         self, node: ast.Call, function: Value | None, arguments: list[Argument]
     ) -> Value:
         inputs = tuple(argument.value for argument in arguments)
+        doubts = self.flow.doubts
+        if doubts is not None and (function is None or function.kind is not Kind.MODULE):
+            doubts.after_call(self.state)
         if function is None:
             return unknown(node, inputs)
         if function.kind is Kind.MODULE:
-            return layers.apply(self, node, function, arguments)
+            result = layers.apply(self, node, function, arguments)
+            if doubts is not None and doubts.any(hooks) and result.is_tensor:
+                return replace(result, shape=None, dtype=None)
+            return result
         if function.kind is Kind.CLASS:
             if not self.flow.is_own(function.definition):
                 self._invalidate(arguments)
@@ -231,6 +240,8 @@ class Calls(PythonCalls):
                 self.flow.made.append(unknown(node, inputs))
             if self.loud and isinstance(definition, ast.FunctionDef):
                 self.flow.functions_called[node] = definition
+            if doubts is not None and result is not None and doubts.any(hooks):
+                result = replace(result, shape=None) if result.is_tensor else result
             self._invalidate(arguments, changed=True)
             if definition in self.flow.argument_writes or isinstance(definition, Elsewhere):
                 self._written_inside(node, function, arguments)

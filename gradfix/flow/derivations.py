@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-_HEAD = re.compile(r"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*(?:\(([^:]*?)\)[ \t]*)?:", re.M)
-_IMPORTED = re.compile(r"\bimport\s*\(([^)]*)\)|\bimport\b([^\n(]*)")
-_RENAMED = re.compile(r"\b(\w+)[ \t]+as[ \t]+(\w+)\b")
-_ALIAS = re.compile(r"^(\w+)[ \t]*(?::[^=\n]*)?=(?!=)([^\n]*)", re.M)
+_HEAD = re.compile(r"class[ \t]+(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*(?:\(([^:]*?)\)[ \t]*)?:")
+_IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
+_RENAMED = re.compile(r" as[ \t]+(\w+)")
+_LAST = re.compile(r"\w+\Z")
+_ALIAS = re.compile(r"\n(\w+)[ \t]*(?::[^=\n]*)?=(?!=)([^\n]*)")
 _WORD = re.compile(r"\.?\w+")
 _EVERYBODYS = frozenset("object Module nn torch ABC ABCMeta Generic Protocol metaclass".split())
 
@@ -74,9 +75,10 @@ class Derivations:
 
 def _renamed(text: str, known: set[str]) -> Iterator[tuple[str, str]]:
     """Other names that a text gives to classes, where something is derived from these names."""
-    for name, other in _RENAMED.findall(text) if " as " in text else ():
-        if other in known and name != other:
-            yield name, other
+    for found in _RENAMED.finditer(text):
+        name = _LAST.search(text, max(found.start() - 60, 0), found.start())
+        if found[1] in known and name is not None and name[0] != found[1]:
+            yield name[0], found[1]
     for other, value in _ALIAS.findall(text):
         if other in known:
             yield from ((w.lstrip("."), other) for w in _WORD.findall(value) if w != other)

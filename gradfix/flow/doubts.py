@@ -10,6 +10,7 @@ word, and is left alone. Files without such findings, nearly all, do not pay for
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.derivations import Derivations
 from gradfix.flow.nodes import walk
-from gradfix.flow.stored_text import Stored, joined, stored_in
+from gradfix.flow.project import OUTSIDE
+from gradfix.flow.stored_text import stored_in
 from gradfix.flow.values import UNKNOWN_MEMORY, Kind, Role, Value, replace, unknown
 
 if TYPE_CHECKING:
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 
 _OWN_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bvars\(\)|\blocals\(\)")
 _HOOKS = re.compile(r"\bregister_(?:module_)?(?:full_)?forward_|\bregister_module_forward")
-_PATCHES = re.compile(
-    r"\b(?:torch|nn|F|functional|Tensor)\.(?:(?!backends)\w+\.)*(\w+)\s*=(?!=)"
-    r"|attr\(\s*(?:torch|nn|F|functional)\b[\w.]*\s*,\s*[\"'](\w+)|patch\([\"']torch\.(?:\w+\.)*(\w+)"
-)
 _PARAMETERS = frozenset({"Parameter", "UninitializedParameter"})
 
 
@@ -62,14 +60,17 @@ class Doubts:
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stored = joined(stored_in(text) for text in self.texts.values())
-        self.patched = frozenset(
-            word
-            for text in self.texts.values()
-            if "torch" in text
-            for found in _PATCHES.findall(text)
-            for word in found
-        )
+        self.stored: dict[str, set[str]] = {}  # by word, the files that may store to it
+        self.anything = self.modules = False
+        patched: set[str] = set()
+        for path, text in self.texts.items():
+            stored = stored_in(text)
+            for word in stored.words:
+                self.stored.setdefault(word, set()).add(path)
+            self.anything = self.anything or stored.anything
+            self.modules = self.modules or stored.modules
+            patched |= stored.patched
+        self.patched = frozenset(patched)
         self._derivations = Derivations(self.texts)
 
     def any(self, ask: Callable[[str], bool]) -> bool:
@@ -80,15 +81,23 @@ class Doubts:
 
     # -- names of modules ---------------------------------------------------------------------
 
-    def name(self, name: str, value: Value, text: str) -> bool:
+    def name(self, name: str, value: Value, text: str, path: str) -> bool:
         """Whether a name of a module, of this text, may hold something else when it is read."""
-        if self.all or self.stored.modules or name in self.stored.words:
+        if value.kind is Kind.REFERENCE and value.name.partition(".")[0] in OUTSIDE:
+            return False
+        if self.all or self._names_module(self.stored.get(name, ()), path):
             return True
         if value.kind in (Kind.FUNCTION, Kind.CLASS, Kind.REFERENCE):
             return False
-        if _is_list(value):
-            return True
-        return self.stored.anything or _OWN_NAMES.search(text) is not None
+        return _is_list(value) or self.anything or _OWN_NAMES.search(text) is not None
+
+    def _names_module(self, files: Iterable[str], path: str) -> bool:
+        """Whether one of some files mentions the module at a path, or the package it is in."""
+        folder, file = os.path.split(path)
+        stem = file.partition(".")[0]
+        stem = os.path.basename(folder) if stem == "__init__" else stem
+        packages = {stem, os.path.basename(folder)}
+        return any(any(word in self.texts[f] for word in packages) for f in files if f != path)
 
     # -- attributes ---------------------------------------------------------------------------
 
@@ -125,10 +134,10 @@ class Doubts:
         name: str,
         value: Value,
     ) -> bool:
-        if self.all or name in self.stored.words:
+        if self.all or name in self.stored:
             return False
         plain = value.kind in (Kind.NUMBER, Kind.STRING, Kind.SEQUENCE, Kind.DICT, Kind.FOREIGN)
-        if (self.stored.anything and plain) or _is_list(value):
+        if (self.anything and plain) or _is_list(value):
             return False
         if facts is None:
             return True

@@ -118,7 +118,9 @@ class Others:
         doubts, last = self.flow.doubts, name.rpartition(".")[2]
         if doubts is None or value is None:
             return value
-        changed = any(doubts.name(one, value, opened.text) for one in {found.name, last})
+        changed = doubts.modules or any(
+            doubts.name(one, value, opened.text, found.path) for one in {found.name, last}
+        )
         return None if changed else value
 
     def is_own(self, name: str) -> bool:

@@ -259,7 +259,9 @@ class ModuleFlow(Summaries):
 
     def _undoubted(self, name: str, value: Value) -> Value:
         """What a name of the module holds, where nobody may have changed it."""
-        doubted = self.doubts is not None and self.doubts.name(name, value, self.text)
+        doubted = self.doubts is not None and self.doubts.name(
+            name, value, self.text, "" if self.others is None else self.others.path
+        )
         return unknown() if doubted else value
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:

@@ -26,11 +26,12 @@ def with_recorded(
     codemods: Sequence[Codemod],
     view: View | None,
     recorded: FileFacts,
+    doubting: bool,
 ) -> list[Finding]:
     """The findings once more, with what was recorded of calls assumed for all calls."""
     from gradfix import flow
 
-    facts = flow.analyse(text, view, recorded)
+    facts = flow.analyse(text, view, recorded, doubting=doubting)
     assuming = [finding for codemod in codemods for finding in codemod.find(facts)]
     told = {f.span: note for f in assuming if (note := flow.told(facts, f.span)) is not None}
     facts.release()
@@ -57,7 +58,7 @@ def with_callers(
     given = facts_of_callers(facts)
     if given is None:
         return list(alone)
-    again = flow.analyse(text, view, given)
+    again = flow.analyse(text, view, given, doubting=facts.doubts is not None)
     known = {finding.span for finding in alone}
     found = list(alone)
     for finding in (f for codemod in asked for f in codemod.find(again)):
@@ -69,6 +70,23 @@ def with_callers(
             found.append(replace(finding, fix=fix, because=(note, *finding.because)))
     again.release()
     return found
+
+
+def undoubted(found: Sequence[Finding], certain: Sequence[Finding]) -> list[Finding]:
+    """The findings, each with the fix that it has where everything doubtful is unknown.
+
+    Those that are not found there at all rest on what another place of the project may change, so
+    their fixes are unsafe at best.
+    """
+    sure = {_key(finding): finding for finding in certain}
+    return [one if one.fix is None else sure.get(_key(one)) or _unsafe(one) for one in found]
+
+
+def _unsafe(finding: Finding) -> Finding:
+    fix = finding.fix
+    if fix is None or fix.safety is not Safety.SAFE:
+        return finding
+    return replace(finding, fix=replace(fix, safety=Safety.UNSAFE))
 
 
 def combined(

@@ -167,18 +167,12 @@ def _find(
     triggered = _triggered(codemods, text)
     findings: list[Finding] = []
     if triggered:
-        from gradfix.assumed import with_callers, with_recorded
-        from gradfix.flow.whole import in_the_text
+        from gradfix.assumed import undoubted
 
-        facts = flow.analyse(text, view)
-        for codemod in triggered:
-            findings += codemod.find(facts)
-        findings = with_callers(findings, text, triggered, view, facts)
-        if settings.recorded is not None:
-            findings = with_recorded(findings, text, triggered, view, settings.recorded)
-        findings = list(in_the_text(findings, facts))
-        findings = _held_back(findings, facts, {c.code for c in triggered if c.modernises})
-        facts.release()
+        findings = _found(text, settings, triggered, view)
+        if any(finding.fix is not None for finding in findings):
+            certain = _found(text, settings, triggered, view, doubting=True)
+            findings = undoubted(findings, certain)
     else:
         flow.must_parse(text)  # a file that does not parse never looks clean
     if findings or "gradfix:" in text or ("noqa" in text and _MENTIONED.search(text)):
@@ -192,6 +186,30 @@ def _find(
     refusal = _refusal(text)
     lines = split_lines(text)
     return [_judged(finding, settings, refusal, reasons, lines) for finding in findings]
+
+
+def _found(
+    text: str,
+    settings: Settings,
+    codemods: Sequence[Codemod],
+    view: View | None,
+    *,
+    doubting: bool = False,
+) -> list[Finding]:
+    """What some codemods find; ``doubting``: where nobody elsewhere changes what a file says."""
+    from gradfix import flow
+    from gradfix.assumed import with_callers, with_recorded
+    from gradfix.flow.whole import in_the_text
+
+    facts = flow.analyse(text, view, doubting=doubting)
+    findings = [finding for codemod in codemods for finding in codemod.find(facts)]
+    findings = with_callers(findings, text, codemods, view, facts)
+    if settings.recorded is not None:
+        findings = with_recorded(findings, text, codemods, view, settings.recorded, doubting)
+    findings = list(in_the_text(findings, facts))
+    findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
+    facts.release()
+    return findings
 
 
 def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:

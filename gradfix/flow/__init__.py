@@ -17,6 +17,7 @@ from gradfix.flow.apart import take_apart
 from gradfix.flow.project import Project, View
 
 if TYPE_CHECKING:
+    from gradfix.flow.doubts import Doubts
     from gradfix.flow.given import told
     from gradfix.flow.module import ModuleFlow
     from gradfix.flow.session import Session
@@ -71,10 +72,17 @@ def must_parse(text: str) -> ast.Module:
         raise SourceError("the code is nested too deeply to be parsed") from None
 
 
-def analyse(text: str, view: View | None = None, recorded: FileFacts | None = None) -> ModuleFlow:
+def analyse(
+    text: str,
+    view: View | None = None,
+    recorded: FileFacts | None = None,
+    *,
+    doubting: bool = False,
+) -> ModuleFlow:
     """All facts about one source text; what it imports is looked up in the project, if any.
 
-    ``recorded`` are facts of calls that were made, to be assumed for all calls.
+    ``recorded`` are facts of calls that were made, to be assumed for all calls. ``doubting``: what
+    another place of the project may change is unknown (see `gradfix.flow.doubts`).
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
@@ -84,19 +92,35 @@ def analyse(text: str, view: View | None = None, recorded: FileFacts | None = No
     tree = parse(text) if view is None else view.project.tree_of(view.path, text)
     try:
         if view is None:
-            return ModuleFlow(text, tree, recorded=recorded)
-        return ModuleFlow(text, tree, _session(view.project), view.path, recorded=recorded)
+            doubts = _doubts_within(text) if doubting else None
+            return ModuleFlow(text, tree, recorded=recorded, doubts=doubts)
+        session = _session(view, doubting=doubting)
+        return ModuleFlow(text, tree, session, view.path, recorded=recorded)
     except RecursionError:
         raise SourceError("the code is nested too deeply to be analysed") from None
 
 
-def _session(project: Project) -> Session:
+def _doubts_within(text: str) -> Doubts:
+    from gradfix.flow.doubts import Doubts
+
+    return Doubts(None, {"": text})
+
+
+def _session(view: View, *, doubting: bool) -> Session:
     from gradfix.flow.session import Session
 
+    project = view.project
     project.make_room()
     if not isinstance(project.facts, Session):
         project.facts = Session(project, _source)
-    return project.facts
+    if not doubting:
+        return project.facts
+    from gradfix.flow.doubts import doubts_around
+
+    doubts, known = doubts_around(project, view.path), project.facts.doubting
+    if doubts not in known:
+        known[doubts] = Session(project, _source, doubts)
+    return known[doubts]
 
 
 def _source(opened: Opened, session: Session) -> ModuleFlow:

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from gradfix.flow import classes, layers
 from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import may_cut, where_cut, with_cuts
+from gradfix.flow.doubts import hooks
 from gradfix.flow.kept_results import kept_at_call
 from gradfix.flow.made_layers import build, is_layer
 from gradfix.flow.methods import revealed
@@ -88,6 +89,8 @@ class Calls(PythonCalls):
         elif receiver is not None and isinstance(func, ast.Attribute) and function is None:
             name = "." + func.attr
             result = self._call_method(node, receiver, func.attr, arguments)
+            if self.flow.doubts is not None and not receiver.is_tensor:
+                self.flow.doubts.after_call(self.state)
         else:
             name = func.id if isinstance(func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
@@ -225,10 +228,16 @@ class Calls(PythonCalls):
         self, node: ast.Call, function: Value | None, arguments: list[Argument]
     ) -> Value:
         inputs = tuple([argument.value for argument in arguments])
+        doubts = self.flow.doubts
+        if doubts is not None and (function is None or function.kind is not Kind.MODULE):
+            doubts.after_call(self.state)
         if function is None:
             return unknown(node, inputs)
         if function.kind is Kind.MODULE:
-            return layers.apply(self, node, function, arguments)
+            made = layers.apply(self, node, function, arguments)
+            if doubts is not None and doubts.any(hooks) and made.is_tensor:
+                return replace(made, shape=None, dtype=None)
+            return made
         if function.kind is Kind.CLASS:
             if not self.flow.is_own(function.definition):
                 self._invalidate(arguments)
@@ -242,12 +251,15 @@ class Calls(PythonCalls):
             if method is not None:
                 function = method
         if function.kind is Kind.FUNCTION:
-            result, definition = self.flow.summary(function), function.definition
+            result: Value | None = self.flow.summary(function)
+            definition = function.definition
             if isinstance(definition, Elsewhere):
                 # What another file does with what it is given is not looked at.
                 self.flow.made.append(unknown(node, inputs))
             if self.loud and isinstance(definition, ast.FunctionDef):
                 self.flow.functions_called[node] = definition
+            if doubts is not None and result is not None and doubts.any(hooks):
+                result = replace(result, shape=None) if result.is_tensor else result
             self._invalidate(arguments, changed=True)
             if definition in self.flow.argument_writes or isinstance(definition, Elsewhere):
                 self._written_inside(node, function, arguments)

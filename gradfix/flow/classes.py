@@ -201,6 +201,8 @@ def known_bases(flow: ModuleFlow, facts: ClassFacts) -> bool:
 def method(flow: ModuleFlow, owner: Value, name: str) -> Value | None:
     """The method ``name`` of a class or instance, as a function value."""
     facts = facts_of(flow, owner)
+    if flow.doubts is not None and facts is not None and flow.doubts.method(flow, owner, name):
+        return Value(Kind.FUNCTION, Role.UNTRACKED)  # one that nothing is known of
     for entry in _nearest_first(flow, facts):
         if name in entry.methods:
             return _function(flow, entry, name, owner)
@@ -288,6 +290,13 @@ def attribute(
     flow: ModuleFlow, owner: Value, name: str, node: ast.AST, *, called: bool = False
 ) -> Value:
     """The value of ``owner.name``: a property's result, a method, or what was assigned to it."""
+    if flow.doubts is not None:
+        return flow.doubts.attribute(flow, owner, name, node, called=called)
+    return as_written(flow, owner, name, node, called=called)
+
+
+def as_written(flow: ModuleFlow, owner: Value, name: str, node: ast.AST, *, called: bool) -> Value:
+    """The same, as far as the class itself says so."""
     if owner.kind is Kind.MODULE:
         found = (owner.attributes or {}).get(name)
         return found if found is not None else unknown(node, (owner,))

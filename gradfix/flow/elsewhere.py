@@ -111,10 +111,24 @@ class Others:
         if opened is None or bound is None:
             return None
         if bound.kind == "class":
-            return self.class_at(bound.statement, found.path)
-        if bound.kind == "def":
-            return self.function_at(bound.statement, found.path)
-        return self._constant(opened, found.name, bound)
+            value = self.class_at(bound.statement, found.path)
+        elif bound.kind == "def":
+            value = self.function_at(bound.statement, found.path)
+        else:
+            value = self._constant(opened, found.name, bound)
+        doubts, last = self.flow.doubts, name.rpartition(".")[2]
+        if doubts is None or value is None:
+            return value
+        changed = doubts.modules or any(
+            doubts.name(one, value, opened.text, found.path) for one in {found.name, last}
+        )
+        return None if changed else value
+
+    def is_own(self, name: str) -> bool:
+        """Whether a qualified name is that of something in the project, or may be."""
+        if name.partition(".")[0] in OUTSIDE:
+            return False
+        return not isinstance(self.session.project.resolve(name, self.path), Outside)
 
     def home_of(self, node: ast.AST | None) -> str | None:
         """The file of a class that is defined in another one."""

@@ -7,6 +7,7 @@ import builtins
 import heapq
 import re
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.cut_inside import CutInside, FromArguments
@@ -24,6 +25,9 @@ from gradfix.flow.values import Elsewhere, Kind, Role, Value, join_all, referenc
 from gradfix.flow.versions import Definition
 from gradfix.recorded import FileFacts
 from gradfix.words import mentions
+
+if TYPE_CHECKING:
+    from gradfix.flow.doubts import Doubts
 
 _CALLED, _WORD = re.compile(r"\w+\("), re.compile(r"\w+")
 _BUILTIN_NAMES = frozenset(dir(builtins))
@@ -48,8 +52,10 @@ class ModuleFlow(Summaries):
         *,
         source: bool = False,
         recorded: FileFacts | None = None,
+        doubts: Doubts | None = None,
     ) -> None:
         super().__init__()
+        self.doubts = doubts if session is None else session.doubts
         self.text = text
         self.tree = tree
         self.recorded = recorded
@@ -224,7 +230,9 @@ class ModuleFlow(Summaries):
 
     def imported(self, name: str) -> Value:
         """The value of a qualified name, under the name everybody uses for it."""
-        return reference(canonical(name))
+        found = reference(canonical(name))
+        patched = self.doubts is not None and found.name.rpartition(".")[2] in self.doubts.patched
+        return unknown() if patched and name.startswith("torch.") else found
 
     def outer_name(self, scope: Scope, name: str) -> Value:
         """The value of a name that the scope does not bind itself."""
@@ -240,6 +248,8 @@ class ModuleFlow(Summaries):
                     self.read_from_inside.add((outer, name))
                 found = self._name_in(outer, name)
                 if found is not None:
+                    if self.doubts is not None and outer.parent is None:
+                        found = self._undoubted(name, found)
                     if ended and len(outer.by_name[name]) == 1:
                         self._outer_names[key] = found
                     return found
@@ -255,6 +265,13 @@ class ModuleFlow(Summaries):
         if ended:
             self._outer_names[key] = builtin
         return builtin
+
+    def _undoubted(self, name: str, value: Value) -> Value:
+        """What a name of the module holds, where nobody may have changed it."""
+        doubted = self.doubts is not None and self.doubts.name(
+            name, value, self.text, "" if self.others is None else self.others.path
+        )
+        return unknown() if doubted else value
 
     def _name_in(self, scope: Scope, name: str) -> Value | None:
         """What a closure sees: the join of all definitions, since it may run at any time."""

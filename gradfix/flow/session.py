@@ -12,6 +12,7 @@ from gradfix.flow.project import Project
 from gradfix.flow.top_level import Opened
 
 if TYPE_CHECKING:
+    from gradfix.flow.doubts import Doubts
     from gradfix.flow.module import ModuleFlow
 
 #: How many files may be interpreted for the sake of each other.
@@ -26,8 +27,15 @@ class Session:
     for this question and then forgotten.
     """
 
-    def __init__(self, project: Project, make: Callable[[Opened, Session], ModuleFlow]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        make: Callable[[Opened, Session], ModuleFlow],
+        doubts: Doubts | None = None,
+    ) -> None:
         self.project = project
+        self.doubts = doubts
+        self.doubting: dict[Doubts, Session] = {}  # the same, with some doubts
         self._make = make
         self._flows: dict[str, ModuleFlow | None] = {}
         self._for_now: dict[str, ModuleFlow | None] = {}
@@ -38,6 +46,7 @@ class Session:
 
     def release(self, paths: Iterable[str]) -> None:
         """Take the facts about some files apart: they refer to each other in circles."""
+        paths = list(paths)
         for path in paths:
             for known in (self._flows, self._for_now):
                 flow = known.pop(path, None)
@@ -45,6 +54,8 @@ class Session:
                     flow.release()
         self._looked_up.clear()
         self._attributes.clear()
+        for session in self.doubting.values():
+            session.release(paths)
 
     def looked_up(self, method: classes.Method) -> frozenset[str]:
         """The attributes of ``self`` that a method uses."""

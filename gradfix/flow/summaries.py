@@ -10,7 +10,7 @@ from gradfix.flow.entries import Entries, name_of
 from gradfix.flow.interpreter import Interpreter
 from gradfix.flow.kept_results import kept_by_calls
 from gradfix.flow.state import Saved, Scope
-from gradfix.flow.values import Elsewhere, Value, unknown
+from gradfix.flow.values import Elsewhere, Kind, Value, unknown
 
 if TYPE_CHECKING:
     from gradfix.flow.elsewhere import Others
@@ -53,7 +53,7 @@ class Summaries(Entries):
             return unknown() if self.others is None else self.others.summary(function)
         if not isinstance(node, (ast.FunctionDef, ast.Lambda)):
             return unknown()  # a call of an ``async def`` gives a coroutine
-        if not _returns_what_its_body_does(node):
+        if not self._returns_what_its_body_does(node):
             return unknown()
         if node in self._summaries:
             return self._summaries[node]
@@ -74,7 +74,7 @@ class Summaries(Entries):
         key = (node, tensors)
         if key not in self._for_tensors:
             self._for_tensors[key] = None
-            if self._budget > 0 and _returns_what_its_body_does(node):
+            if self._budget > 0 and self._returns_what_its_body_does(node):
                 scope = self._run_quietly(node, function, tensors)
                 if scope is not None:
                     self._for_tensors[key] = scope.result
@@ -116,7 +116,7 @@ class Summaries(Entries):
             return () if self.others is None else self.others.writes_to_arguments(node)
         if not isinstance(node, (ast.FunctionDef, ast.Lambda)):
             return ()
-        return self.argument_writes.get(node, ()) if _returns_what_its_body_does(node) else ()
+        return self.argument_writes.get(node, ()) if self._returns_what_its_body_does(node) else ()
 
     def forget_summaries(self) -> None:
         """A name that functions read from outside has got another value."""
@@ -124,8 +124,16 @@ class Summaries(Entries):
             known.clear()
         self.read_from_inside.clear()
 
+    def _returns_what_its_body_does(self, node: ast.FunctionDef | ast.Lambda) -> bool:
+        """Whether no decorator makes something else of a function."""
+        decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
+        return all(name_of(one) in _TRANSPARENT and self._is_known(one) for one in decorators)
 
-def _returns_what_its_body_does(node: ast.FunctionDef | ast.Lambda) -> bool:
-    """Whether no decorator makes something else of a function."""
-    decorators = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return all(name_of(one) in _TRANSPARENT for one in decorators)
+    def _is_known(self, decorator: ast.expr) -> bool:
+        """Whether a decorator is not one of the project that only has a known name."""
+        named = decorator.func if isinstance(decorator, ast.Call) else decorator
+        value = self.values.get(named)
+        if value is None or value.kind is Kind.UNKNOWN:
+            return True
+        own = self.others is not None and self.others.is_own(value.name)
+        return value.kind is Kind.REFERENCE and not own

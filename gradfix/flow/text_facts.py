@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from gradfix.flow.facts import Facts
 from gradfix.flow.nodes import BLOCKS
 from gradfix.flow.state import Scope
 from gradfix.words import mentions
+
+if TYPE_CHECKING:
+    from gradfix.flow.doubts import Doubts
 
 _FREEZES = re.compile(r"requires_grad\s*=\s*False|requires_grad_\(\s*(?:mode\s*=\s*)?False")
 _DTYPE_WORDS = (
@@ -36,24 +40,26 @@ Order = tuple[int, int]
 class TextFacts(Facts):
     """Facts about one file that its text alone gives; words before patterns, which cost more."""
 
+    doubts: Doubts | None
+
     @cached_property
     def freezes_parameters(self) -> bool:
         """Whether something in the file switches ``requires_grad`` off."""
-        return mentions(self.text, "requires_grad") and _FREEZES.search(self.text) is not None
+        return self._is_so(_freezes)
 
     @cached_property
     def changes_reductions(self) -> bool:
         """Whether the file may change how a loss object reduces."""
-        some = mentions(self.text, ".reduc") or mentions(self.text, "setattr(")
-        return some and _REDUCTIONS.search(self.text) is not None
+        return self._is_so(_changes_reductions)
 
     @cached_property
     def changes_dtypes(self) -> bool:
         """Whether something in the file may make tensors of another float type."""
-        return any(mentions(self.text, word) for word in _DTYPE_WORDS) or any(
-            mentions(self.text, word) and pattern.search(self.text) is not None
-            for word, pattern in _HALF_OR_DOUBLE
-        )
+        return self._is_so(_changes_dtypes)
+
+    def _is_so(self, ask: Callable[[str], bool]) -> bool:
+        """Whether something is so of this text or, in doubt, of any text of the project."""
+        return ask(self.text) or (self.doubts is not None and self.doubts.any(ask))
 
     @cached_property
     def shares_names(self) -> bool:
@@ -112,6 +118,22 @@ class TextFacts(Facts):
                 blocks += [getattr(node, name) for name in BLOCKS.get(node.__class__, ())]
                 for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
                     blocks.append(part.body)
+
+
+def _freezes(text: str) -> bool:
+    return mentions(text, "requires_grad") and _FREEZES.search(text) is not None
+
+
+def _changes_reductions(text: str) -> bool:
+    some = mentions(text, ".reduc") or mentions(text, "setattr(")
+    return some and _REDUCTIONS.search(text) is not None
+
+
+def _changes_dtypes(text: str) -> bool:
+    return any(mentions(text, word) for word in _DTYPE_WORDS) or any(
+        mentions(text, word) and pattern.search(text) is not None
+        for word, pattern in _HALF_OR_DOUBLE
+    )
 
 
 def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:

@@ -1,0 +1,193 @@
+"""Which attributes a text may give another value, as far as words tell: too many, never too few.
+
+What is written in strings and comments counts as well: ``exec`` and ``eval`` run it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_INDEX = r"(?:\[[^\]\n]*\])*"
+_CHANGES = """append extend insert pop popitem remove clear update setdefault sort reverse add
+    discard __setitem__ __delitem__ __iadd__""".split()
+#: ``net.size = 3``, ``net.sizes[0] += 1``, ``net.w.data = x``: all begin with what is fast to find.
+_ASSIGNED = re.compile(rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)")
+_COMPARED = re.compile(r"[^<>](?:[<>])=\Z")
+_ANNOTATED = re.compile(r"^[ \t]*(?!self\.\w+[ \t]*:)[\w.]+\.(\w+)[ \t]*:[^=\n]*=(?!=)", re.M)
+_CHANGED = re.compile(rf"\.(?:{'|'.join(_CHANGES)}|[a-z_]*[a-z]_)\(")
+_BEFORE = re.compile(rf"([\w.)\]]*)\.(\w+){_INDEX}\Z")
+#: Targets in a row, and those of statements that are no assignments; all names in them count.
+_ROW = re.compile(
+    r"^([^\n=,]*,[^\n=]*)=(?!=)|^[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)", re.M
+)
+_LOOPED = re.compile(r"for\s+([\w.,*()\[\] ]*\.[\w.,*()\[\] ]*)\sin\b")
+_NAMED = re.compile(r" as\s+\(?(\w+\.[\w., ]+)")
+_DELETED = re.compile(r"del\s+([^\n]*\.[^\n]*)")
+_PARAMETER = re.compile(r"(?:^|[(,])\s*(\w+)\s*:\s*(?:[\w.\[\], ]+\|\s*)?[\w.]*\Z")
+_WORD = re.compile(r"\.(\w+)")
+
+#: Calls that bind an attribute by its name.
+_SETS = (
+    re.compile(r"attr(?:__)?\("),
+    re.compile(r"patch(?:\.object|\.multiple|\.setitem)?\("),
+    re.compile(r"register_\w+\("),
+    re.compile(r"add_module\("),
+    re.compile(r"_norm\("),
+    re.compile(r"orthogonal\("),
+)
+_CALLED = re.compile(r"[\w.()]*\Z")
+_LIBRARY = ("torch", "nn", "F", "functional")
+_DICTS = re.compile(r"(\bself\.)?(\bvars\([^()\n]*\)|\b__dict__\b|\bglobals\(\))([^\n]*)")
+_KEY = re.compile(r"\s*(?:\[\s*|\.(?:get|pop|setdefault|__setitem__)\(\s*)[\"'](\w+)[\"']")
+_ANY_KEY = re.compile(r"\s*(?:\[[^\]\n]*\]\s*[^\s=\w]*=(?!=)|\.(?:update|__setitem__)\(|\s*\|=)")
+_STRING = re.compile(r"[\"']([\w.]+)[\"']")
+_KEYWORD = re.compile(r"\b(\w+)\s*=(?!=)")
+_NAMED_DICT = re.compile(r"(\w+)\s*=\s*(?:[\w.]+\.__dict__|vars\([^()\n]+\)|globals\(\))\s*(?:#|\n)")
+_INTO_NAMES = re.compile(r"\bexec\([^\n]*,")
+_MODULES = re.compile(
+    r"\bsys\.modules(?:\[(?!__name__\])[^\]\n]*\]\s*=(?!=)|\.(?:update|setdefault)\(|,)"
+)
+_UNSEEN = frozenset("__class__ __bases__ __dict__ __code__ __defaults__ __kwdefaults__".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The attributes that a text may give another value, on whatever object.
+
+    ``anything``: also those whose names are not written there. ``modules``: whole modules.
+    ``patched``: names of PyTorch.
+    """
+
+    words: frozenset[str] = frozenset()
+    anything: bool = False
+    modules: bool = False
+    patched: frozenset[str] = frozenset()
+
+
+def stored_in(text: str) -> Stored:
+    """What a text may store to, of what is not its own ``self``."""
+    words: set[str] = set()
+    patched: set[str] = set()
+    for found in _ASSIGNED.finditer(text):
+        if not _is_harmless(text, found):
+            words.add(found[1])
+            if _is_of_library(_CALLED.search(text, max(found.start() - 80, 0), found.start())):
+                patched.add(found[1])
+    for found in _CHANGED.finditer(text):
+        before = _BEFORE.search(text, max(found.start() - 120, 0), found.start())
+        if before is not None and before[1] != "self":
+            words.add(before[2])
+    words.update(_ANNOTATED.findall(text))
+    for row, rows in _ROW.findall(text):
+        if rows or ("." in row and _is_whole(row)):
+            words.update(_not_of_self(rows or row))
+    for pattern in (_LOOPED, _NAMED, _DELETED):
+        for targets in pattern.findall(text):
+            words.update(_not_of_self(targets))
+    anything = False
+    for strings, computed, library in (*_by_setters(text), *_by_dicts(text)):
+        words.update(strings)
+        anything = anything or computed
+        patched.update(strings if library else ())
+    anything = anything or ("exec(" in text and _INTO_NAMES.search(text) is not None)
+    modules = "sys.modules" in text
+    return Stored(
+        frozenset(words),
+        anything or not words.isdisjoint(_UNSEEN),
+        modules and _MODULES.search(text) is not None,
+        frozenset(patched),
+    )
+
+
+def _is_harmless(text: str, found: re.Match[str]) -> bool:
+    """Whether this is ``self.size =``, a comparison, or the annotation of a parameter."""
+    if text.endswith("self", max(found.start() - 4, 0), found.start()):
+        return not text[max(found.start() - 5, 0) : found.start() - 4].isidentifier()
+    if _COMPARED.search(found[0]):
+        return True
+    begin = max(text.rfind("\n", 0, found.start()) + 1, found.start() - 200)
+    before = text[begin : found.start()]
+    if ":" not in before:
+        return False
+    annotated = _PARAMETER.search(before)
+    return annotated is not None and annotated[1] not in ("else", "try", "finally")
+
+
+def _is_whole(row: str) -> bool:
+    """Whether no bracket is left open, as in front of the keyword of a call."""
+    return row.count("(") == row.count(")") and row.count("[") == row.count("]")
+
+
+def _not_of_self(targets: str) -> Iterator[str]:
+    for chain in targets.split(","):
+        found = _WORD.findall(chain)
+        plain = chain.strip(" \t()[]*")
+        if found and not (plain.startswith("self.") and len(found) == 1):
+            yield from found
+
+
+def _is_of_library(chain: re.Match[str] | None) -> bool:
+    names = chain[0].split(".") if chain is not None else []
+    return bool(names) and names[0] in _LIBRARY and "backends" not in names
+
+
+_ByName = Iterator[tuple[list[str], bool, bool]]  # names, whether some are worked out, of PyTorch
+
+
+def _by_setters(text: str) -> _ByName:
+    """What calls such as ``setattr(config, "size", 4)`` name; whether the name is worked out."""
+    for pattern in _SETS:
+        for call in pattern.finditer(text):
+            before = _CALLED.search(text, max(call.start() - 60, 0), call.start())
+            name = (before[0] if before is not None else "") + call[0]
+            yield from _by_setter(name, text[call.end() : _end(text, call.end())])
+
+
+def _by_setter(name: str, given: str) -> _ByName:
+    first, _, rest = given.partition(",")
+    mine = name.startswith(("self.", "super().")) and name.count(".") == 1
+    if name.endswith(("attr(", "attr__(")):
+        if "set" not in name and "del" not in name or mine or first.strip() == "self":
+            return  # a look, or an object's own way to bind its attributes; see `Doubts`
+        names = _STRING.findall(rest.split(",")[0]) or _STRING.findall(first)
+        of = first.strip().strip("\"'").partition(".")[0] in _LIBRARY
+        yield _last(names), not names, of
+    elif not mine and (names := _STRING.findall(given)):
+        of = names[0].startswith("torch.") or first.strip().partition(".")[0] in _LIBRARY
+        yield [*_last(names), *_KEYWORD.findall(given)], False, of and "patch" in name
+    elif "multiple" in name:
+        yield _KEYWORD.findall(given), False, False
+    elif name.endswith(("_norm(", "orthogonal(", "parametrization(")):
+        yield ["weight"], False, False
+
+
+def _end(text: str, begin: int) -> int:
+    """Where the arguments of a call end that begin here."""
+    depth, at = 1, begin
+    while depth and at < min(len(text), begin + 2_000):
+        depth += (text[at] in "([{") - (text[at] in ")]}")
+        at += 1
+    return at - 1
+
+
+def _last(names: Iterable[str]) -> list[str]:
+    return [name.rpartition(".")[2] for name in names]
+
+
+def _by_dicts(text: str) -> _ByName:
+    """What is stored through ``vars(config)``, ``config.__dict__`` and ``globals()``."""
+    if "vars(" not in text and "__dict__" not in text and "globals()" not in text:
+        return
+    for mine, _, rest in _DICTS.findall(text):
+        if mine and not rest.lstrip().startswith("."):
+            continue  # an object's own attributes; see `Doubts`
+        key = _KEY.match(rest)
+        if key is not None:
+            yield [key[1]], False, False
+        elif _ANY_KEY.match(rest):
+            yield [*_STRING.findall(rest), *_KEYWORD.findall(rest)], True, False
+    for name in set(_NAMED_DICT.findall(text)):
+        if re.search(rf"\b{name}(?:\[[^\n=]*\]\s*[^\s=\w]*=(?!=)|\.(?:update|setdefault)\()", text):
+            yield [], True, False

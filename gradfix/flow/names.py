@@ -262,12 +262,3 @@ def read_alone(scope: Scope, expression: ast.expr) -> dict[Definition, ast.Name]
         if isinstance(node, ast.Name) and len(definitions := reaching(scope, node)) == 1:
             found.setdefault(next(iter(definitions)), node)
     return found
-
-
-def is_spelled_out(flow: ModuleFlow, node: ast.AST, name: str) -> bool:
-    """``f"{w=}"``: whether the name itself is printed where it is read."""
-    inside = flow.enclosing(node, ast.JoinedStr)
-    if inside is None:
-        return False
-    shown = rf"\{{[^{{}}]*\b{re.escape(name)}\b[^{{}}]*(?<![=!<>])=\s*[!:}}]"
-    return re.search(shown, flow.source_of(inside)) is not None

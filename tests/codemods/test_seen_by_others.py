@@ -224,14 +224,14 @@ w = torch.ones(3, requires_grad=True)
 w = w * 2
 w.sum().backward()
 print(f"{w=}", w.grad)
-reason: with its name
+reason: shows the name
 === GF101 printed with its name, and in a format | plain
 w = torch.ones(3, requires_grad=True)
 w = w * 2
 loss = w.sum()
 loss.backward()
 print(f"{w.sum() = :.3f}", w.grad)
-reason: with its name
+reason: shows the name
 """)
 
 
@@ -277,7 +277,7 @@ loss.backward()
     assert "it raises" in finding.message and finding.fix is not None
 
 
-@pytest.mark.parametrize("shown", ["w={w}", "{w == w}", "{w!r}", "{sum(w)}"])
+@pytest.mark.parametrize("shown", ["w={w}", "{w!r}", "{sum(w)}"])
 def test_a_value_that_is_printed_may_get_another_name(shown: str) -> None:
     text = f"""\
 import torch

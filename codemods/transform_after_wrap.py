@@ -65,9 +65,8 @@ class TransformAfterWrap(Codemod):
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
     function whose calls in the file all give a Module what it keeps, where others may change the
     attribute as no Parameter can be, where weights are loaded that were saved without it, and where
-    the class fills or freezes all of its Parameters. Not fixed where others certainly change the
-    attribute so, where the leaf itself is also used, or where the transformation needs gradients of
-    its own.
+    the class fills or freezes all of its Parameters. Not fixed where others certainly do, where the
+    leaf itself is used, or where the transformation needs gradients of its own.
 
     References
     ----------

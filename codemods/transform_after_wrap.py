@@ -80,10 +80,9 @@ class TransformAfterWrap(Codemod):
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every wrapped tensor whose transformation is kept in its place."""
         for call in flow.all(Call):
-            if not isinstance(call.node, ast.Call) or not call.result.is_leaf:
+            plain = getattr(call.statement, "value", None) is call.node  # bound as it is
+            if plain or not isinstance(call.node, ast.Call) or not call.result.is_leaf:
                 continue
-            if getattr(call.statement, "value", None) is call.node:
-                continue  # nothing is done with it before it is bound
             top = _outermost(flow, call.node)
             if top is not call.node:
                 yield from self._chained(flow, call, top)

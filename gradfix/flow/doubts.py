@@ -247,17 +247,17 @@ def hooks(text: str) -> bool:
     return "register_" in text and _HOOKS.search(text) is not None
 
 
-def doubts_around(project: Project, path: str) -> Doubts:
+def doubts_around(project: Project, path: str, known: dict[str, Doubts]) -> Doubts:
     """The doubts about what a file of a project says; made once for all files of the project."""
     top = top_of(project, path)
     files = [path] if top is None else files_below(project, top)
     key = path if top is None else top
     if top is not None:
         project.looked_around[path] = top
-    if key not in project.doubts:
+    if key not in known:
         texts = {file: project.text(file) or "" for file in (*(files or ()), path)}
-        project.doubts[key] = Doubts(project, texts, files is None)
-    return project.doubts[key]
+        known[key] = Doubts(project, texts, files is None)
+    return known[key]
 
 
 def bound_by(node: ast.ClassDef) -> Bound:
@@ -274,9 +274,7 @@ def bound_by(node: ast.ClassDef) -> Bound:
     for part in walk(node):
         if isinstance(part, ast.Assign) and _makes_parameter(part.value):
             words |= {t.attr for t in part.targets if isinstance(t, ast.Attribute)}
-        elif isinstance(part, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)):
-            others |= _attributes(part)
-        elif isinstance(part, ast.Delete):
+        elif isinstance(part, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)) or isinstance(part, ast.Delete):
             others |= _attributes(part)
         elif isinstance(part, ast.Call):
             called = part.func

@@ -151,7 +151,7 @@ def _by_setter(name: str, given: str) -> _ByName:
     first, _, rest = given.partition(",")
     mine = name.startswith(("self.", "super().")) and name.count(".") == 1
     if name.endswith(("attr(", "attr__(")):
-        if "set" not in name and "del" not in name or mine or first.strip() == "self":
+        if ("set" not in name and "del" not in name) or mine or first.strip() == "self":
             return  # a look, or an object's own way to bind its attributes; see `Doubts`
         names = _STRING.findall(rest.split(",")[0]) or _STRING.findall(first)
         of = first.strip().strip("\"'").partition(".")[0] in _LIBRARY

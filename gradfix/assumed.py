@@ -20,6 +20,60 @@ if TYPE_CHECKING:
 _Key = tuple[str, Span]
 
 
+def found(
+    text: str, codemods: Sequence[Codemod], view: View | None, recorded: FileFacts | None
+) -> list[Finding]:
+    """What some codemods find; fixes are those that hold whatever other places may change."""
+    findings = _found(text, codemods, view, recorded, doubting=False)
+    if not any(finding.fix is not None for finding in findings):
+        return findings
+    return undoubted(findings, _found(text, codemods, view, recorded, doubting=True))
+
+
+def _found(
+    text: str,
+    codemods: Sequence[Codemod],
+    view: View | None,
+    recorded: FileFacts | None,
+    *,
+    doubting: bool,
+) -> list[Finding]:
+    from gradfix import flow
+    from gradfix.flow.whole import in_the_text
+
+    facts = flow.analyse(text, view, doubting=doubting)
+    findings = [finding for codemod in codemods for finding in codemod.find(facts)]
+    findings = with_callers(findings, text, codemods, view, facts)
+    if recorded is not None:
+        findings = with_recorded(findings, text, codemods, view, recorded, doubting)
+    findings = list(in_the_text(findings, facts))
+    findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
+    facts.release()
+    return findings
+
+
+def _held_back(findings: list[Finding], facts: ModuleFlow, modernising: set[str]) -> list[Finding]:
+    """Modernising fixes wait where the same function (or cell) has a fault that nothing mends.
+
+    Such a function has to be looked at by a person, who should see it as it was written.
+    """
+    faults = {
+        facts.unit_at(f.span.row): f
+        for f in findings
+        if f.fix is None and f.code not in modernising
+    }
+    held = []
+    for finding in findings:
+        fault = faults.get(facts.unit_at(finding.span.row))
+        if finding.code in modernising and finding.fix is not None and fault is not None:
+            reason = (
+                f"{fault.code} on line {fault.span.row} of the same function has to be mended first"
+            )
+            finding = replace(finding, fix=None, not_fixed_reason=reason)
+        held.append(finding)
+    return held
+
+
 def with_recorded(
     alone: Sequence[Finding],
     text: str,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import libcst
 
     from gradfix.codemod import Codemod, Trigger
-    from gradfix.flow import ModuleFlow, View
+    from gradfix.flow import View
 
 _PATIENCE = 10
 #: A text without findings has comments worth reading only where they speak of gradfix.
@@ -167,12 +167,9 @@ def _find(
     triggered = _triggered(codemods, text)
     findings: list[Finding] = []
     if triggered:
-        from gradfix.assumed import undoubted
+        from gradfix.assumed import found
 
-        findings = _found(text, settings, triggered, view)
-        if any(finding.fix is not None for finding in findings):
-            certain = _found(text, settings, triggered, view, doubting=True)
-            findings = undoubted(findings, certain)
+        findings = found(text, triggered, view, settings.recorded)
     else:
         flow.must_parse(text)  # a file that does not parse never looks clean
     if findings or "gradfix:" in text or ("noqa" in text and _MENTIONED.search(text)):
@@ -188,30 +185,6 @@ def _find(
     return [_judged(finding, settings, refusal, reasons, lines) for finding in findings]
 
 
-def _found(
-    text: str,
-    settings: Settings,
-    codemods: Sequence[Codemod],
-    view: View | None,
-    *,
-    doubting: bool = False,
-) -> list[Finding]:
-    """What some codemods find; ``doubting``: where nobody elsewhere changes what a file says."""
-    from gradfix import flow
-    from gradfix.assumed import with_callers, with_recorded
-    from gradfix.flow.whole import in_the_text
-
-    facts = flow.analyse(text, view, doubting=doubting)
-    findings = [finding for codemod in codemods for finding in codemod.find(facts)]
-    findings = with_callers(findings, text, codemods, view, facts)
-    if settings.recorded is not None:
-        findings = with_recorded(findings, text, codemods, view, settings.recorded, doubting)
-    findings = list(in_the_text(findings, facts))
-    findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
-    facts.release()
-    return findings
-
-
 def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
     """The codemods worth asking; a pattern that several of them share is searched once."""
     matches: dict[Trigger, bool] = {}
@@ -223,28 +196,6 @@ def _triggered(codemods: Sequence[Codemod], text: str) -> list[Codemod]:
             if matches[codemod.trigger]:
                 found.append(codemod)
     return found
-
-
-def _held_back(findings: list[Finding], facts: ModuleFlow, modernising: set[str]) -> list[Finding]:
-    """Modernising fixes wait where the same function (or cell) has a fault that nothing mends.
-
-    Such a function has to be looked at by a person, who should see it as it was written.
-    """
-    faults = {
-        facts.unit_at(f.span.row): f
-        for f in findings
-        if f.fix is None and f.code not in modernising
-    }
-    held = []
-    for finding in findings:
-        fault = faults.get(facts.unit_at(finding.span.row))
-        if finding.code in modernising and finding.fix is not None and fault is not None:
-            reason = (
-                f"{fault.code} on line {fault.span.row} of the same function has to be mended first"
-            )
-            finding = replace(finding, fix=None, not_fixed_reason=reason)
-        held.append(finding)
-    return held
 
 
 def _judged(

@@ -117,7 +117,8 @@ def _session(view: View, *, doubting: bool) -> Session:
         return project.facts
     from gradfix.flow.doubts import doubts_around
 
-    doubts, known = doubts_around(project, view.path), project.facts.doubting
+    known = project.facts.doubting
+    doubts = doubts_around(project, view.path, project.facts.known_doubts)
     if doubts not in known:
         known[doubts] = Session(project, _source, doubts)
     return known[doubts]

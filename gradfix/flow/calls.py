@@ -90,7 +90,7 @@ class Calls(PythonCalls):
             name = "." + func.attr
             result = self._call_method(node, receiver, func.attr, arguments)
             if self.flow.doubts is not None and not receiver.is_tensor:
-                self.flow.doubts.after_call(self.state)
+                self.flow.doubts.after_call(self.state, self.scope)
         else:
             name = func.id if isinstance(func, ast.Name) else ""
             result = self._call_value(node, function, arguments)
@@ -230,7 +230,7 @@ class Calls(PythonCalls):
         inputs = tuple([argument.value for argument in arguments])
         doubts = self.flow.doubts
         if doubts is not None and (function is None or function.kind is not Kind.MODULE):
-            doubts.after_call(self.state)
+            doubts.after_call(self.state, self.scope)
         if function is None:
             return unknown(node, inputs)
         if function.kind is Kind.MODULE:

@@ -38,7 +38,11 @@ class Derivations:
 
     def _read(self, path: str, text: str) -> None:
         heads = [(name, _WORD.findall(given)) for name, given in _HEAD.findall(text)]
-        imported = {w.lstrip(".") for found in _IMPORTED.findall(text) for w in _WORD.findall(",".join(found))}
+        imported = {
+            w.lstrip(".")
+            for found in _IMPORTED.findall(text)
+            for w in _WORD.findall(",".join(found))
+        }
         own = {name for name, _ in heads} - imported
         for name, words in heads:
             self._files.setdefault(name, set()).add(path)
@@ -65,9 +69,11 @@ class Derivations:
         found, above = set(derived), list(derived)
         while above:
             for base in self._bases.get(above.pop(), ()):
-                places = {base} if isinstance(base, tuple) else {
-                    (file, base) for file in self._files.get(base, ())
-                }
+                places = (
+                    {base}
+                    if isinstance(base, tuple)
+                    else {(file, base) for file in self._files.get(base, ())}
+                )
                 above += places - found
                 found |= places
         return found

@@ -32,6 +32,18 @@ if TYPE_CHECKING:
 _NESTED = 6
 
 
+def shared(value: Value, text: str) -> Value | None:
+    """A value that the other file, of this text, may use and change at any time."""
+    if value.kind in (Kind.UNKNOWN, Kind.DICT, Kind.INSTANCE) or value.name == "list":
+        return None  # anybody may change what is in it
+    if value.is_tensor:
+        role = value.role
+        if "requires_grad" in text and role == Role.UNTRACKED:
+            role = Role.UNKNOWN  # it may become a leaf at any time
+        return replace(value, storages=UNKNOWN_MEMORY, role=role)
+    return value
+
+
 class Description:
     """Describes the values of one other file."""
 

@@ -27,7 +27,7 @@ from gradfix.flow.values import UNKNOWN_MEMORY, Kind, Role, Value, replace, unkn
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
     from gradfix.flow.project import Project
-    from gradfix.flow.state import State
+    from gradfix.flow.state import Scope, State
 
 _OWN_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bvars\(\)|\blocals\(\)")
 _HOOKS = re.compile(r"\bregister_(?:module_)?(?:full_)?forward_|\bregister_module_forward")
@@ -57,6 +57,7 @@ class Doubts:
     texts: Mapping[str, str]
     all: bool = False
     _bound: dict[ast.AST, Bound] = field(default_factory=dict)
+    _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,19 +108,46 @@ class Doubts:
         """An attribute, as far as nobody may have changed it."""
         value = classes.as_written(flow, owner, name, node, called=called)
         facts = classes.facts_of(flow, owner)
-        if value.kind is Kind.UNKNOWN or self._holds(flow, owner, facts, name, value):
+        if value.kind is Kind.UNKNOWN:
+            return value
+        if value.parameter and facts is not None:
+            value = _rebound(flow, facts, name, value)
+        if self._holds(flow, owner, facts, name, value):
+            if value.is_tensor and not value.parameter and value.role == Role.UNTRACKED:
+                return replace(value, role=Role.UNKNOWN)  # what has a history is written into it
             return value
         bound = _NOTHING if facts is None else self._overriding(flow, owner, facts)
         registered = value.parameter and not (bound.anything or name in bound.words)
         return _changed(value, node) if registered else unknown(node)
 
-    def after_call(self, state: State) -> None:
-        """What attributes hold after a call of code that may bind them to something else."""
+    def after_call(self, state: State, scope: Scope) -> None:
+        """What attributes hold after a call of code that may bind them to something else.
+
+        And tensors that functions inside this one know: these may write into them.
+        """
+        for name in self._known_inside(scope.node):
+            held = state.get(name)
+            if held is not None and held.value.is_tensor and held.value.role == Role.UNTRACKED:
+                weaker = replace(held.value, role=Role.UNKNOWN, storages=UNKNOWN_MEMORY)
+                state.hold(name, held.definitions, weaker)
         for name in [name for name in state.env if "." in name]:
             binding = state.env[name]
             value = binding.value
             if value.kind is not Kind.UNKNOWN:
                 state.hold(name, binding.definitions, _changed(value, value.node))
+
+    def _known_inside(self, node: ast.AST) -> frozenset[str]:
+        """The names of a function that functions inside it mention; not those of a module."""
+        if node not in self._inside:
+            functions = (
+                part
+                for part in walk(node)
+                if part is not node and isinstance(part, (ast.FunctionDef, ast.Lambda))
+            )
+            whole = isinstance(node, ast.FunctionDef)
+            names = (n.id for f in functions if whole for n in walk(f) if isinstance(n, ast.Name))
+            self._inside[node] = frozenset(names)
+        return self._inside[node]
 
     def method(self, flow: ModuleFlow, owner: Value, name: str) -> bool:
         """Whether a method may be another one than the class says."""
@@ -155,7 +183,9 @@ class Doubts:
         if bound is None:
             made_of = {entry.node for entry in classes.lineage(flow, facts)}
             others = [bound_by(n) for n in self._relatives(flow, facts.node.name, made_of)]
-            others += [Bound(frozenset(), frozenset(), True)] * self._is_called_base(facts.node.name)
+            others += [Bound(frozenset(), frozenset(), True)] * self._is_called_base(
+                facts.node.name
+            )
             bound = self._bound[facts.node] = Bound(
                 frozenset().union(*(other.words for other in others)),
                 frozenset().union(*(other.weights for other in others)),
@@ -189,6 +219,15 @@ class Doubts:
                 yield node
 
 
+def _rebound(flow: ModuleFlow, facts: classes.ClassFacts, name: str, value: Value) -> Value:
+    """A Parameter that the class, too, binds elsewhere; perhaps to what is none."""
+    lineage = classes.lineage(flow, facts)
+    if sum(entry.written.get(name, 0) for entry in lineage) < 2:
+        return value
+    bound = [one for entry in lineage for one in entry.assigned.get(name, ())]
+    return _changed(value if all(one.parameter for one in bound) else Value(), value.node)
+
+
 def _changed(value: Value, node: ast.AST | None) -> Value:
     """What somebody else may have bound instead: of a registered name nothing but Parameters."""
     if not value.parameter:
@@ -208,17 +247,17 @@ def hooks(text: str) -> bool:
     return "register_" in text and _HOOKS.search(text) is not None
 
 
-def doubts_around(project: Project, path: str) -> Doubts:
+def doubts_around(project: Project, path: str, known: dict[str, Doubts]) -> Doubts:
     """The doubts about what a file of a project says; made once for all files of the project."""
     top = top_of(project, path)
     files = [path] if top is None else files_below(project, top)
     key = path if top is None else top
     if top is not None:
         project.looked_around[path] = top
-    if key not in project.doubts:
+    if key not in known:
         texts = {file: project.text(file) or "" for file in (*(files or ()), path)}
-        project.doubts[key] = Doubts(project, texts, files is None)
-    return project.doubts[key]
+        known[key] = Doubts(project, texts, files is None)
+    return known[key]
 
 
 def bound_by(node: ast.ClassDef) -> Bound:
@@ -235,9 +274,7 @@ def bound_by(node: ast.ClassDef) -> Bound:
     for part in walk(node):
         if isinstance(part, ast.Assign) and _makes_parameter(part.value):
             words |= {t.attr for t in part.targets if isinstance(t, ast.Attribute)}
-        elif isinstance(part, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)):
-            others |= _attributes(part)
-        elif isinstance(part, ast.Delete):
+        elif isinstance(part, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)) or isinstance(part, ast.Delete):
             others |= _attributes(part)
         elif isinstance(part, ast.Call):
             called = part.func
@@ -276,6 +313,5 @@ def _makes_parameter(value: ast.expr) -> bool:
 def _is_made_over(flow: ModuleFlow, facts: classes.ClassFacts) -> bool:
     """Whether a decorator or metaclass makes something of the class: ``@dataclass``, an enum."""
     return any(
-        entry.node.decorator_list or entry.node.keywords
-        for entry in classes.lineage(flow, facts)
+        entry.node.decorator_list or entry.node.keywords for entry in classes.lineage(flow, facts)
     )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.argument_writes import ArgumentWrite, seen_from_afar
-from gradfix.flow.described import Description
+from gradfix.flow.described import Description, shared
 from gradfix.flow.places import Defined, Outside
 from gradfix.flow.project import OUTSIDE
 from gradfix.flow.session import Session
@@ -33,7 +33,6 @@ from gradfix.flow.top_level import (
 )
 from gradfix.flow.values import (
     SOMEWHERE,
-    UNKNOWN_MEMORY,
     Elsewhere,
     Kind,
     Leaf,
@@ -42,7 +41,6 @@ from gradfix.flow.values import (
     Value,
     number,
     reference,
-    replace,
     unknown,
 )
 
@@ -169,7 +167,7 @@ class Others:
         if home is None or value is None:
             return None
         found = self.described(value, home, fixed=True)
-        return None if found is None else _shared(found, opened.text)
+        return None if found is None else shared(found, opened.text)
 
     def _comes_from_outside(self, node: ast.expr, opened: Opened) -> bool:
         """Whether a value comes from another library, such as that of ``getLogger()``."""
@@ -388,18 +386,6 @@ class Others:
         if storage not in self._memory:
             self._memory[storage] = Storage(self.stand_in(storage.node, path))
         return self._memory[storage]
-
-
-def _shared(value: Value, text: str) -> Value | None:
-    """A value that the other file, of this text, may use and change at any time."""
-    if value.kind in (Kind.UNKNOWN, Kind.DICT, Kind.INSTANCE) or value.name == "list":
-        return None  # anybody may change what is in it
-    if value.is_tensor:
-        role = value.role
-        if "requires_grad" in text and role == Role.UNTRACKED:
-            role = Role.UNKNOWN  # it may become a leaf at any time
-        return replace(value, storages=UNKNOWN_MEMORY, role=role)
-    return value
 
 
 def _has_metaclass(node: ast.ClassDef) -> bool:

@@ -256,7 +256,7 @@ class ModuleFlow(Summaries):
             outer = outer.parent
         starred = self.others.from_star(name) if self.others is not None else None
         if starred is not None:
-            return starred
+            return self._undoubted(name, starred)
         if name == "torch" and mentions(self.text, "import *"):
             return reference(name)  # the one name that means the same wherever it comes from
         if name not in _BUILTIN_NAMES:

@@ -20,7 +20,6 @@ from gradfix.flow import places
 from gradfix.flow.places import Asked, Defined, File, Folder, Outside, Place
 
 if TYPE_CHECKING:
-    from gradfix.flow.doubts import Doubts
     from gradfix.flow.top_level import Opened
 
 #: Packages that are never part of a project, besides the standard library.
@@ -54,7 +53,6 @@ class Project:
         self.listing = listing
         self.around: dict[str, list[str] | None] = {}  # see `around`
         self.kin: dict[str, dict[str, set[str]]] = {}  # see `kin`
-        self.doubts: dict[str, Doubts] = {}  # see `doubts`
         self.computed: dict[str, bool] = {}  # see `by_string`
         self.looked_around: dict[str, str] = {}  #: files whose facts depend on all below a folder
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))

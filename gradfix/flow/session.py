@@ -35,6 +35,7 @@ class Session:
     ) -> None:
         self.project = project
         self.doubts = doubts
+        self.known_doubts: dict[str, Doubts] = {}
         self.doubting: dict[Doubts, Session] = {}  # the same, with some doubts
         self._make = make
         self._flows: dict[str, ModuleFlow | None] = {}

@@ -13,15 +13,15 @@ _INDEX = r"(?:\[[^\]\n]*\])*"
 _CHANGES = """append extend insert pop popitem remove clear update setdefault sort reverse add
     discard __setitem__ __delitem__ __iadd__""".split()
 #: ``net.size = 3``, ``net.sizes[0] += 1``, ``net.w.data = x``: all begin with what is fast to find.
-_ASSIGNED = re.compile(rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)")
+_ASSIGNED = re.compile(
+    rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)"
+)
 _COMPARED = re.compile(r"[^<>](?:[<>])=\Z")
 _ANNOTATED = re.compile(r"^[ \t]*(?!self\.\w+[ \t]*:)[\w.]+\.(\w+)[ \t]*:[^=\n]*=(?!=)", re.M)
 _CHANGED = re.compile(rf"\.(?:{'|'.join(_CHANGES)}|[a-z_]*[a-z]_)\(")
 _BEFORE = re.compile(rf"([\w.)\]]*)\.(\w+){_INDEX}\Z")
 #: Targets in a row, and those of statements that are no assignments; all names in them count.
-_ROW = re.compile(
-    r"^([^\n=,]*,[^\n=]*)=(?!=)|^[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)", re.M
-)
+_ROW = re.compile(r"^([^\n=,]*,[^\n=]*)=(?!=)|^[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)", re.M)
 _LOOPED = re.compile(r"for\s+([\w.,*()\[\] ]*\.[\w.,*()\[\] ]*)\sin\b")
 _NAMED = re.compile(r" as\s+\(?(\w+\.[\w., ]+)")
 _DELETED = re.compile(r"del\s+([^\n]*\.[^\n]*)")
@@ -44,7 +44,9 @@ _KEY = re.compile(r"\s*(?:\[\s*|\.(?:get|pop|setdefault|__setitem__)\(\s*)[\"'](
 _ANY_KEY = re.compile(r"\s*(?:\[[^\]\n]*\]\s*[^\s=\w]*=(?!=)|\.(?:update|__setitem__)\(|\s*\|=)")
 _STRING = re.compile(r"[\"']([\w.]+)[\"']")
 _KEYWORD = re.compile(r"\b(\w+)\s*=(?!=)")
-_NAMED_DICT = re.compile(r"(\w+)\s*=\s*(?:[\w.]+\.__dict__|vars\([^()\n]+\)|globals\(\))\s*(?:#|\n)")
+_NAMED_DICT = re.compile(
+    r"(\w+)\s*=\s*(?:[\w.]+\.__dict__|vars\([^()\n]+\)|globals\(\))\s*(?:#|\n)"
+)
 _INTO_NAMES = re.compile(r"\bexec\([^\n]*,")
 _MODULES = re.compile(
     r"\bsys\.modules(?:\[(?!__name__\])[^\]\n]*\]\s*=(?!=)|\.(?:update|setdefault)\(|,)"
@@ -149,7 +151,7 @@ def _by_setter(name: str, given: str) -> _ByName:
     first, _, rest = given.partition(",")
     mine = name.startswith(("self.", "super().")) and name.count(".") == 1
     if name.endswith(("attr(", "attr__(")):
-        if "set" not in name and "del" not in name or mine or first.strip() == "self":
+        if ("set" not in name and "del" not in name) or mine or first.strip() == "self":
             return  # a look, or an object's own way to bind its attributes; see `Doubts`
         names = _STRING.findall(rest.split(",")[0]) or _STRING.findall(first)
         of = first.strip().strip("\"'").partition(".")[0] in _LIBRARY

@@ -159,7 +159,7 @@ def observed(text: str) -> Run:
 
 def disagreements(text: str) -> list[str]:
     """The facts about a text that do not hold when it runs."""
-    flow, run = analyse(text), observed(text)
+    flow, run = analyse(text, doubting=True), observed(text)
     flow.complete()
     nodes = {_place(node): node for node in ast.walk(flow.tree) if isinstance(node, ast.expr)}
     modes = {}

@@ -18,15 +18,9 @@ from snippets import Case, cases
 FILES = sorted(Path(__file__).parent.glob("test_*.py"))
 #: Cases with facts that do not hold: what the analysis does not see, and why that is known.
 KNOWN = {
-    "a closure fills the buffer": "functions that write into what is theirs from outside",
     "other code holds the buffer": "functions that write into what they are given",
-    "statistics of a batch": "attributes that methods write into",
     "a history that is written into one of the two": "memory that is shared, but no history",
     "a view of what somebody holds": "memory that is shared, but no history",
-    "a Parameter in one kind of Module, a computed weight in the other": "derived classes",
-    "an attribute is made the leaf": "attributes that others change",
-    "a new optimizer for every new Parameter": "attributes that others bind",
-    "a codebook whose Parameters are made anew": "attributes that others bind",
     "the best model is the one that is trained on": "functions that return what they are given",
 }
 

@@ -43,6 +43,7 @@ class Bound:
     anything: bool
 
 
+_STORING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With, ast.Delete)
 _NOTHING = Bound(frozenset(), frozenset(), False)
 
 
@@ -274,7 +275,7 @@ def bound_by(node: ast.ClassDef) -> Bound:
     for part in walk(node):
         if isinstance(part, ast.Assign) and _makes_parameter(part.value):
             words |= {t.attr for t in part.targets if isinstance(t, ast.Attribute)}
-        elif isinstance(part, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With)) or isinstance(part, ast.Delete):
+        elif isinstance(part, _STORING):
             others |= _attributes(part)
         elif isinstance(part, ast.Call):
             called = part.func

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
+from gradfix.flow.connected import connected
 from gradfix.flow.derivations import Derivations
 from gradfix.flow.nodes import walk
 from gradfix.flow.project import OUTSIDE
@@ -45,11 +46,13 @@ class Bound:
 
 _STORING = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.With, ast.Delete)
 _NOTHING = Bound(frozenset(), frozenset(), False)
+#: The doubts by the files that they come from, and whether there are too many others to be read.
+Known = dict[tuple[frozenset[str], bool], "Doubts"]
 
 
 @dataclass(eq=False)
 class Doubts:
-    """What may be otherwise, in the files below one folder; ``texts`` are all of them, by path.
+    """What may be otherwise; ``texts`` are those of all files that may be loaded together, by path.
 
     With ``all`` everything is doubted: there are too many files to be read.
     """
@@ -248,17 +251,22 @@ def hooks(text: str) -> bool:
     return "register_" in text and _HOOKS.search(text) is not None
 
 
-def doubts_around(project: Project, path: str, known: dict[str, Doubts]) -> Doubts:
-    """The doubts about what a file of a project says; made once for all files of the project."""
+def doubts_around(project: Project, path: str, known: Known) -> Doubts:
+    """The doubts about what a file of a project says; made once for files that go together."""
     top = top_of(project, path)
     files = [path] if top is None else files_below(project, top)
-    key = path if top is None else top
     if top is not None:
         project.looked_around[path] = top
-    if key not in known:
-        texts = {file: project.text(file) or "" for file in (*(files or ()), path)}
-        known[key] = Doubts(project, texts, files is None)
-    return known[key]
+    texts = {file: project.text(file) or "" for file in (*(files or ()), path)}
+    near = frozenset({path})
+    if top is not None and files is not None:
+        if top not in project.connected:
+            project.connected[top] = connected(texts)
+        near = project.connected[top].get(path, near)
+    if (near, files is None) not in known:
+        part = {file: texts[file] for file in texts if file in near}
+        known[near, files is None] = Doubts(project, part, files is None)
+    return known[near, files is None]
 
 
 def bound_by(node: ast.ClassDef) -> Bound:

@@ -51,9 +51,11 @@ class Project:
     ) -> None:
         self._read = read
         self.listing = listing
-        self.around: dict[str, list[str] | None] = {}  # see `around`
-        self.kin: dict[str, dict[str, set[str]]] = {}  # see `kin`
-        self.computed: dict[str, bool] = {}  # see `by_string`
+        # By folder, kept by the modules of these names, and by `by_string`:
+        self.around: dict[str, list[str] | None] = {}
+        self.connected: dict[str, dict[str, frozenset[str]]] = {}
+        self.kin: dict[str, dict[str, set[str]]] = {}
+        self.computed: dict[str, bool] = {}
         self.looked_around: dict[str, str] = {}  #: files whose facts depend on all below a folder
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}
@@ -139,9 +141,8 @@ class Project:
             found = self._checked.pop(path, None)
             if found is None and text is not None and len(text) <= _LONGEST:
                 found = _parsed(path, text)
-            self._opened[path] = None
-            if found is not None:
-                self._keep(found)
+            self._opened[path] = found
+            self.held += len(found.text) if found is not None else 0
         return self._opened[path]
 
     def tree_of(self, path: str, text: str) -> ast.Module:
@@ -160,10 +161,6 @@ class Project:
             if len(self._checked) > _RECENT:
                 del self._checked[next(iter(self._checked))]
         return known.tree
-
-    def _keep(self, opened: Opened) -> None:
-        self._opened[opened.path] = opened
-        self.held += len(opened.text)
 
     def at(self, path: str) -> View:
         """The project as the file at ``path`` sees it."""

@@ -12,7 +12,7 @@ from gradfix.flow.project import Project
 from gradfix.flow.top_level import Opened
 
 if TYPE_CHECKING:
-    from gradfix.flow.doubts import Doubts
+    from gradfix.flow.doubts import Doubts, Known
     from gradfix.flow.module import ModuleFlow
 
 #: How many files may be interpreted for the sake of each other.
@@ -35,7 +35,7 @@ class Session:
     ) -> None:
         self.project = project
         self.doubts = doubts
-        self.known_doubts: dict[str, Doubts] = {}
+        self.known_doubts: Known = {}
         self.doubting: dict[Doubts, Session] = {}  # the same, with some doubts
         self._make = make
         self._flows: dict[str, ModuleFlow | None] = {}

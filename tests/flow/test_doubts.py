@@ -53,6 +53,7 @@ def is_safe(net: str, **others: str) -> bool:
     return finding is not None and finding.fix is not None and finding.fix.safety is Safety.SAFE
 
 
+BOTH = "import net\nimport other"
 HARMLESS = [
     "",
     "import config\nprint(config.N)",
@@ -115,7 +116,16 @@ def test_a_constant_that_another_file_changes(other: str) -> None:
 
 @pytest.mark.parametrize("other", ON_CLASS)
 def test_an_attribute_that_another_file_changes(other: str) -> None:
-    assert not is_safe(BY_CLASS, other=other)
+    assert not is_safe(BY_CLASS, other=other, main=BOTH)
+
+
+def test_a_file_that_is_never_loaded_with_this_one_changes_nothing() -> None:
+    alone = "import torch\ndef tune(net):\n    net.n = 2"
+    assert is_safe(BY_CLASS, other=alone)
+    assert not is_safe(BY_CLASS, other=alone, main="import other\nfrom net import Net")
+    assert not is_safe(BY_CLASS, other=alone, a="from b import (\n    f,\n)", b="import other, net")
+    assert not is_safe(BY_CLASS, other=f"{alone}\n__import__(given)")
+    assert not is_safe(BY_CLASS, conftest=alone)
 
 
 @pytest.mark.parametrize("other", ["import net\nnet.N = 2", "import net\nsetattr(net, 'N', 2)"])
@@ -168,7 +178,7 @@ def test_lists_under_another_name() -> None:
     own = BY_CLASS.replace("self.n = 3", "self.n = [0, 1, 2]").replace(
         "range(self.n)", "range(len(self.n))"
     )
-    assert not is_safe(own, other="def cut(net):\n    rows = net.n\n    rows.pop()")
+    assert not is_safe(own, other="def cut(net):\n    rows = net.n\n    rows.pop()", main=BOTH)
 
 
 def test_settings_that_a_decorator_makes() -> None:
@@ -178,7 +188,11 @@ def test_settings_that_a_decorator_makes() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", ["net = Net().double()", "torch.set_default_dtype(torch.float64)"]
+    "other",
+    [
+        "from net import Net\nnet = Net().double()",
+        "import net\ntorch.set_default_dtype(torch.float64)",
+    ],
 )
 def test_element_types_that_another_file_changes(other: str) -> None:
     own = HEAD + NET.replace("ROWS", "3")

@@ -1,0 +1,65 @@
+"""Which files of a project may be loaded together, as far as imports tell: too many, never too few.
+
+Scripts that lie side by side and import nothing of each other change nothing in each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+_FROM = re.compile(r"from\s+([.\w]+)\s+import")
+_IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
+_WORD = re.compile(r"\w+")
+#: Files with one of these may load any other, or name it in a string; files that are called so are
+#: loaded by nobody that says so.
+_ANY_FILE = tuple(
+    "import_module __import__ spec_from runpy exec( execfile %run sys.modules patch".split()
+)
+_ANY_NAMED = frozenset({"conftest", "sitecustomize", "usercustomize"})
+
+
+def connected(texts: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """For each path the paths, its own among them, of the files that may be loaded with it."""
+    by_name: dict[str, list[str]] = {}
+    for path in texts:
+        by_name.setdefault(_name_of(path), []).append(path)
+    groups = {path: {path} for path in texts}
+    for path, text in texts.items():
+        for other in _loaded(path, text, by_name):
+            _join(groups, path, other)
+    frozen = {id(group): frozenset(group) for group in groups.values()}
+    return {path: frozen[id(group)] for path, group in groups.items()}
+
+
+def _name_of(path: str) -> str:
+    """What a file is called by those who import it."""
+    folder, file = os.path.split(path)
+    name = file.partition(".")[0]
+    return os.path.basename(folder) if name == "__init__" else name
+
+
+def _loaded(path: str, text: str, by_name: Mapping[str, list[str]]) -> Iterable[str]:
+    if _name_of(path) in _ANY_NAMED or any(word in text for word in _ANY_FILE):
+        return [other for paths in by_name.values() for other in paths]
+    words: set[str] = set()
+    for module in _FROM.findall(text):
+        words.update(_WORD.findall(module))
+        if module.startswith("."):  # of the package around it
+            words.add(os.path.basename(os.path.dirname(path)))
+    for names in _IMPORTED.findall(text):
+        words.update(_WORD.findall(" ".join(names)))
+    return [other for word in words for other in by_name.get(word, ())]
+
+
+def _join(groups: dict[str, set[str]], one: str, two: str) -> None:
+    """Make one group of two, the smaller one going into the larger."""
+    large, small = groups[one], groups[two]
+    if large is small:
+        return
+    if len(large) < len(small):
+        large, small = small, large
+    large |= small
+    for path in small:
+        groups[path] = large

@@ -17,7 +17,8 @@ _ASSIGNED = re.compile(
     rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)"
 )
 _COMPARED = re.compile(r"[^<>](?:[<>])=\Z")
-_ANNOTATED = re.compile(r"^[ \t]*(?!self\.\w+[ \t]*:)[\w.]+\.(\w+)[ \t]*:[^=\n]*=(?!=)", re.M)
+_ANNOTATED = re.compile(r"\.(\w+)[ \t]*:(?!=)[^=\n]*=(?!=)")
+_BEGUN = re.compile(r"[ \t]*(?!self\Z)[\w.]+\Z")
 _CHANGED = re.compile(rf"\.(?:{'|'.join(_CHANGES)}|[a-z_]*[a-z]_)\(")
 _BEFORE = re.compile(rf"([\w.)\]]*)\.(\w+){_INDEX}\Z")
 #: Targets in a row, and those of statements that are no assignments; all names in them count.
@@ -39,14 +40,16 @@ _SETS = (
 )
 _CALLED = re.compile(r"[\w.()]*\Z")
 _LIBRARY = ("torch", "nn", "F", "functional")
-_DICTS = re.compile(r"(\bself\.)?(\bvars\([^()\n]*\)|\b__dict__\b|\bglobals\(\))([^\n]*)")
+_DICTS = (
+    re.compile(r"vars(\([^()\n]*\))([^\n]*)"),
+    re.compile(r"__dict__(\b)([^\n]*)"),
+    re.compile(r"globals(\(\))([^\n]*)"),
+)
 _KEY = re.compile(r"\s*(?:\[\s*|\.(?:get|pop|setdefault|__setitem__)\(\s*)[\"'](\w+)[\"']")
 _ANY_KEY = re.compile(r"\s*(?:\[[^\]\n]*\]\s*[^\s=\w]*=(?!=)|\.(?:update|__setitem__)\(|\s*\|=)")
 _STRING = re.compile(r"[\"']([\w.]+)[\"']")
 _KEYWORD = re.compile(r"\b(\w+)\s*=(?!=)")
-_NAMED_DICT = re.compile(
-    r"(\w+)\s*=\s*(?:[\w.]+\.__dict__|vars\([^()\n]+\)|globals\(\))\s*(?:#|\n)"
-)
+_BOUND_TO = re.compile(r"(\w+)\s*=\s*(?:[\w.]+\.)?\Z")
 _INTO_NAMES = re.compile(r"\bexec\([^\n]*,")
 _MODULES = re.compile(
     r"\bsys\.modules(?:\[(?!__name__\])[^\]\n]*\]\s*=(?!=)|\.(?:update|setdefault)\(|,)"
@@ -81,7 +84,7 @@ def stored_in(text: str) -> Stored:
         before = _BEFORE.search(text, max(found.start() - 120, 0), found.start())
         if before is not None and before[1] != "self":
             words.add(before[2])
-    words.update(_ANNOTATED.findall(text))
+    words.update(_annotated(text))
     for row, rows in _ROW.findall(text):
         if rows or ("." in row and _is_whole(row)):
             words.update(_not_of_self(rows or row))
@@ -101,6 +104,14 @@ def stored_in(text: str) -> Stored:
         modules and _MODULES.search(text) is not None,
         frozenset(patched),
     )
+
+
+def _annotated(text: str) -> Iterator[str]:
+    """The attributes that are bound with an annotation, as in ``config.size: int = 3``."""
+    for found in _ANNOTATED.finditer(text):
+        begin = text.rfind("\n", 0, found.start()) + 1
+        if _BEGUN.match(text, begin, found.start()):
+            yield found[1]
 
 
 def _is_harmless(text: str, found: re.Match[str]) -> bool:
@@ -182,7 +193,13 @@ def _by_dicts(text: str) -> _ByName:
     """What is stored through ``vars(config)``, ``config.__dict__`` and ``globals()``."""
     if "vars(" not in text and "__dict__" not in text and "globals()" not in text:
         return
-    for mine, _, rest in _DICTS.findall(text):
+    named: set[str] = set()
+    for found in (each for pattern in _DICTS for each in pattern.finditer(text)):
+        rest, begin = found[2], found.start()
+        if not rest.partition("#")[0].strip():
+            bound = _BOUND_TO.search(text, max(begin - 120, 0), begin)
+            named.update((bound[1],) if bound is not None else ())
+        mine = text.endswith("self.", max(begin - 5, 0), begin)
         if mine and not rest.lstrip().startswith("."):
             continue  # an object's own attributes; see `Doubts`
         key = _KEY.match(rest)
@@ -190,6 +207,6 @@ def _by_dicts(text: str) -> _ByName:
             yield [key[1]], False, False
         elif _ANY_KEY.match(rest):
             yield [*_STRING.findall(rest), *_KEYWORD.findall(rest)], True, False
-    for name in set(_NAMED_DICT.findall(text)):
+    for name in named:
         if re.search(rf"\b{name}(?:\[[^\n=]*\]\s*[^\s=\w]*=(?!=)|\.(?:update|setdefault)\()", text):
             yield [], True, False

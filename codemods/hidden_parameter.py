@@ -15,6 +15,7 @@ from gradfix.flow.containers import (
     is_empty,
     is_handed_out,
     mode_changes,
+    takes_some,
 )
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
@@ -113,8 +114,9 @@ class HiddenParameter(Codemod):
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
-    where another file may do anything with an attribute of that name, where weights are loaded that
-    were saved without these, where the file goes through the parts of Modules (``apply``, or a
+    where another file may do anything with an attribute of that name, where what is loaded was
+    saved without these, where somebody counts, unpacks or numbers all Parameters or needs a
+    gradient of each, where the file goes through the parts of Modules (``apply``, or a
     class that freezes all of its Parameters) or lists what objects hold (``vars``), and then meets
     new ones or misses the list, for Parameters that a method hands out, and for plain tensors that
     require grad: somebody may train those on purpose beside the weights. Manual for keys that are
@@ -238,7 +240,8 @@ class HiddenParameter(Codemod):
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over = walked_over(flow, found.facts)
         by_mode = mode_changes(flow, found)
-        doubt = handed_out or elsewhere or walk_over is not None or by_mode
+        minded = neighbours.minded_by(flow, found.facts, found.name, unused=takes_some(flow, found))
+        doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
@@ -261,6 +264,7 @@ class HiddenParameter(Codemod):
         note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
         if walk_over is not None:
             note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
+        note = f"; {minded}" if minded else note
         if by_mode:
             note = "; from now on `eval()` reaches them, and they compute something else then"
         return self.fix(safety, f"use {wrapper}{note}", *edits)

@@ -153,6 +153,11 @@ def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
     )
 
 
+def takes_some(flow: ModuleFlow, found: Container) -> bool:
+    """Whether some code takes single elements, so that others may be without a gradient."""
+    return any(isinstance(flow.parents.get(read), ast.Subscript) for read in found.reads)
+
+
 def _loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
     """The loop that runs through a container."""
     loop = flow.enclosing(read, ast.For)

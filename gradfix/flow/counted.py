@@ -28,7 +28,7 @@ _HOLDERS = ("Sequential", "ModuleList", "ModuleDict", "Module", "DataParallel")
 #: Functions whose result has as many parts as what they are given.
 _AS_MANY = frozenset("list tuple sorted reversed iter set frozenset filter map".split())
 #: Functions that number what they are given, or go as far as something else.
-_NUMBERS = frozenset({"enumerate", "islice"})
+_NUMBERS = frozenset({"enumerate", "islice", "parameters_to_vector", "vector_to_parameters"})
 #: What is asked of the first Parameter because it holds for each of them.
 _SHARED = frozenset("device dtype is_cuda get_device data_ptr new_zeros new_ones new_tensor "
                     "new_empty new_full new".split())  # fmt: skip
@@ -165,6 +165,8 @@ class _Listed:
                 found = self.is_list(node.value) and not _is_text(node.slice)
             elif isinstance(node, ast.Call):
                 found = self._is_counted(node)
+            elif isinstance(node, ast.For):
+                found = self._goes_through(node.iter) and _is_particular(node)
             elif isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
                 near = not any(isinstance(op, (ast.In, ast.NotIn, ast.Is)) for op in node.ops)
@@ -215,6 +217,31 @@ class _Listed:
         zipped = isinstance(node, ast.Call) and _last(node.func) in ("zip", "enumerate")
         inner = node.args if zipped and isinstance(node, ast.Call) else [node]
         return any(map(self.is_list, inner))
+
+
+def _is_particular(loop: ast.For) -> bool:
+    """Whether a loop over Parameters fills or freezes them, or takes names or shapes apart.
+
+    A Parameter of the Module itself has no dot in its name, and may be of any shape.
+    """
+    nodes = [node for part in loop.body for node in walk(part)]
+    asked = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    fills = "data" in asked or any(name.endswith("_") for name in asked - {"requires_grad_"})
+    apart = any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], (ast.Tuple, ast.List))
+        and not isinstance(node.value, (ast.Tuple, ast.List))
+        for node in nodes
+    )
+    placed = any(
+        isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and _last(node.value.func if isinstance(node.value, ast.Call) else node.value)
+        in ("shape", "split", "size")
+        for node in nodes
+    )
+    freezes = not asked.isdisjoint({"requires_grad", "requires_grad_"})
+    return apart or placed or freezes or (fills and "grad" not in asked)
 
 
 def _asks_for_none(node: ast.AST) -> bool:

@@ -155,6 +155,82 @@ net(torch.ones(2)).sum().backward()
 count = sum(p.numel() for p in net.parameters())
 if count != 6:
     raise ValueError(count)
+=== GF102 the function that makes the model fills all Parameters
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    if p.dim() > 1:
+        nn.init.xavier_uniform_(p)
+=== GF102 all Parameters are frozen
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    p.requires_grad = False
+=== GF102 names of Parameters are taken apart
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+for name, p in net.named_parameters():
+    layer, kind = name.split(".")
+    print(layer, kind)
+=== GF102 the second size of each Parameter
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+for p in net.parameters():
+    print(p.shape[1])
+=== GF102 the Parameters are made one vector, and changed by one
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+torch.nn.utils.vector_to_parameters(torch.ones(6), net.parameters())
 === GF105 each Parameter needs a gradient, and one head is used
 class Net(nn.Module):
     def __init__(self):

@@ -15,6 +15,7 @@ from gradfix.flow.containers import (
     is_empty,
     is_handed_out,
     mode_changes,
+    never_recorded,
     takes_some,
 )
 from gradfix.flow.names import spelling
@@ -115,17 +116,17 @@ class HiddenParameter(Codemod):
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
     where another file may do anything with an attribute of that name, where what is loaded was
-    saved without these, where somebody counts, unpacks or numbers all Parameters or needs a
-    gradient of each, where the file goes through the parts of Modules (``apply``, or a
-    class that freezes all of its Parameters) or lists what objects hold (``vars``), and then meets
-    new ones or misses the list, for Parameters that a method hands out, and for plain tensors that
-    require grad: somebody may train those on purpose beside the weights. Manual for keys that are
-    no strings or have dots, for functions or None among the elements, for ``[layer] * n``, for
-    classes that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and
-    whatever else those classes lack. Lists of layers that are registered elsewhere, also in another
-    file that names the class, and a single element hidden in a list, are left alone. Registered
-    layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project
-    calls it.
+    saved without these, where somebody counts or changes all Parameters or needs a gradient of
+    each, where all that is computed with the list is cut off, where the file goes through the parts
+    of Modules (``apply``, or a class that freezes all of its Parameters) or lists what objects hold
+    (``vars``), and then meets new ones or misses the list, for Parameters that a method hands out,
+    and for plain tensors that require grad: somebody may train those on purpose beside the weights.
+    Manual for keys that are no strings or have dots, for functions or None among the elements, for
+    ``[layer] * n``, for classes that go through their ``children()``, and for slices, ``.get``,
+    ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are registered
+    elsewhere, also in another file that names the class, and a single element hidden in a list, are
+    left alone. Registered layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch
+    norm where the project calls it.
 
     References
     ----------
@@ -240,7 +241,9 @@ class HiddenParameter(Codemod):
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over = walked_over(flow, found.facts)
         by_mode = mode_changes(flow, found)
-        minded = neighbours.minded_by(flow, found.facts, found.name, unused=takes_some(flow, found))
+        unused = takes_some(flow, found)
+        minded = neighbours.minded_by(flow, found.facts, found.name, unused=unused)
+        minded = minded or never_recorded(flow, found)
         doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:

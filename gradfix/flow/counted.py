@@ -166,7 +166,8 @@ class _Listed:
             elif isinstance(node, ast.Call):
                 found = self._is_counted(node)
             elif isinstance(node, ast.For):
-                found = self._goes_through(node.iter) and _is_particular(node)
+                found = self._goes_through(node.iter) and _takes_apart(node)
+                found = found or (self.is_list(node.iter) and _changes_all(node))
             elif isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
                 near = not any(isinstance(op, (ast.In, ast.NotIn, ast.Is)) for op in node.ops)
@@ -219,29 +220,31 @@ class _Listed:
         return any(map(self.is_list, inner))
 
 
-def _is_particular(loop: ast.For) -> bool:
-    """Whether a loop over Parameters fills or freezes them, or takes names or shapes apart.
+def _takes_apart(loop: ast.For) -> bool:
+    """Whether a loop over Parameters takes their names or shapes apart.
 
     A Parameter of the Module itself has no dot in its name, and may be of any shape.
     """
-    nodes = [node for part in loop.body for node in walk(part)]
-    asked = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    fills = "data" in asked or any(name.endswith("_") for name in asked - {"requires_grad_"})
-    apart = any(
-        isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], (ast.Tuple, ast.List))
-        and not isinstance(node.value, (ast.Tuple, ast.List))
-        for node in nodes
-    )
-    placed = any(
-        isinstance(node, ast.Subscript)
-        and isinstance(node.slice, ast.Constant)
-        and _last(node.value.func if isinstance(node.value, ast.Call) else node.value)
-        in ("shape", "split", "size")
-        for node in nodes
-    )
-    freezes = not asked.isdisjoint({"requires_grad", "requires_grad_"})
-    return apart or placed or freezes or (fills and "grad" not in asked)
+    for node in _in_body(loop):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], (ast.Tuple, ast.List)):
+            if not isinstance(node.value, (ast.Tuple, ast.List)):
+                return True
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            of = node.value.func if isinstance(node.value, ast.Call) else node.value
+            if _last(of) in ("shape", "split", "size"):
+                return True
+    return False
+
+
+def _changes_all(loop: ast.For) -> bool:
+    """Whether a loop over Parameters fills or freezes them, and is no step of training."""
+    asked = {node.attr for node in _in_body(loop) if isinstance(node, ast.Attribute)}
+    fills = "data" in asked or any(name.endswith("_") for name in asked)
+    return "requires_grad" in asked or (fills and "grad" not in asked)
+
+
+def _in_body(loop: ast.For) -> list[ast.AST]:
+    return [node for part in loop.body for node in walk(part)]
 
 
 def _asks_for_none(node: ast.AST) -> bool:

@@ -134,7 +134,7 @@ def minded_by(
 
     ``unused``: the new ones may be without a gradient.
     """
-    asked = [(counted.minds_more, "counts the Parameters, or takes them by their place")]
+    asked = [(counted.minds_more, "counts or changes all Parameters, and would meet the new one")]
     if unused:
         asked.append((counted.needs_gradients, "needs a gradient of each Parameter"))
     grows = counted.of_family(flow, family_of(flow, facts))

@@ -277,6 +277,34 @@ class Net(nn.Module):
 net = Net()
 loss = net(torch.ones(2), 0).sum()
 grads = torch.autograd.grad(loss, list(net.parameters()))
+=== GF105 all is computed under no_grad
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(2, 2)
+        self.teachers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    def forward(self, x):
+        with torch.no_grad():
+            t = sum(net(x) for net in self.teachers)
+        return self.student(x) - t
+
+
+Net()(torch.ones(2)).sum().backward()
+=== GF105 all that is computed is detached
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(2, 2)
+        self.teachers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    def forward(self, x):
+        for net in self.teachers:
+            x = torch.tanh(net(x)).detach()
+        return self.student(x)
+
+
+Net()(torch.ones(2)).sum().backward()
 """)
 
 SAFE = cases("""
@@ -375,6 +403,22 @@ net = Net()
 loss = net(torch.ones(2), 0).sum()
 loss.backward()
 print([p.grad.norm() for p in net.parameters() if p.grad is not None])
+=== GF105 what is detached is only kept
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(2, 2)
+        self.teachers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+
+    def forward(self, x):
+        kept = []
+        for net in self.teachers:
+            x = net(x)
+            kept.append(x.detach())
+        return self.student(x)
+
+
+Net()(torch.ones(2)).sum().backward()
 """)
 
 

@@ -192,10 +192,9 @@ class HiddenParameter(Codemod):
         alone = len(found.elements) == 1 and not found.filled and not found.repeated
         if not weighted or (alone and not found.mapping) or _is_deliberate(flow, found):
             return
-        use, where = neighbours.use_of(flow, found.facts, found.name)
+        (use, where), fix, why_not = neighbours.use_of(flow, found.facts, found.name), None, None
         if use is neighbours.Use.TRAINED:
             return
-        fix, why_not = None, None
         try:
             flow.complete()
             fix = self._registered(flow, found, {kind for kind, _ in kinds}, use, where)
@@ -239,10 +238,9 @@ class HiddenParameter(Codemod):
         # Parameters that a method hands out may be trained beside ``parameters()``, on purpose.
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
         elsewhere = use is neighbours.Use.UNCLEAR
-        walk_over = walked_over(flow, found.facts)
-        by_mode = mode_changes(flow, found)
-        unused = takes_some(flow, found)
-        minded = neighbours.minded_by(flow, found.facts, found.name, unused=unused)
+        walk_over, by_mode = walked_over(flow, found.facts), mode_changes(flow, found)
+        some = takes_some(flow, found)
+        minded = neighbours.minded_by(flow, found.facts, found.name, unused=some)
         minded = minded or never_recorded(flow, found)
         doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE

@@ -11,9 +11,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from gradfix.flow.classes import is_module
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.nodes import walk
-from gradfix.flow.optimizers import models_of, optimizers, parameters_given
+from gradfix.flow.optimizers import optimizers, parameters_given
 from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call
 from gradfix.flow.values import Certainty, Kind, Value
@@ -30,8 +31,9 @@ _DISTANCES = frozenset({"pow", "square", "abs", "norm"})
 #: What leaves a logarithm one.
 _RESHAPES = frozenset(
     """neg getitem select index gather squeeze unsqueeze view reshape flatten stack cat sum mean
-    transpose unbind slice diagonal to float join""".split()
+    transpose unbind slice diagonal to float join exp sub add div clamp""".split()
 )
+_COMPARISONS = frozenset({"cosine_similarity", "pairwise_distance", "cdist", "dist"})
 #: How far back a value is looked at.
 _REACH = 300
 
@@ -51,13 +53,16 @@ def taught_by(flow: ModuleFlow, call: Call) -> Taught | None:
     found = [one for other in flow.all(Call) if (one := _as_target(flow, other, nodes))]
     if found:
         return max(found, key=lambda one: one.sure)
-    if call.scope.class_node is not None or call.data is None:
-        return None  # what a layer computes is its own
+    if call.data is None:
+        return None
     models = _models_behind(flow, call.data)
-    if _weighs_logarithm(made, nodes):
-        return Taught("it weighs the logarithm of a probability, as targets and rewards do", False)
     if models and _is_met_by_another(made, nodes):
         return Taught("it is what another model's result is compared with", False)
+    if call.scope.class_node is not None and is_module(flow, flow.self_of(call.scope)):
+        return None  # what else a layer computes is its own
+    if _weighs_logarithm(made, nodes):
+        return Taught("it weighs the logarithm of a probability, as targets and rewards do", False)
+    models |= _leaves_behind(flow, call.data)
     if models and _is_stepped_for_others(flow, models, nodes):
         return Taught(f"the optimizer that steps for it does not hold `{min(models)}`", False)
     return None
@@ -120,6 +125,10 @@ def _is_met_by_another(made: list[Value], nodes: set[ast.AST]) -> bool:
     return any(
         value.op in _DISTANCES and any(part is one for part in value.inputs for one in differences)
         for value in made
+    ) or any(
+        value.op in _COMPARISONS
+        and any(other.needs_grad is Certainty.YES for other in _others(value, nodes))
+        for value in made
     )
 
 
@@ -133,11 +142,21 @@ def _models_behind(flow: ModuleFlow, data: Value) -> set[str]:
     names: set[str] = set()
     found = Walk([data, *(data.items or ())], _REACH)
     for at in found:
-        if isinstance(at.node, ast.Call) and isinstance(at.node.func, ast.Name) and at.is_tensor:
+        if isinstance(at.node, ast.Call) and at.is_tensor:
             if flow.value(at.node.func).kind in (Kind.MODULE, Kind.INSTANCE):
-                names.add(at.node.func.id)
+                names.add(flow.source_of(at.node.func))
         found.further((*at.inputs, *(at.items or ())))
     return names
+
+
+def _leaves_behind(flow: ModuleFlow, data: Value) -> set[str]:
+    """The names of the leaves that a copy is made of."""
+    found = Walk([data, *(data.items or ())], _REACH)
+    leaves = set()
+    for at in found:
+        leaves |= {id(at)} if at.is_leaf else set()
+        found.further((*at.inputs, *(at.items or ())))
+    return {d.name for scope in flow.scopes for d in scope.definitions if id(d.value) in leaves}
 
 
 def _is_stepped_for_others(flow: ModuleFlow, models: set[str], nodes: set[ast.AST]) -> bool:
@@ -146,8 +165,10 @@ def _is_stepped_for_others(flow: ModuleFlow, models: set[str], nodes: set[ast.AS
     for made in optimizers(flow):
         target = made.statement.targets[0] if isinstance(made.statement, ast.Assign) else None
         given = parameters_given(made.node) if isinstance(made.node, ast.Call) else None
-        if isinstance(target, ast.Name) and given is not None and models_of(given):
-            held[target.id] = {part.id for part in walk(given) if isinstance(part, ast.Name)}
+        if target is not None and given is not None:
+            texts = _texts_in(flow, given)
+            if any(".parameters" in text for text in texts) or isinstance(given, ast.List):
+                held[flow.source_of(target)] = texts
     for backward in flow.all(Backward) if held else ():
         if nodes.isdisjoint(origins(flow, backward.loss)):
             continue
@@ -157,10 +178,29 @@ def _is_stepped_for_others(flow: ModuleFlow, models: set[str], nodes: set[ast.AS
     return False
 
 
+def _texts_in(flow: ModuleFlow, given: ast.expr) -> set[str]:
+    """The names and attributes in what an optimizer is given, and in what those stand for."""
+    queue: list[ast.AST] = [given]
+    found: set[str] = set()
+    for node in queue:  # which grows
+        for part in walk(node):
+            text = flow.source_of(part) if isinstance(part, (ast.Name, ast.Attribute)) else ""
+            if text and text not in found:
+                found.add(text)
+                statements = [
+                    definition.statement
+                    for scope in flow.scopes
+                    for definition in scope.by_name.get(text, ())
+                ]
+                values = [one.value for one in statements if isinstance(one, ast.Assign)]
+                queue += [v for v in values if not flow.value(v).is_tensor]
+    return found
+
+
 def _step_after(flow: ModuleFlow, backward: Backward) -> str:
-    """The name of what steps first after a backward."""
+    """The text of what steps first after a backward."""
     for later in flow.following(backward.statement):
         for node in walk(later):
             if isinstance(node, ast.Attribute) and node.attr == "step":
-                return node.value.id if isinstance(node.value, ast.Name) else ""
+                return flow.source_of(node.value)
     return ""

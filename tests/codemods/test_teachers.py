@@ -64,6 +64,37 @@ def train(x, criterion):
     target = torch.tensor([teacher(x)[0] * 1])
     loss = criterion(student(x), target)
     loss.backward()
+=== another optimizer holds the Parameters
+x = nn.Parameter(torch.ones(2))
+a, b = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.tensor(0.1))
+optimizer = torch.optim.SGD([x], 0.1)
+dual = torch.optim.SGD([a, b], 0.1)
+limits = torch.tensor([a.exp(), b.exp()])
+loss = (x**2).sum() + (limits * (1 - x)).sum()
+loss.backward()
+optimizer.step()
+=== the step is one of the other model, by a list
+maker, judge = nn.Linear(1, 1), nn.Linear(1, 1)
+weights = list(judge.parameters())
+optimizer = torch.optim.SGD(weights, 0.1)
+fake = torch.tensor([maker(torch.ones(1))[0] * 1])
+loss = judge(fake).sum()
+loss.backward()
+optimizer.step()
+=== ratios of probabilities
+actor, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+x = torch.ones(2)
+advantage = torch.tensor([1 - critic(x)[0]])
+ratio = torch.exp(actor(x).log_softmax(-1)[0] - 0.5)
+loss = -(ratio * advantage).mean()
+loss.backward()
+=== the angle to the result of another model
+student, teacher = nn.Linear(2, 2), nn.Linear(2, 2)
+x = torch.ones(2)
+z = teacher(x)
+y = torch.tensor([z[0], z[1]])
+loss = -nn.functional.cosine_similarity(student(x), y, dim=0)
+loss.backward()
 === the loss is given a target and a value that may have a history
 teacher = nn.Linear(2, 1)
 
@@ -99,6 +130,15 @@ optimizer = torch.optim.SGD([*judge.parameters(), *maker.parameters()], 0.1)
 fake = torch.tensor([maker(torch.ones(1))[0] * 1])
 loss = judge(fake).sum()
 optimizer.zero_grad()
+loss.backward()
+optimizer.step()
+=== the optimizer holds the Parameters
+x = nn.Parameter(torch.ones(2))
+a, b = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.tensor(0.1))
+weights = [x, a, b]
+optimizer = torch.optim.SGD(weights, 0.1)
+limits = torch.tensor([a.exp(), b.exp()])
+loss = (x**2).sum() + (limits * (1 - x)).sum()
 loss.backward()
 optimizer.step()
 === gates of a layer

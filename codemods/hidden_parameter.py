@@ -15,6 +15,8 @@ from gradfix.flow.containers import (
     is_empty,
     is_handed_out,
     mode_changes,
+    never_recorded,
+    takes_some,
 )
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
@@ -113,17 +115,18 @@ class HiddenParameter(Codemod):
     Safe where all elements are Modules, or all are Parameters, and everything that is done with the
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
-    where another file may do anything with an attribute of that name, where weights are loaded that
-    were saved without these, where the file goes through the parts of Modules (``apply``, or a
-    class that freezes all of its Parameters) or lists what objects hold (``vars``), and then meets
-    new ones or misses the list, for Parameters that a method hands out, and for plain tensors that
-    require grad: somebody may train those on purpose beside the weights. Manual for keys that are
-    no strings or have dots, for functions or None among the elements, for ``[layer] * n``, for
-    classes that go through their ``children()``, and for slices, ``.get``, ``+``, ``.sort`` and
-    whatever else those classes lack. Lists of layers that are registered elsewhere, also in another
-    file that names the class, and a single element hidden in a list, are left alone. Registered
-    layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch norm where the project
-    calls it.
+    where another file may do anything with an attribute of that name, where what is loaded was
+    saved without these, where somebody counts or changes all Parameters or needs a gradient of
+    each, where all that is computed with the list is cut off, where the file goes through the parts
+    of Modules (``apply``, or a class that freezes all of its Parameters) or lists what objects hold
+    (``vars``), and then meets new ones or misses the list, for Parameters that a method hands out,
+    and for plain tensors that require grad: somebody may train those on purpose beside the weights.
+    Manual for keys that are no strings or have dots, for functions or None among the elements, for
+    ``[layer] * n``, for classes that go through their ``children()``, and for slices, ``.get``,
+    ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are registered
+    elsewhere, also in another file that names the class, and a single element hidden in a list, are
+    left alone. Registered layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch
+    norm where the project calls it.
 
     References
     ----------
@@ -189,10 +192,9 @@ class HiddenParameter(Codemod):
         alone = len(found.elements) == 1 and not found.filled and not found.repeated
         if not weighted or (alone and not found.mapping) or _is_deliberate(flow, found):
             return
-        use, where = neighbours.use_of(flow, found.facts, found.name)
+        (use, where), fix, why_not = neighbours.use_of(flow, found.facts, found.name), None, None
         if use is neighbours.Use.TRAINED:
             return
-        fix, why_not = None, None
         try:
             flow.complete()
             fix = self._registered(flow, found, {kind for kind, _ in kinds}, use, where)
@@ -236,9 +238,11 @@ class HiddenParameter(Codemod):
         # Parameters that a method hands out may be trained beside ``parameters()``, on purpose.
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
         elsewhere = use is neighbours.Use.UNCLEAR
-        walk_over = walked_over(flow, found.facts)
-        by_mode = mode_changes(flow, found)
-        doubt = handed_out or elsewhere or walk_over is not None or by_mode
+        walk_over, by_mode = walked_over(flow, found.facts), mode_changes(flow, found)
+        some = takes_some(flow, found)
+        minded = neighbours.minded_by(flow, found.facts, found.name, unused=some)
+        minded = minded or never_recorded(flow, found)
+        doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
@@ -261,6 +265,7 @@ class HiddenParameter(Codemod):
         note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
         if walk_over is not None:
             note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
+        note = f"; {minded}" if minded else note
         if by_mode:
             note = "; from now on `eval()` reaches them, and they compute something else then"
         return self.fix(safety, f"use {wrapper}{note}", *edits)

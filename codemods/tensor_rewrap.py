@@ -25,6 +25,7 @@ from gradfix.flow.queries import (
 from gradfix.flow.severed import severed
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
+from gradfix.flow.teachers import taught_by
 from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 from gradfix.model import Finding, Safety
@@ -87,7 +88,10 @@ class TensorRewrap(Codemod):
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
     elements of different shapes do not stack. Unsafe where the copy is only stored, or
-    where only the calls of the file show that the elements require grad. A copy that is
+    where only the calls of the file show that the elements require grad. Unsafe where others may
+    only learn from the copy: it weighs the logarithm of a probability, another model's result is
+    compared with it, or the optimizer that steps does not hold its models; manual for the target
+    of a loss whose input is trained. A copy that is
     stored or returned beside values that keep their history, and that only its numbers are read
     of, is a log and is left alone. Safe for a layer's input, which becomes
     ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
@@ -172,7 +176,12 @@ class TensorRewrap(Codemod):
         try:
             if has_another_way(flow, call, flow.value(data)):
                 raise NotFixable("the elements have another way, so the numbers may be weights")
+            taught = taught_by(flow, call)
+            if taught is not None and taught.sure:
+                raise NotFixable(taught.how)
             fix = keep_graph(flow, call, data)
+            if taught is not None:
+                fix = replace(fix, safety=Safety.UNSAFE, title=f"{fix.title}; but {taught.how}")
             if is_put_away(flow, call):  # what is made of it then is not to be seen
                 fix = replace(fix, safety=Safety.UNSAFE)
         except NotFixable as reason:

@@ -64,9 +64,9 @@ class TransformAfterWrap(Codemod):
     ----------
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
     function whose calls in the file all give a Module what it keeps, where others may change the
-    attribute as no Parameter can be, where weights are loaded that were saved without it, and where
-    the class fills or freezes all of its Parameters. Not fixed where others certainly do, where the
-    leaf itself is used, or where the transformation needs gradients of its own.
+    attribute as no Parameter can be, where what is loaded was saved without it, where the class
+    fills or freezes all of its Parameters, and where somebody counts or numbers them. Not fixed
+    where others certainly do, where the leaf is used, or where the transformation needs gradients.
 
     References
     ----------
@@ -117,11 +117,9 @@ class TransformAfterWrap(Codemod):
         try:
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
-            fix = self.fix(
-                Safety.UNSAFE if keepers else safety_of(flow, top, call.result),
-                "transform first, wrap last",
-                Edit(EditKind.REPLACE, flow.span(top), text),
-            )
+            alone = (Safety.UNSAFE, "") if keepers else safety_of(flow, top, call.result)
+            edit = Edit(EditKind.REPLACE, flow.span(top), text)
+            fix = self.fix(alone[0], f"transform first, wrap last{alone[1]}", edit)
         except NotFixable as reason:
             why_not = str(reason)
         yield self.finding(
@@ -180,7 +178,7 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
-        safety = safety_of(flow, right, leaf.value)
+        safety, doubt = safety_of(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
@@ -199,7 +197,7 @@ class TransformAfterWrap(Codemod):
         if mark is not None:
             return self.fix(
                 safety,
-                "transform first, make it a leaf last",
+                f"transform first, make it a leaf last{doubt}",
                 Edit(EditKind.STATEMENT, flow.span(mark), ""),
                 Edit(
                     EditKind.REPLACE, flow.span(right), f"{bracketed(text, right)}.requires_grad_()"
@@ -217,7 +215,7 @@ class TransformAfterWrap(Codemod):
             raw = _without_requires_grad(flow, made)
         return self.fix(
             safety,
-            "transform first, wrap last",
+            f"transform first, wrap last{doubt}",
             Edit(EditKind.REPLACE, flow.span(made), raw),
             Edit(EditKind.REPLACE, flow.span(right), wrapped),
         )

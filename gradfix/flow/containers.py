@@ -17,6 +17,7 @@ from gradfix.flow.around import files_below, top_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
+from gradfix.flow.rebound import switches_off
 from gradfix.flow.returned_lists import hands_out_lists, returned_list
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.values import Kind
@@ -151,6 +152,31 @@ def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
     return loop is not None and any(
         isinstance(node, (ast.Yield, ast.YieldFrom)) for node in _inside(loop)
     )
+
+
+def takes_some(flow: ModuleFlow, found: Container) -> bool:
+    """Whether some code takes single elements, so that others may be without a gradient."""
+    return any(isinstance(flow.parents.get(read), ast.Subscript) for read in found.reads)
+
+
+def never_recorded(flow: ModuleFlow, found: Container) -> str:
+    """Words for it where all that is computed with the container is cut off: nobody trains it."""
+    if found.reads and all(_is_cut_off(flow, read) for read in found.reads):
+        return f"line {flow.span(found.reads[0]).row} computes with it without a gradient"
+    return ""
+
+
+def _is_cut_off(flow: ModuleFlow, read: ast.AST) -> bool:
+    """Whether a use is under ``no_grad``, or its statement detaches what it computes."""
+    at: ast.AST | None = read
+    while at is not None and not isinstance(at, ast.stmt):
+        at = flow.parents.get(at)
+    parts = at.body if isinstance(at, ast.For) else [] if at is None else [at]
+    if any(_DETACHES.search(flow.text_of(part)) for part in parts):
+        return True
+    while at is not None and not switches_off(at):
+        at = flow.parents.get(at)
+    return at is not None
 
 
 def _loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
@@ -312,6 +338,8 @@ def _fill(flow: ModuleFlow, found: Container, use: ast.AST) -> bool:
     return True
 
 
+#: A result that is given a name, or handed out, without its history.
+_DETACHES = re.compile(r"(?:=|\breturn\b)[^=\n]*\.detach\(\)$")
 #: Layers that compute something else after ``eval()``.
 _BY_MODE = re.compile(r"(?:Lazy|Sync)?(?:BatchNorm|InstanceNorm|Transformer)|\w*Dropout")
 _SWITCHES_MODE = re.compile(r"\.eval\(\)|\.train\(\w")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gradfix.flow import classes
+from gradfix.flow import classes, counted
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.by_string import COMPUTED, LISTED, Spoken, spoken_of, takes_computed_names
 from gradfix.flow.kin import related
@@ -42,8 +42,8 @@ _LACKING = frozenset("sort reverse remove index count copy get setdefault popite
 _LOADS_TEXT = re.compile(r"(\w*)(?:\([^()\n]*\))?\.load_state_dict\(([^\n]*)")
 #: Gives a Module its Parameters by name, and minds those that are not there.
 _CALLS_WITH = re.compile(r"\bfunctional_call\([^\n]*\bstrict\s*=\s*True")
-#: What has a state of its own, and no weights.
-_NO_MODULE = r"[^\n]*(?:optim|lr_scheduler|Scaler|SGD|Adam|RMSprop|LBFGS)"
+#: What has a state of its own that does not depend on which Parameters there are.
+_NO_MODULE = r"[^\n]*(?:lr_scheduler|LR\(|Scaler|Scheduler|Sampler)"
 
 
 class Use(enum.IntEnum):
@@ -118,30 +118,67 @@ def _use_here(flow: ModuleFlow, name: str) -> tuple[Use, str]:
 
 
 def gets_saved_weights(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> bool:
-    """Whether Modules like this get weights by name, where a new ``name`` would be missing."""
+    """Whether Modules like this, or their optimizers, get what was saved without a new ``name``."""
     if _loads_weights(flow.text) or _CALLS_WITH.search(flow.text) is not None:
         return True
+    others = _meeting(flow, facts, name)
+    return others is None or any(
+        _loads_weights(text, any_module=not names) for _, text, names in others
+    )
+
+
+def minded_by(
+    flow: ModuleFlow, facts: classes.ClassFacts, name: str, *, unused: bool = False
+) -> str:
+    """Who minds that Modules like this have more Parameters, as words for the user; or nobody.
+
+    ``unused``: the new ones may be without a gradient.
+    """
+    asked = [(counted.minds_more, "counts or changes all Parameters, and would meet the new one")]
+    if unused:
+        asked.append((counted.needs_gradients, "needs a gradient of each Parameter"))
+    grows = counted.of_family(flow, family_of(flow, facts))
+    for minds, what in asked:
+        place = minds(flow.tree, flow.text, grows)
+        if place is not None:
+            return f"line {flow.span(place).row} {what}"
+    for other, text, _ in _meeting(flow, facts, name) or ():
+        assert flow.others is not None
+        opened = flow.others.session.project.opened(other)
+        for minds, what in asked:
+            if opened is not None and minds(opened.tree, text):
+                return f"{flow.others.session.project.shown(other)} {what}"
+    return ""
+
+
+def _meeting(
+    flow: ModuleFlow, facts: classes.ClassFacts, name: str
+) -> list[tuple[str, str, bool]] | None:
+    """The other files that may meet such Modules, their texts, and whether they name a class.
+
+    None where they cannot be read.
+    """
     if flow.others is None:
-        return False
+        return []
     project, path = flow.others.session.project, flow.others.path
     top = top_of(project, path)
     own = family_of(flow, facts)
     family = own if top is None else related(project, top, own)
     mentioning = _mentioning(project, path, name, family)
     if mentioning is None:
-        return True
+        return None
     texts = {other: project.text(other) or "" for other in (path, *mentioning)}
     naming = [text for text in texts.values() if _names(text, family)]
+    found = []
     for other in mentioning:
         names = _names(texts[other], family)
-        met = names or any(imports_file(text, other) for text in naming)
-        if met and _loads_weights(texts[other], any_module=not names):
-            return True
-    return False
+        if names or any(imports_file(text, other) for text in naming):
+            found.append((other, texts[other], names))
+    return found
 
 
 def _loads_weights(text: str, *, any_module: bool = False) -> bool:
-    """Whether a file gives some Module saved weights that all have to be there.
+    """Whether a file gives some Module, or optimizer, saved values that all have to be there.
 
     ``any_module``: only where it is one that a function is given, and so may be of any class.
     """

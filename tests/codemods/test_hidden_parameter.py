@@ -26,7 +26,7 @@ class Net(nn.Module):
 
 net = Net()
 net(torch.ones(2)).sum().backward()
-out = len(list(net.parameters()))
+out = sum(p.numel() for p in net.parameters())
 grad = net.branches[0].weight.grad
 --->
 class Net(nn.Module):
@@ -43,7 +43,7 @@ class Net(nn.Module):
 
 net = Net()
 net(torch.ones(2)).sum().backward()
-out = len(list(net.parameters()))
+out = sum(p.numel() for p in net.parameters())
 grad = net.branches[0].weight.grad
 === layers in a list | none
 class Net(nn.Module):

@@ -100,6 +100,9 @@ def test_what_only_a_list_can_do(text: str) -> None:
         {"store.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n",
          "use.py": "from net import Net\nimport store\nstore.load(Net(), 'x')\n"},
         {"use.py": "from net import Net\nnet = Net()\nnet.load_state_dict(saved)\n"},
+        {"use.py": "from net import Net\nnet = Net()\nopt = torch.optim.SGD(net.parameters())\n"
+                   "opt.load_state_dict(saved)\n"},
+        {"use.py": "from net import Net\nweights = list(Net().parameters())\nlast = weights[-1]\n"},
     ],
 )  # fmt: skip
 def test_what_may_need_a_list_or_the_old_names(others: dict[str, str]) -> None:
@@ -112,7 +115,8 @@ def test_what_may_need_a_list_or_the_old_names(others: dict[str, str]) -> None:
         {"use.py": "from net import Net\nheads = options.get('heads')\n"},
         {"use.py": "from net import Net\nprint('heads')\nx['heads'] = 3\n"},
         {"use.py": "from net import Net\nnet = Net()\nopt = torch.optim.SGD(net.parameters())\n"
-                   "opt.load_state_dict(saved)\nnet.load_state_dict(saved, strict=False)\n"},
+                   "plan = torch.optim.lr_scheduler.StepLR(opt, 2)\nplan.load_state_dict(saved)\n"
+                   "net.load_state_dict(saved, strict=False)\n"},
         {"store.py": "def load(net, path):\n    net.load_state_dict(torch.load(path))\n",
          "use.py": "from net import Net\nnet = Net()\n"},
         {"store.py": "other = nn.Linear(2, 2)\nother.load_state_dict(saved)\n",
@@ -198,8 +202,8 @@ def test_weights_that_were_saved_without_the_attribute() -> None:
 
 def test_weights_of_other_models() -> None:
     others = {
-        "use.py": "from net import Net\nopt.load_state_dict(saved)\n"
-        "Net().load_state_dict(saved, strict=False)\nopt = torch.optim.SGD(Net().parameters())\n",
+        "use.py": "from net import Net\nscaler.load_state_dict(saved)\n"
+        "Net().load_state_dict(saved, strict=False)\nscaler = torch.amp.GradScaler()\n",
         "store.py": "other = nn.Linear(2, 2)\nother.load_state_dict(saved)\n",
     }
     assert safety("GF102", SCALED, others) is Safety.SAFE

@@ -153,7 +153,8 @@ class Project:
         from gradfix.flow import parse
         from gradfix.flow.top_level import Opened
 
-        if self._texts.setdefault(path, text) != text:
+        # The code of a notebook is not the text of its file, which others may look at.
+        if path.endswith(".ipynb") or self._texts.setdefault(path, text) != text:
             return parse(text)
         known = self._opened.get(path) or self._checked.get(path)
         if known is None:

@@ -23,6 +23,7 @@ _CHANGED = re.compile(rf"\.(?:{'|'.join(_CHANGES)}|[a-z_]*[a-z]_)\(")
 _BEFORE = re.compile(rf"([\w.)\]]*)\.(\w+){_INDEX}\Z")
 #: Targets in a row, and those of statements that are no assignments; all names in them count.
 _ROW = re.compile(r"^([^\n=,]*,[^\n=]*)=(?!=)|^[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)", re.M)
+_INDICES = re.compile(r"\[[^\[\]\n]*\]")
 _LOOPED = re.compile(r"for\s+([\w.,*()\[\] ]*\.[\w.,*()\[\] ]*)\sin\b")
 _NAMED = re.compile(r" as\s+\(?(\w+\.[\w., ]+)")
 _DELETED = re.compile(r"del\s+([^\n]*\.[^\n]*)")
@@ -86,6 +87,8 @@ def stored_in(text: str) -> Stored:
             words.add(before[2])
     words.update(_annotated(text))
     for row, rows in _ROW.findall(text):
+        if row and "," not in _INDICES.sub("", row):
+            continue  # one target, with several indices
         if rows or ("." in row and _is_whole(row)):
             words.update(_not_of_self(rows or row))
     for pattern in (_LOOPED, _NAMED, _DELETED):

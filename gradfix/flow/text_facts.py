@@ -28,6 +28,11 @@ _HALF_OR_DOUBLE = (
     (" half", re.compile(r"import [^\n]*\bhalf\b")),
     (" double", re.compile(r"import [^\n]*\bdouble\b")),
 )
+_CALLED = re.compile(r"[\w.]+\Z")
+_MAKE_TENSORS = frozenset("Parameter nn.Parameter torch.nn.Parameter".split()) | {
+    f"torch.{name}"
+    for name in "tensor rand randn zeros ones full empty arange linspace eye stack cat".split()
+}
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 _SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: What switches grad mode, by any of its names.
@@ -131,9 +136,23 @@ def _changes_reductions(text: str) -> bool:
 
 def _changes_dtypes(text: str) -> bool:
     return any(mentions(text, word) for word in _DTYPE_WORDS) or any(
-        mentions(text, word) and pattern.search(text) is not None
+        not _is_of_tensor(text, found.start())
         for word, pattern in _HALF_OR_DOUBLE
+        if mentions(text, word)
+        for found in pattern.finditer(text)
     )
+
+
+def _is_of_tensor(text: str, end: int) -> bool:
+    """Whether what ends here is a call that makes a tensor: no Module changes its type with it."""
+    depth, at = 0, end
+    while at > max(end - 2_000, 0):
+        at -= 1
+        depth += (text[at] == ")") - (text[at] == "(")
+        if depth <= 0:
+            break
+    made = _CALLED.search(text, max(at - 40, 0), at)
+    return at < end - 1 and made is not None and made[0] in _MAKE_TENSORS
 
 
 def rebound_inside(tree: ast.Module) -> dict[ast.AST, set[str]]:

@@ -132,7 +132,7 @@ def test_check_says_the_same(
     assert gradfix("check", *PATHS, "--scheduler", cluster.address) == full
     assert gradfix("check", *PATHS, "-j", "1") == full
     # A notebook and a file that does not parse are looked at each time.
-    assert sorted(handed) == ["src/n.ipynb", "src/net/bad.py"]
+    assert sorted(set(handed)) == ["src/n.ipynb", "src/net/bad.py"]
     put(tree / "src/left_out", more="class Cell:\n    pass\n")
     now = gradfix("check", *PATHS, "--scheduler", cluster.address)
     assert now.out.count("GF105") == full.out.count("GF105") - 1

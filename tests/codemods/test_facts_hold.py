@@ -21,6 +21,7 @@ KNOWN = {
     "other code holds the buffer": "functions that write into what they are given",
     "a history that is written into one of the two": "memory that is shared, but no history",
     "a view of what somebody holds": "memory that is shared, but no history",
+    "GF102 all Parameters are given by name": "functional_call puts others in their place",
     "the best model is the one that is trained on": "functions that return what they are given",
 }
 

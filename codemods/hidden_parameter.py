@@ -116,7 +116,7 @@ class HiddenParameter(Codemod):
     attribute works with ``ModuleList``, ``ParameterList``, ``ModuleDict`` or ``ParameterDict``,
     too, also in other files of the project. Unsafe where keys are strings whose text is not known,
     where another file may do anything with an attribute of that name, where what is loaded was
-    saved without these, where somebody counts or changes all Parameters or needs a gradient of
+    saved without these, where somebody unpacks or changes all Parameters or needs a gradient of
     each, where all that is computed with the list is cut off, where the file goes through the parts
     of Modules (``apply``, or a class that freezes all of its Parameters) or lists what objects hold
     (``vars``), and then meets new ones or misses the list, for Parameters that a method hands out,

@@ -65,7 +65,7 @@ def _is_given_modules(node: ast.ClassDef) -> bool:
 
 
 def minds_more(tree: ast.AST, text: str, grows: _Grows = lambda _: True) -> ast.AST | None:
-    """Where a file counts, unpacks, numbers or compares Parameters of a Module that has more soon.
+    """Where a file unpacks, numbers or changes all Parameters of a Module that has more soon.
 
     ``grows`` says of a Module's expression whether it is such a one.
     """
@@ -168,12 +168,12 @@ class _Listed:
             elif isinstance(node, ast.For):
                 found = self._goes_through(node.iter) and _takes_apart(node)
                 found = found or (self.is_list(node.iter) and _changes_all(node))
-            elif isinstance(node, ast.Compare):
-                sides = [node.left, *node.comparators]
-                near = not any(isinstance(op, (ast.In, ast.NotIn, ast.Is)) for op in node.ops)
-                found = near and any(self._is_any(side) for side in sides)
+            elif isinstance(node, (ast.Assert, ast.If)):
+                # What is only said about their number is meant to change.
+                raises = isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
+                found = raises and any(map(self._is_any, walk(node.test)))
             else:
-                found = isinstance(node, ast.Assert) and any(map(self._is_any, walk(node.test)))
+                found = False
             if found:
                 yield node
 
@@ -189,8 +189,6 @@ class _Listed:
         if asked == "next" and given and self.is_list(given[0]):
             parent = self.parents.get(node)
             return not (isinstance(parent, ast.Attribute) and parent.attr in _SHARED)
-        if asked == "len":
-            return any(self.is_list(part) or self.is_mapping(part) for part in given)
         return asked in _NUMBERS and any(map(self.is_list, given))
 
     def needing(self) -> Iterator[ast.AST]:

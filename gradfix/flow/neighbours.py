@@ -134,7 +134,7 @@ def minded_by(
 
     ``unused``: the new ones may be without a gradient.
     """
-    asked = [(counted.minds_more, "counts or changes all Parameters, and would meet the new one")]
+    asked = [(counted.minds_more, "takes or changes all Parameters, and would meet the new one")]
     if unused:
         asked.append((counted.needs_gradients, "needs a gradient of each Parameter"))
     grows = counted.of_family(flow, family_of(flow, facts))

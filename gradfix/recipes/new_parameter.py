@@ -34,7 +34,7 @@ def _met(flow: ModuleFlow, kept: ast.expr) -> str:
     """How other code meets the new Parameter of the Module that gets ``kept``; or nothing.
 
     It gives such Modules saved weights, which do not have it, the class fills or freezes all of
-    its Parameters, or somebody counts them.
+    its Parameters, or somebody takes them by their place.
     """
     statement = flow.parents.get(kept)
     targets = statement.targets if isinstance(statement, ast.Assign) else []

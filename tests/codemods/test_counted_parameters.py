@@ -1,4 +1,4 @@
-"""A new Parameter is met by code that counts or numbers them, or needs a gradient of each."""
+"""A new Parameter is met by code that unpacks or numbers them, or needs a gradient of each."""
 
 from __future__ import annotations
 
@@ -22,20 +22,6 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(2)).sum().backward()
 weight, bias = net.parameters()
-=== GF102 the Parameters are counted
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(2, 2)
-        self.scale = nn.Parameter(torch.ones(2)) * 0.5
-
-    def forward(self, x):
-        return self.layer(x) * self.scale
-
-
-net = Net()
-net(torch.ones(2)).sum().backward()
-print(len(list(net.parameters())))
 === GF102 a kept list of Parameters is indexed
 class Net(nn.Module):
     def __init__(self):
@@ -308,6 +294,20 @@ Net()(torch.ones(2)).sum().backward()
 """)
 
 SAFE = cases("""
+=== GF102 the Parameters are counted, and the number is told
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.ones(2)) * 0.5
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+net = Net()
+net(torch.ones(2)).sum().backward()
+print(len(list(net.parameters())))
 === GF102 the Parameters are told, and asked for their device
 class Net(nn.Module):
     def __init__(self):

@@ -17,6 +17,7 @@ from gradfix.flow.handed_writes import always_given, handed_writes, is_direct, p
 from gradfix.flow.indexes import used_as_leaves
 from gradfix.flow.leaf_aliases import leaf_written, mistaken_copies
 from gradfix.flow.names import bound_to, reaching, uses_of
+from gradfix.flow.nodes import LOOPS
 from gradfix.flow.queries import keeps_dtype, scopes_of
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.revealed_leaves import revealed_writes
@@ -27,8 +28,6 @@ from gradfix.flow.values import Certainty, Role, Value
 from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Safety
 from gradfix.recipes.no_grad import under_no_grad
-
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
 class InplaceOnLeaf(Codemod):
@@ -368,7 +367,7 @@ def _only_collects(flow: ModuleFlow, write: Write, definition: Definition) -> bo
     if write.how == "method" or write.value is None:
         return False  # values of its own: a leaf that is being initialised
     called = isinstance(write.value.node, ast.Call)  # by whom is not known, but not as a constant
-    summed = isinstance(write.value.node, ast.BinOp) or bool(flow.enclosing(write.node, _LOOPS))
+    summed = isinstance(write.value.node, ast.BinOp) or bool(flow.enclosing(write.node, LOOPS))
     computed = summed and write.how == "augment"
     if not write.value.is_tensor and not computed and not (called and write.how == "setitem"):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 
 #: Functions whose first argument is a tensor of indices.
 _TAKE_INDICES = frozenset({"one_hot", "embedding", "bincount"})
@@ -49,7 +49,5 @@ def _indices(nodes: list[ast.AST]) -> list[ast.expr]:
         if isinstance(node, ast.Subscript):
             found.append(node.slice)
         elif isinstance(node, ast.Call) and node.args:
-            called = node.func
-            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            found += node.args[:1] if name in _TAKE_INDICES else []
+            found += node.args[:1] if last_name(node.func) in _TAKE_INDICES else []
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow.made_layers import is_layer
-from gradfix.flow.nodes import BLOCKS, walk
+from gradfix.flow.nodes import BLOCKS, last_name, walk
 from gradfix.flow.top_level import attributes_of, stored_by
 from gradfix.flow.values import Kind, Role, Value, join_all, unknown
 
@@ -125,7 +125,7 @@ _REGISTERS = frozenset({"register_buffer", "register_parameter"})
 def _decorator(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         node = node.func
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return last_name(node)
 
 
 def is_initialiser(name: str) -> bool:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 _FROM = re.compile(r"from\s+([.\w]+)\s+import")
-_IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
+#: What stands behind the word ``import``, in brackets or not.
+IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
 _WORD = re.compile(r"\w+")
 #: Files with one of these may load any other, or name it in a string; files that are called so are
 #: loaded by nobody that says so.
@@ -48,7 +49,7 @@ def _loaded(path: str, text: str, by_name: Mapping[str, list[str]]) -> Iterable[
         words.update(_WORD.findall(module))
         if module.startswith("."):  # of the package around it
             words.add(os.path.basename(os.path.dirname(path)))
-    for names in _IMPORTED.findall(text):
+    for names in IMPORTED.findall(text):
         words.update(_WORD.findall(" ".join(names)))
     return [other for word in words for other in by_name.get(word, ())]
 

@@ -1,4 +1,4 @@
-"""Code that minds how many Parameters a Module has, which comes first, or that all have gradients.
+"""Code that takes Parameters of a Module by their place, or needs a gradient of each.
 
 ``weight, bias = net.parameters()`` raises once the Module registers one more, and
 ``list(net.parameters())[0]`` is another one: Parameters of the Module itself come before those of
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.nodes import children, last_name, walk
 from gradfix.flow.values import Kind
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class _Listed:
     def is_list(self, node: ast.AST) -> bool:
         """Whether an expression has one part for each of the Parameters, in order."""
         if isinstance(node, ast.Call):
-            asked = _last(node.func)
+            asked = last_name(node.func)
             if asked in _PARAMETERS and isinstance(node.func, ast.Attribute):
                 return self.grows(node.func.value)
             given = [*node.args, *(keyword.value for keyword in node.keywords)]
@@ -139,17 +139,17 @@ class _Listed:
         if isinstance(node, ast.DictComp):
             return any(self.is_list(part.iter) for part in node.generators)
         if isinstance(node, ast.Call):
-            if _last(node.func) in ("state_dict", "keys", "set", "list", "sorted", "dict"):
+            if last_name(node.func) in ("state_dict", "keys", "set", "list", "sorted", "dict"):
                 of = node.func.value if isinstance(node.func, ast.Attribute) else None
-                if of is not None and _last(node.func) == "state_dict":
-                    return "optim" not in _last(of) and self.grows(of)
+                if of is not None and last_name(node.func) == "state_dict":
+                    return "optim" not in last_name(of) and self.grows(of)
                 given = [of] if of is not None else node.args
                 return any(self.is_mapping(part) or self.is_list(part) for part in given)
         return isinstance(node, (ast.Name, ast.Attribute)) and _name(node) in self.mappings
 
     def is_number(self, node: ast.AST) -> bool:
         """Whether an expression counts them, or their elements."""
-        if isinstance(node, ast.Call) and _last(node.func) in ("len", "sum") and node.args:
+        if isinstance(node, ast.Call) and last_name(node.func) in ("len", "sum") and node.args:
             return self.is_list(node.args[0]) or self.is_mapping(node.args[0])
         return isinstance(node, ast.Name) and node.id in self.numbers
 
@@ -164,7 +164,7 @@ class _Listed:
             elif isinstance(node, ast.Subscript):
                 found = self.is_list(node.value) and not _is_text(node.slice)
             elif isinstance(node, ast.Call):
-                found = self._is_counted(node)
+                found = self._takes_by_place(node)
             elif isinstance(node, ast.For):
                 found = self._goes_through(node.iter) and _takes_apart(node)
                 found = found or (self.is_list(node.iter) and _changes_all(node))
@@ -180,8 +180,8 @@ class _Listed:
     def _is_any(self, node: ast.AST) -> bool:
         return self.is_list(node) or self.is_mapping(node) or self.is_number(node)
 
-    def _is_counted(self, node: ast.Call) -> bool:
-        asked, given = _last(node.func), node.args
+    def _takes_by_place(self, node: ast.Call) -> bool:
+        asked, given = last_name(node.func), node.args
         if asked == "zip":
             listed = [self.is_list(part) for part in given]
             alone = len(given) == 1 and isinstance(given[0], ast.Starred)
@@ -194,7 +194,7 @@ class _Listed:
     def needing(self) -> Iterator[ast.AST]:
         """Where each of them has to have a gradient."""
         for node in walk(self.tree):
-            if isinstance(node, ast.Call) and _last(node.func) == "grad":
+            if isinstance(node, ast.Call) and last_name(node.func) == "grad":
                 unused = any(keyword.arg == "allow_unused" for keyword in node.keywords)
                 if not unused and len(node.args) > 1 and self.is_list(node.args[1]):
                     yield node
@@ -209,11 +209,11 @@ class _Listed:
         """Whether None would not do here."""
         parent = self.parents.get(grad)
         if isinstance(parent, ast.Call):
-            return _last(parent.func) not in ("append", "print")
+            return last_name(parent.func) not in ("append", "print")
         return isinstance(parent, (ast.Attribute, ast.BinOp, ast.AugAssign, ast.UnaryOp))
 
     def _goes_through(self, node: ast.expr) -> bool:
-        zipped = isinstance(node, ast.Call) and _last(node.func) in ("zip", "enumerate")
+        zipped = isinstance(node, ast.Call) and last_name(node.func) in ("zip", "enumerate")
         inner = node.args if zipped and isinstance(node, ast.Call) else [node]
         return any(map(self.is_list, inner))
 
@@ -229,7 +229,7 @@ def _takes_apart(loop: ast.For) -> bool:
                 return True
         elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
             of = node.value.func if isinstance(node.value, ast.Call) else node.value
-            if _last(of) in ("shape", "split", "size"):
+            if last_name(of) in ("shape", "split", "size"):
                 return True
     return False
 
@@ -249,15 +249,11 @@ def _asks_for_none(node: ast.AST) -> bool:
     """``p.grad is not None``, ``if p.grad``: who asks can do without."""
     if isinstance(node, ast.Compare):
         return any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)
-    return isinstance(node, (ast.If, ast.IfExp)) and _last(node.test) == "grad"
+    return isinstance(node, (ast.If, ast.IfExp)) and last_name(node.test) == "grad"
 
 
 def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _last(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _name(node: ast.AST) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from gradfix.flow.connected import IMPORTED
+
 _HEAD = re.compile(r"class[ \t]+(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*(?:\(([^:]*?)\)[ \t]*)?:")
-_IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
 _RENAMED = re.compile(r" as[ \t]+(\w+)")
 _LAST = re.compile(r"\w+\Z")
 _ALIAS = re.compile(r"\n(\w+)[ \t]*(?::[^=\n]*)?=(?!=)([^\n]*)")
@@ -40,7 +41,7 @@ class Derivations:
         heads = [(name, _WORD.findall(given)) for name, given in _HEAD.findall(text)]
         imported = {
             w.lstrip(".")
-            for found in _IMPORTED.findall(text)
+            for found in IMPORTED.findall(text)
             for w in _WORD.findall(",".join(found))
         }
         own = {name for name, _ in heads} - imported

@@ -2,9 +2,9 @@
 
 NOTE: who is doubted. A file says ``size = 3``; another one says ``config.size = 4``, binds ``size``
 in a class that is derived from this one, or patches it for a test. No analysis of one file sees
-that. So whatever would be rewritten is found a second time, with everything unknown that any file
-of the project may store to, by its name alone. What is then no longer found rests on a doubtful
-word, and is left alone. Files without such findings, nearly all, do not pay for it.
+that. So whatever would be rewritten is found a second time, with everything unknown that a file
+which may be loaded with it stores to, by its name alone. The fix of what is then no longer found
+rests on a doubtful word, and is unsafe. Files without such findings, nearly all, do not pay for it.
 """
 
 from __future__ import annotations
@@ -187,9 +187,8 @@ class Doubts:
         if bound is None:
             made_of = {entry.node for entry in classes.lineage(flow, facts)}
             others = [bound_by(n) for n in self._relatives(flow, facts.node.name, made_of)]
-            others += [Bound(frozenset(), frozenset(), True)] * self._is_called_base(
-                facts.node.name
-            )
+            if self._is_called_base(facts.node.name):
+                others.append(Bound(frozenset(), frozenset(), True))
             bound = self._bound[facts.node] = Bound(
                 frozenset().union(*(other.words for other in others)),
                 frozenset().union(*(other.weights for other in others)),

@@ -52,11 +52,7 @@ LEGACY_TYPES = {
 def named(name: str) -> str | None:
     """The dtype called ``torch.<name>``, or None when that is no dtype."""
     name = _ALIASES.get(name, name)
-    return (
-        name
-        if name in INTEGERS - {INTEGER} or name in ("float16", "bfloat16", "float32", "float64")
-        else None
-    )
+    return name if name in _NAMED else None
 
 
 def of_argument(value: Value | None) -> str | None:

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from gradfix.flow.expected import is_meant_to_raise
 from gradfix.flow.iterators import may_follow
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import straight, walk
+from gradfix.flow.nodes import FUNCTIONS, LOOPS, straight, walk
 from gradfix.flow.state import Backward, Call, GradMode, Scope
 from gradfix.flow.values import Kind, Role, Value
 from gradfix.words import mentions
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _BRANCHES = (ast.If, ast.IfExp, ast.BoolOp, ast.Match, ast.ExceptHandler, ast.comprehension)
 
 
@@ -112,7 +110,7 @@ def _leaks_of(flow: ModuleFlow, switch: Call, training: frozenset[ast.AST]) -> I
 def _is_ordinary(scope: Scope) -> bool:
     """Whether a function does something, and does not exist in order to switch."""
     node = scope.node
-    if not isinstance(node, _FUNCTIONS) or node.name in ("__enter__", "__exit__"):
+    if not isinstance(node, FUNCTIONS) or node.name in ("__enter__", "__exit__"):
         return False
     if any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in walk(node)):
         return False
@@ -194,8 +192,8 @@ def enclosing_loops(flow: ModuleFlow, node: ast.AST) -> list[ast.For | ast.Async
     """The loops whose body a place stands in, innermost first, within its function."""
     found: list[ast.For | ast.AsyncFor | ast.While] = []
     inner, at = node, flow.parents.get(node)
-    while at is not None and not isinstance(at, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
-        if isinstance(at, _LOOPS) and inner in at.body:
+    while at is not None and not isinstance(at, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
+        if isinstance(at, LOOPS) and inner in at.body:
             found.append(at)
         inner, at = at, flow.parents.get(at)
     return found

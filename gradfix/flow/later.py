@@ -11,12 +11,10 @@ from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import reaching, uses_of
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import FUNCTIONS, LOOPS, walk
 from gradfix.flow.state import AttributeStore, Backward, Call, Scope
 from gradfix.flow.values import Value
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 #: After these a value has no history, whatever it is made from.
 _DETACHED = frozenset({"detach", "data", "item", "tolist", "format"})
 #: Put something into a container that they are asked of.
@@ -42,7 +40,7 @@ def kept_for_later(flow: ModuleFlow, call: Call) -> ast.AST | None:
 
 def is_shared(flow: ModuleFlow, statement: ast.stmt, name: str) -> bool:
     """Whether a function binds a name of outside."""
-    function = flow.enclosing(statement, _FUNCTIONS)
+    function = flow.enclosing(statement, FUNCTIONS)
     return function is not None and any(
         isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names
         for node in walk(function)
@@ -51,12 +49,12 @@ def is_shared(flow: ModuleFlow, statement: ast.stmt, name: str) -> bool:
 
 def _training_loop(flow: ModuleFlow, node: ast.AST) -> ast.AST | None:
     """The innermost loop around a place whose turns go backward."""
-    loop = flow.enclosing(node, (*_LOOPS, *_FUNCTIONS))
-    while isinstance(loop, _LOOPS):
+    loop = flow.enclosing(node, (*LOOPS, *FUNCTIONS))
+    while isinstance(loop, LOOPS):
         inside = set(walk(loop))
         if any(event.node in inside for event in flow.all(Backward)):
             return loop
-        loop = flow.enclosing(loop, (*_LOOPS, *_FUNCTIONS))
+        loop = flow.enclosing(loop, (*LOOPS, *FUNCTIONS))
     return None
 
 
@@ -90,13 +88,13 @@ def _collected(flow: ModuleFlow, loop: ast.AST, made: set[ast.AST | None]) -> It
 
 def _shared(flow: ModuleFlow, call: Call, made: set[ast.AST | None]) -> Iterator[ast.AST]:
     """``global last; last = copy``, an attribute the function has read before, a yield again."""
-    function = flow.enclosing(call.node, _FUNCTIONS)
+    function = flow.enclosing(call.node, FUNCTIONS)
     if function is None:
         return
     for node in walk(function):
         if isinstance(node, ast.Yield) and node.value is not None:
-            loop = flow.enclosing(node, (*_LOOPS, *_FUNCTIONS))
-            again = isinstance(loop, _LOOPS) and call.node not in set(walk(loop))
+            loop = flow.enclosing(node, (*LOOPS, *FUNCTIONS))
+            again = isinstance(loop, LOOPS) and call.node not in set(walk(loop))
             if again and flow.value(node.value).node in made:
                 yield node
         if isinstance(node, ast.Assign) and flow.value(node.value).node in made:
@@ -107,7 +105,7 @@ def _shared(flow: ModuleFlow, call: Call, made: set[ast.AST | None]) -> Iterator
             if any(flow.value(given).node in made for given in node.args):
                 yield node
     for store in flow.all(AttributeStore):
-        inside = flow.enclosing(store.node, _FUNCTIONS) is function
+        inside = flow.enclosing(store.node, FUNCTIONS) is function
         if inside and store.value.node in made and _is_read_before(flow, function, store):
             yield store.statement
 

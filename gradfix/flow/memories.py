@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.nodes import LOOPS, children, walk
 from gradfix.flow.state import Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind
@@ -326,7 +326,7 @@ def loops_around(flow: ModuleFlow, node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     at = flow.parents.get(node)
     while at is not None and not isinstance(at, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        if isinstance(at, (ast.For, ast.AsyncFor, ast.While)):
+        if isinstance(at, LOOPS):
             found.append(at)
         at = flow.parents.get(at)
     return found

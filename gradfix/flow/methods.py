@@ -51,8 +51,6 @@ CONVERSIONS = {
     "byte": "uint8",
     "bool": "bool",
 }
-_MOVES = frozenset({"to", "cuda", "cpu", "type", "contiguous", "type_as", "requires_grad_"})
-#: Constructors that copy data out of tensors and so cut their history.
 
 
 class Methods(TensorOps):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.kin import related
 from gradfix.flow.later import stays_attached
-from gradfix.flow.neighbours import family_of, imports_file, last_name
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.neighbours import family_of, imports_file
+from gradfix.flow.nodes import FUNCTIONS, LOOPS, children, last_name, walk
 from gradfix.flow.rebound import switches_off
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gradfix.flow.project import Project
     from gradfix.flow.state import Call, Scope
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NUMPY = frozenset({"np", "numpy", "onp"})
 
 
@@ -144,8 +143,8 @@ def _needing(tree: ast.Module, asked: _Asked) -> Iterator[tuple[ast.expr, bool]]
 
     Functions are looked at one by one.
     """
-    defined = {n.name for n in walk(tree) if isinstance(n, (*_FUNCTIONS, ast.ClassDef))}
-    for body in (tree, *(n for n in walk(tree) if isinstance(n, _FUNCTIONS))):
+    defined = {n.name for n in walk(tree) if isinstance(n, (*FUNCTIONS, ast.ClassDef))}
+    for body in (tree, *(n for n in walk(tree) if isinstance(n, FUNCTIONS))):
         nodes = list(_recorded(body))
         taken = {node for node in nodes if _takes(node, asked, defined)}
         names: dict[str, ast.stmt] = {}
@@ -168,7 +167,7 @@ def _recorded(body: ast.AST) -> Iterator[ast.AST]:
     queue = children(body)
     for node in queue:  # which grows
         yield node
-        if not isinstance(node, _FUNCTIONS) and not switches_off(node):
+        if not isinstance(node, FUNCTIONS) and not switches_off(node):
             queue += children(node)
 
 
@@ -226,7 +225,7 @@ def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]
 def _gone_back_through(nodes: list[ast.AST], names: dict[str, ast.stmt]) -> Iterator[ast.expr]:
     """Reads in a loop that goes backward, of what was taken before it."""
     for loop in nodes:
-        if not isinstance(loop, (ast.For, ast.AsyncFor, ast.While)):
+        if not isinstance(loop, LOOPS):
             continue
         inside = list(walk(loop))
         if any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in inside):

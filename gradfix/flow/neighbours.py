@@ -19,7 +19,7 @@ from gradfix.flow import classes, counted
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.by_string import COMPUTED, LISTED, Spoken, spoken_of, takes_computed_names
 from gradfix.flow.kin import related
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
@@ -77,10 +77,8 @@ def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use,
     if flow.others is None:
         return here
     project, path = flow.others.session.project, flow.others.path
-    top = top_of(project, path)
-    own = family_of(flow, facts)
-    family = own if top is None else related(project, top, own)
-    mentioning = _mentioning(project, path, name, family)
+    kin = _kin_of(flow, facts)
+    mentioning = _mentioning(project, path, name, kin.names)
     if mentioning is None:
         return max(here[0], Use.UNCLEAR), here[1]
     found = here
@@ -88,13 +86,23 @@ def use_of(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> tuple[Use,
     # Where no other class has such an attribute, it is this one's that is meant.
     alone = not any(bound.search(project.text(other) or "") for other in mentioning)
     naming = [project.text(other) or "" for other in (path, *mentioning)]
-    naming = [text for text in naming if _names(text, family)]
+    naming = [text for text in naming if _names(text, kin.names)]
     for other in mentioning:
         met = any(imports_file(text, other) for text in naming)
-        use = _use_in(project, other, name, Kin(family, own), alone=alone, met=met)
+        use = _use_in(project, other, name, kin, alone=alone, met=met)
         if use > found[0]:
             found = use, project.shown(other)
     return found
+
+
+def _kin_of(flow: ModuleFlow, facts: classes.ClassFacts) -> Kin:
+    """The classes anywhere in the project that may share the attributes of a class."""
+    own = family_of(flow, facts)
+    if flow.others is None:
+        return Kin(own, own)
+    project = flow.others.session.project
+    top = top_of(project, flow.others.path)
+    return Kin(own if top is None else related(project, top, own), own)
 
 
 def _names(text: str, family: frozenset[str]) -> bool:
@@ -161,9 +169,7 @@ def _meeting(
     if flow.others is None:
         return []
     project, path = flow.others.session.project, flow.others.path
-    top = top_of(project, path)
-    own = family_of(flow, facts)
-    family = own if top is None else related(project, top, own)
+    family = _kin_of(flow, facts).names
     mentioning = _mentioning(project, path, name, family)
     if mentioning is None:
         return None
@@ -260,11 +266,6 @@ def _uses(
                 yield _statement(around), _kind(node, around, lacking)
         inner = (node, *around[:12]) if not isinstance(node, ast.mod) else around
         stack += [(child, inner, own) for child in ast.iter_child_nodes(node)]
-
-
-def last_name(node: ast.expr) -> str:
-    """The last part of a dotted name."""
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _statement(around: tuple[ast.AST, ...]) -> tuple[ast.AST, ...]:

@@ -23,6 +23,8 @@ BLOCKS = {
     for kind in ast.stmt.__subclasses__()
     if not {"body", "cases"}.isdisjoint(kind._fields)
 }
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+LOOPS = (ast.For, ast.AsyncFor, ast.While)
 #: For each kind of node what gets the fields that hold others, and whether there are several.
 _Getter = Callable[[ast.AST], Any]
 _GETTERS: dict[type[ast.AST], tuple[_Getter | None, bool]] = {}
@@ -108,3 +110,8 @@ def tests_training(test: ast.expr) -> bool | None:
         inner = tests_training(test.operand)
         return None if inner is None else not inner
     return True if isinstance(test, ast.Attribute) and test.attr == "training" else None
+
+
+def last_name(node: ast.AST) -> str:
+    """The last part of a dotted name; empty for other expressions."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

@@ -15,14 +15,12 @@ from collections.abc import Iterator
 from gradfix.flow import classes
 from gradfix.flow.later import is_shared, kept_for_later, stays_attached
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import FUNCTIONS, LOOPS, last_name, walk
 from gradfix.flow.state import Backward, Call
 from gradfix.flow.values import Certainty, Value
 from gradfix.flow.walk import Walk
 
 _CACHES = frozenset({"lru_cache", "cache", "cached_property"})
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_LOOPS = (ast.For, ast.AsyncFor, ast.While)
 #: How many operations back what data is computed from is followed.
 _STEPS = 200
 
@@ -50,13 +48,13 @@ def outlived(flow: ModuleFlow, call: Call) -> str | None:
 
 
 def _is_cached(flow: ModuleFlow, node: ast.AST) -> bool:
-    function = flow.enclosing(node, _FUNCTIONS)
-    while isinstance(function, _FUNCTIONS):
+    function = flow.enclosing(node, FUNCTIONS)
+    while isinstance(function, FUNCTIONS):
         for decorator in function.decorator_list:
             names = (n.attr if isinstance(n, ast.Attribute) else n.id for n in _names(decorator))
             if not _CACHES.isdisjoint(names):
                 return True
-        function = flow.enclosing(function, _FUNCTIONS)
+        function = flow.enclosing(function, FUNCTIONS)
     return False
 
 
@@ -86,7 +84,7 @@ def _root(node: ast.AST) -> str:
     """The attribute or name that an expression is an entry of."""
     while isinstance(node, ast.Subscript):
         node = node.value
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    return last_name(node)
 
 
 def _loop_after(flow: ModuleFlow, call: Call) -> ast.AST | None:
@@ -98,8 +96,8 @@ def _loop_after(flow: ModuleFlow, call: Call) -> ast.AST | None:
     made = {call.node} | {value.node for value in reached if value.node is not None}
     for loop in loops:
         inside = set(walk(loop))
-        function = flow.enclosing(loop, _FUNCTIONS)
-        before = {n for n in made - inside if flow.enclosing(n, _FUNCTIONS) is function}
+        function = flow.enclosing(loop, FUNCTIONS)
+        before = {n for n in made - inside if flow.enclosing(n, FUNCTIONS) is function}
         for value in reached:
             if value.node in inside and any(source.node in before for source in value.inputs):
                 return loop
@@ -113,8 +111,8 @@ def _gone_back_twice(flow: ModuleFlow, call: Call) -> bool:
         return False
     reached = [value.node for value in flow.consumers(call.node, stays_attached)]
     for node in dict.fromkeys((call.node, *reached)):
-        function = None if node is None else flow.enclosing(node, _FUNCTIONS)
-        here = [b for b in backwards if flow.enclosing(b.node, _FUNCTIONS) is function]
+        function = None if node is None else flow.enclosing(node, FUNCTIONS)
+        here = [b for b in backwards if flow.enclosing(b.node, FUNCTIONS) is function]
         if node is None or len(here) < 2:
             continue
         behind = {value.node for value in flow.consumers(node, stays_attached)} | {node}
@@ -152,6 +150,6 @@ def _retains(backward: Backward) -> bool:
 def _training_loops(flow: ModuleFlow) -> Iterator[ast.AST]:
     """The loops whose turns go backward, each in the function of that backward."""
     for backward in flow.all(Backward):
-        loop = flow.enclosing(backward.node, (*_LOOPS, *_FUNCTIONS))
-        if isinstance(loop, _LOOPS):
+        loop = flow.enclosing(backward.node, (*LOOPS, *FUNCTIONS))
+        if isinstance(loop, LOOPS):
             yield loop

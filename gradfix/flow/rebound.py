@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.by_string import Spoken, spoken_of
 from gradfix.flow.kin import related
-from gradfix.flow.neighbours import Kin, family_of, last_name
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.neighbours import Kin, family_of
+from gradfix.flow.nodes import children, last_name, walk
 
 if TYPE_CHECKING:
     from gradfix.flow.classes import ClassFacts

@@ -27,7 +27,7 @@ from gradfix.flow.memories import (
 )
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import own_nodes, reaching, uses_of
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
 from gradfix.flow.versions import Definition
@@ -117,7 +117,7 @@ class _Search:
 
     def _called(self, node: ast.Call) -> None:
         func = node.func
-        name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+        name = last_name(func)
         if name in _COMPARERS:
             receiver = func.value if isinstance(func, ast.Attribute) else None
             first = [] if receiver is None else [receiver]

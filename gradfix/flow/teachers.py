@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.classes import is_module
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.optimizers import optimizers, parameters_given
 from gradfix.flow.queries import origins
 from gradfix.flow.state import Backward, Call
@@ -90,7 +90,7 @@ def _as_target(flow: ModuleFlow, call: Call, nodes: set[ast.AST]) -> Taught | No
 
 def _is_called_loss(function: ast.expr) -> bool:
     """Whether a function that is not known has the name of a loss."""
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    name = last_name(function)
     return "criterion" in name.lower() or "loss" in name.lower()
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cached_property
 
 from gradfix.flow import classes
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.telling_words import TellingWords
 
 #: What matters in a function that runs with grad mode off: leaves, and grad mode itself.
@@ -74,8 +74,7 @@ class Telling:
 def _switches_off(decorator: ast.expr) -> bool:
     """Whether a decorator is that of a function in which nothing is recorded."""
     func = decorator.func if isinstance(decorator, ast.Call) else decorator
-    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-    return name in ("no_grad", "inference_mode")
+    return last_name(func) in ("no_grad", "inference_mode")
 
 
 class _Names:
@@ -283,9 +282,7 @@ def _own(statement: ast.stmt) -> Iterable[ast.expr]:
 def _makes_parameter(node: ast.expr) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    func = node.func
-    name = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-    return name.endswith("Parameter") and not any(map(_has_parameter, node.args))
+    return last_name(node.func).endswith("Parameter") and not any(map(_has_parameter, node.args))
 
 
 def _has_parameter(node: ast.expr) -> bool:

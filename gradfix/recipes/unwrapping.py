@@ -10,7 +10,7 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.apart import together
 from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
 from gradfix.flow.names import uses_of
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
@@ -233,7 +233,7 @@ def _must_not_differentiate(flow: ModuleFlow, call: Call, region: list[ast.stmt]
         if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             raise NotFixable("functions or classes are defined further down in the block")
         if isinstance(part, ast.Call) and part is not call.node:
-            if _last_name(part.func) == "Variable" and not _is_volatile(part):
+            if last_name(part.func) == "Variable" and not _is_volatile(part):
                 raise NotFixable("a Variable with a graph of its own is made further down")
         if isinstance(part, ast.Call) and _trains(part.func, training):
             raise NotFixable("what is called further down in the block computes gradients")
@@ -246,7 +246,7 @@ def _is_volatile(node: ast.Call) -> bool:
 def _trains(called: ast.expr, training: set[str]) -> bool:
     """Whether a call is one of those; ``.train()`` of an object is no function of that name."""
     dotted = isinstance(called, ast.Attribute)
-    return f".{_last_name(called)}" in training if dotted else _last_name(called) in training
+    return f".{last_name(called)}" in training if dotted else last_name(called) in training
 
 
 def _training_functions(tree: ast.Module) -> set[str]:
@@ -267,10 +267,6 @@ def _training_functions(tree: ast.Module) -> set[str]:
     while more := {n for n, calls in functions if any(_trains(c, found) for c in calls)} - found:
         found |= more
     return found
-
-
-def _last_name(node: ast.expr) -> str:
-    return getattr(node, "attr", "") or getattr(node, "id", "")
 
 
 def _line_of(flow: ModuleFlow, statement: ast.stmt, parts: dict[ast.expr, str]) -> str:

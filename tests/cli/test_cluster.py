@@ -132,6 +132,7 @@ def test_check_says_the_same(
     assert gradfix("check", *PATHS, "--scheduler", cluster.address) == full
     assert gradfix("check", *PATHS, "-j", "1") == full
     # A notebook and a file that does not parse are looked at each time.
+    # (The notebook is handed out again once files are there that it depends on.)
     assert sorted(set(handed)) == ["src/n.ipynb", "src/net/bad.py"]
     put(tree / "src/left_out", more="class Cell:\n    pass\n")
     now = gradfix("check", *PATHS, "--scheduler", cluster.address)

@@ -163,6 +163,10 @@ def test_many_files_are_worth_workers(
     monkeypatch.setattr(jobs, "cores_here", lambda: 2)
     assert gradfix("check") == one
     assert len(started) == 2
+    monkeypatch.setattr(jobs, "STILL", 1_000.0)
+    assert gradfix("check", "--no-cache") == one
+    assert len(started) == 2  # the rest would not take so long
+    monkeypatch.setattr(jobs, "STILL", 0.0)
     monkeypatch.setattr(jobs, "cores_here", lambda: 1)
     assert gradfix("check") == one
     assert len(started) == 2

@@ -37,6 +37,11 @@ def found(text: str, code: str) -> list[Finding]:
     return [finding for finding in outcome.findings if finding.code == code]
 
 
+def code_of(case: Case) -> str:
+    """The code that the name of a case begins with, in tables for several codemods."""
+    return case.name.partition(" ")[0]
+
+
 def check_transformed(case: Case, code: str) -> None:
     """``before`` becomes exactly ``after``, once, and torch shows the fault and that it is gone.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import fixed, found, table
+from harness import code_of, fixed, found, table
 from snippets import Case, cases
 
 from gradfix.model import Safety
@@ -422,19 +422,15 @@ Net()(torch.ones(2)).sum().backward()
 """)
 
 
-def _code(case: Case) -> str:
-    return case.name.partition(" ")[0]
-
-
 @table(UNSAFE)
 def test_unsafe_with_the_reason(case: Case) -> None:
-    (finding,) = found(case.before, _code(case))
+    (finding,) = found(case.before, code_of(case))
     assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
     assert "; " in finding.fix.title
-    assert fixed(case.before, _code(case)).text == case.before
+    assert fixed(case.before, code_of(case)).text == case.before
 
 
 @table(SAFE)
 def test_safe(case: Case) -> None:
-    (finding,) = found(case.before, _code(case))
+    (finding,) = found(case.before, code_of(case))
     assert finding.fix is not None and finding.fix.safety is Safety.SAFE

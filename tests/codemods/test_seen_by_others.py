@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from harness import check_noop, check_reported, fixed, found, table
+from harness import check_noop, check_reported, code_of, fixed, found, table
 from snippets import Case, cases
 
 from gradfix.model import Safety
@@ -235,31 +235,27 @@ reason: shows the name
 """)
 
 
-def _code(case: Case) -> str:
-    return case.name.partition(" ")[0]
-
-
 @table(UNSAFE)
 def test_unsafe(case: Case) -> None:
-    (finding,) = found(case.before, _code(case))
+    (finding,) = found(case.before, code_of(case))
     assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
-    assert fixed(case.before, _code(case)).text == case.before
+    assert fixed(case.before, code_of(case)).text == case.before
 
 
 @table(SAFE)
 def test_safe(case: Case) -> None:
-    (finding,) = found(case.before, _code(case))
+    (finding,) = found(case.before, code_of(case))
     assert finding.fix is not None and finding.fix.safety is Safety.SAFE
 
 
 @table(LEAVE)
 def test_left_alone(case: Case) -> None:
-    check_noop(case, _code(case))
+    check_noop(case, code_of(case))
 
 
 @table(REPORTED)
 def test_reported(case: Case) -> None:
-    check_reported(case, _code(case))
+    check_reported(case, code_of(case))
 
 
 def test_one_call_has_one_story() -> None:

@@ -55,6 +55,21 @@ class Net(nn.Module):
 """
 
 
+#: Parts of one statement, and writes to arguments, that might know of each other.
+HANDED = "import torch\n" + "".join(f"""
+def spread{number}(x, rows):
+    x.mul_(2)
+    low, high = x.min() - rows, x.max() + rows
+    return low, high
+
+
+def use{number}(w):
+    y = torch.exp(w)
+    spread{number}(y, 1)
+    return y
+""" for number in range(20))
+
+
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     gc.collect()
@@ -86,6 +101,7 @@ def test_a_run_leaves_nothing_for_a_collector(uncollected: None, tmp_path: Path)
         tmp_path.joinpath(os.path.basename(path)).write_text(text, encoding="utf-8")
     model = MODEL.replace("y += 1", "self.parts = [self.layer]")
     tmp_path.joinpath("model.py").write_text(model, encoding="utf-8")
+    tmp_path.joinpath("handed.py").write_text(HANDED, encoding="utf-8")
     found = [Found(str(path), path.name, settings_from()) for path in sorted(tmp_path.iterdir())]
     done = list(batch.run(found, rewriting=False, roots=[str(tmp_path)]))
     assert sum(len(each.outcome.findings) for each in done) >= 6
@@ -110,7 +126,10 @@ def test_a_word_that_many_filters_want_is_looked_for_once() -> None:
     text = Searched(MODEL + "# as no other text\n")
     for codemod in registry.codemods():
         codemod.trigger.search(text)
-    Telling(text, text.split("\n"))
+    telling = Telling(text, text.split("\n"))
+    for node in ast.walk(ast.parse(MODEL)):
+        if isinstance(node, ast.FunctionDef):
+            telling.function(node)
     assert len(Searched.counts) > 50
     assert set(Searched.counts.values()) == {1}
 

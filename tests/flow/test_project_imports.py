@@ -249,6 +249,12 @@ def test_the_order_of_questions_does_not_matter() -> None:
     assert answers[0] == answers[1]
 
 
+def test_the_text_of_a_notebook_is_that_of_its_file_whoever_was_first() -> None:
+    shared = project({"n.ipynb": '{"cells": []}'})
+    flow.analyse("import torch\n", shared.at("/p/n.ipynb"))
+    assert shared.text("/p/n.ipynb") == '{"cells": []}'
+
+
 def test_other_libraries_are_not_looked_for() -> None:
     places = project({"logging.py": "x = 1", "torch.py": "x = 1", "mine.py": "x = 1"})
     assert places.resolve("logging.x", "/p/m.py") == Outside("logging.x")

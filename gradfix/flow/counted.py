@@ -69,20 +69,21 @@ def minds_more(tree: ast.AST, text: str, grows: _Grows = lambda _: True) -> ast.
 
     ``grows`` says of a Module's expression whether it is such a one.
     """
-    if not _mentions_parameters(text):
+    if not mentions_parameters(text):
         return None
     return next(_Listed(tree, grows).minding(), None)
 
 
 def needs_gradients(tree: ast.AST, text: str, grows: _Grows = lambda _: True) -> ast.AST | None:
     """Where a file needs a gradient of every Parameter, so that one that is not used raises."""
-    if not _mentions_parameters(text) or "grad" not in text:
+    if not mentions_parameters(text) or "grad" not in text:
         return None
     return next(_Listed(tree, grows).needing(), None)
 
 
-def _mentions_parameters(text: str) -> bool:
-    return "parameters(" in text or "params" in text
+def mentions_parameters(text: str) -> bool:
+    """Whether a text may be about the Parameters of a Module at all."""
+    return "parameters(" in text or "params" in text or "state_dict(" in text
 
 
 @dataclass(slots=True)
@@ -182,6 +183,8 @@ class _Listed:
 
     def _takes_by_place(self, node: ast.Call) -> bool:
         asked, given = last_name(node.func), node.args
+        if asked.startswith("assert"):  # of unittest, or of `torch.testing`
+            return any(map(self._is_any, given))
         if asked == "zip":
             listed = [self.is_list(part) for part in given]
             alone = len(given) == 1 and isinstance(given[0], ast.Starred)

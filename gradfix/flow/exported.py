@@ -30,9 +30,17 @@ def taken_by(flow: ModuleFlow, name: str) -> str:
         return "a project that is too large to be read"
     stem = _module_name(path)
     word, takes = re.compile(rf"\b{name}\b"), _taking(stem, name)
+    run, listed = _running(stem), _listing(stem)
     for other in files:
         text = "" if other == path else project.text(other) or ""
-        if stem in text and name in text and word.search(text) and takes.search(text):
+        if stem not in text:
+            continue
+        if name in text and word.search(text) and (takes.search(text) or run.search(text)):
+            return f"`{project.shown(other)}`"
+        called = [stem, *re.findall(rf"\b{re.escape(stem)}\s+as\s+(\w+)", text)]
+        if any(re.search(rf"\b{one}\.{name}\b", text) for one in called[1:]) or any(
+            listed.search(text) if one == stem else _listing(one).search(text) for one in called
+        ):
             return f"`{project.shown(other)}`"
     return ""
 
@@ -58,3 +66,16 @@ def _taking(stem: str, name: str) -> re.Pattern[str]:
     module, name = re.escape(stem), re.escape(name)
     listed = rf"(?:\([^)]*\b{name}\b|[^\n(]*\b{name}\b|\s*\*)"
     return re.compile(rf"\bfrom\s+[\w.]*\b{module}\s+import\s*{listed}|\b{module}\.{name}\b")
+
+
+def _running(stem: str) -> re.Pattern[str]:
+    """What loads a module by its name or its file: ``run_path("stem.py")``, ``%run stem.py``."""
+    loads = r"import_module|__import__|run_path|run_module|spec_from_file_location|exec"
+    module = re.escape(stem)
+    return re.compile(rf"\b(?:{loads})\([^\n]*\b{module}\b|%run\b[^\n]*\b{module}\b")
+
+
+def _listing(name: str) -> re.Pattern[str]:
+    """What takes any name of a module: ``vars(stem)``, ``stem.__dict__``, ``getattr(stem, key)``."""
+    module = re.escape(name)
+    return re.compile(rf"\b(?:vars|dir|getattr)\(\s*[\w.]*\b{module}\s*[,)]|\b{module}\.__dict__")

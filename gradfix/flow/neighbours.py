@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gradfix.flow import classes, counted
+from gradfix.flow import classes, counted, strangers
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.by_string import COMPUTED, LISTED, Spoken, spoken_of, takes_computed_names
 from gradfix.flow.kin import related
@@ -130,17 +130,26 @@ def gets_saved_weights(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -
     if _loads_weights(flow.text) or _CALLS_WITH.search(flow.text) is not None:
         return True
     others = _meeting(flow, facts, name)
-    return others is None or any(
-        _loads_weights(text, any_module=not names) for _, text, names in others
+    return (
+        others is None
+        or any(_loads_weights(text, any_module=not names) for _, text, names in others)
+        or any(
+            _loads_weights(text, any_module=True) for text in strangers.strangers(flow).values()
+        )
     )
 
 
 def minded_by(
-    flow: ModuleFlow, facts: classes.ClassFacts, name: str, *, unused: bool = False
+    flow: ModuleFlow,
+    facts: classes.ClassFacts,
+    name: str,
+    *,
+    unused: bool = False,
+    layers: bool = False,
 ) -> str:
     """Who minds that Modules like this have more Parameters, as words for the user; or nobody.
 
-    ``unused``: the new ones may be without a gradient.
+    ``unused``: the new ones may be without a gradient. ``layers``: they have new parts, too.
     """
     asked = [(counted.minds_more, "takes or changes all Parameters, and would meet the new one")]
     if unused:
@@ -150,13 +159,18 @@ def minded_by(
         place = minds(flow.tree, flow.text, grows)
         if place is not None:
             return f"line {flow.span(place).row} {what}"
-    for other, text, _ in _meeting(flow, facts, name) or ():
+    meeting = {path: (text, named) for path, text, named in _meeting(flow, facts, name) or ()}
+    meeting |= {p: (t, False) for p, t in strangers.strangers(flow).items() if p not in meeting}
+    for other, (text, named) in meeting.items():
         assert flow.others is not None
-        opened = flow.others.session.project.opened(other)
+        project = flow.others.session.project
+        if not counted.mentions_parameters(text):
+            continue
+        met = strangers.read(project, other)
         for minds, what in asked:
-            if opened is not None and minds(opened.tree, text):
-                return f"{flow.others.session.project.shown(other)} {what}"
-    return ""
+            if met is not None and minds(met.tree, text, (lambda _: True) if named else met.may_be):
+                return f"{project.shown(other)} {what}"
+    return strangers.meets_parts(flow, layers=layers)
 
 
 def _meeting(

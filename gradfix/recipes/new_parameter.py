@@ -10,6 +10,7 @@ from gradfix.flow.classes import facts_of, is_module
 from gradfix.flow.neighbours import gets_saved_weights, minded_by
 from gradfix.flow.rebound import rebound
 from gradfix.flow.registered import all_parameters_changed
+from gradfix.flow.strangers import binds_any
 from gradfix.flow.values import Value
 from gradfix.model import Safety
 
@@ -48,6 +49,7 @@ def _met(flow: ModuleFlow, kept: ast.expr) -> str:
             if gets_saved_weights(flow, facts, target.attr):
                 return "what is loaded may have been saved without it"
             minded = minded_by(flow, facts, target.attr)
+            minded = minded or binds_any(flow)
             if minded:
                 return minded
     return ""

@@ -45,6 +45,13 @@ def reason(name: str, text: str) -> str | None:
         "from pkg.weights import *\nprint(w)\n",
         "from pkg import weights\nprint(weights.w)\n",
         "import pkg.weights\nprint(pkg.weights.w.tolist())\n",
+        "import pkg.weights as start\nprint(start.w)\n",
+        "import importlib\nprint(importlib.import_module('pkg.weights').w)\n",
+        "import runpy\nprint(runpy.run_path('pkg/weights.py')['w'])\n",
+        "exec(open('weights.py').read())\nprint(w)\n",
+        "from pkg import weights\nsave({k: v for k, v in vars(weights).items()})\n",
+        "import pkg.weights as start\nsave(start.__dict__)\n",
+        "from pkg import weights\nfor name in given: print(getattr(weights, name))\n",
     ],
 )
 def test_another_file_takes_the_name(text: str) -> None:
@@ -59,6 +66,7 @@ def test_another_file_takes_the_name(text: str) -> None:
         "from pkg.weights import grad\nw = 3\n",
         "from pkg.other import w\n# not that of weights\n",
         "import weights\nprint(weights.www)\n",
+        "import weights as start\nw = open('weights.json')\nprint(start.grad)\n",
         "",
     ],
 )

@@ -239,10 +239,8 @@ class HiddenParameter(Codemod):
         handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over, by_mode = walked_over(flow, found.facts), mode_changes(flow, found)
-        some = takes_some(flow, found)
-        minded = neighbours.minded_by(
-            flow, found.facts, found.name, unused=some, layers=True
-        )
+        new = (flow, found.facts, found.name)
+        minded = neighbours.minded_by(*new, unused=takes_some(flow, found), layers=not elsewhere)
         minded = minded or never_recorded(flow, found)
         doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE

@@ -76,6 +76,6 @@ def _running(stem: str) -> re.Pattern[str]:
 
 
 def _listing(name: str) -> re.Pattern[str]:
-    """What takes any name of a module: ``vars(stem)``, ``stem.__dict__``, ``getattr(stem, key)``."""
+    """What may take any name: ``vars(stem)``, ``stem.__dict__``, ``getattr(stem, key)``."""
     module = re.escape(name)
     return re.compile(rf"\b(?:vars|dir|getattr)\(\s*[\w.]*\b{module}\s*[,)]|\b{module}\.__dict__")

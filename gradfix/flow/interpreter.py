@@ -25,6 +25,7 @@ from gradfix.flow.constructors import mode_of
 from gradfix.flow.joined import changed_names, join_states
 from gradfix.flow.kept_results import kept_at_return
 from gradfix.flow.nodes import tests_training, walk
+from gradfix.flow.star_imports import brought
 from gradfix.flow.state import GradMode, State, Turn
 from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
@@ -129,8 +130,8 @@ class Interpreter(Bindings):
     def _import_from(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
-                if self.flow.others is not None and self.loud:
-                    self.flow.others.stars.append("." * node.level + (node.module or ""))
+                for name, value in brought(self.flow, node, self.state.env, loud=self.loud):
+                    self.bind(name, alias, value, "import")
                 continue
             source = "." * node.level + (f"{node.module}." if node.module else "")
             value = self.flow.imported(f"{source}{alias.name}")

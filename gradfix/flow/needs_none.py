@@ -19,6 +19,7 @@ from gradfix.flow.later import stays_attached
 from gradfix.flow.neighbours import family_of, imports_file
 from gradfix.flow.nodes import FUNCTIONS, LOOPS, children, last_name, walk
 from gradfix.flow.rebound import switches_off
+from gradfix.flow.strangers import strangers
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from gradfix.flow.state import Call, Scope
 
 _NUMPY = frozenset({"np", "numpy", "onp"})
+#: What tells a tensor with a history from one that has none.
+_TELLS = frozenset({"grad", "grad_fn", "is_leaf", "requires_grad"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ def needed_without_history(flow: ModuleFlow, call: Call) -> Needed | None:
         return None
     flow.complete()
     found: list[Needed] = []
+    near = strangers(flow)
     for scope in _handed_out_by(flow, call):
         project.looked_around[path] = top
         facts = flow.class_facts(scope.class_node)
@@ -57,7 +61,7 @@ def needed_without_history(flow: ModuleFlow, call: Call) -> Needed | None:
             naming = [project.text(one) or "" for one in (path, *others)]
             naming = [text for text in naming if asked.is_named_in(text)]
             for other in others:
-                met = any(imports_file(text, other) for text in naming)
+                met = other in near or any(imports_file(text, other) for text in naming)
                 found += _needs(project, other, asked, met=met)
     return max(found, key=lambda one: one.sure, default=None)
 
@@ -178,6 +182,8 @@ def _takes(node: ast.AST, asked: _Asked, defined: set[str]) -> bool:
         return False
     if asked.called:
         return last_name(node.func) == asked.called
+    if isinstance(node.func, (ast.Call, ast.Subscript)):  # ``build()(x)``, ``nets[0](x)``
+        return True
     own = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "self"
     plain = isinstance(node.func, ast.Name) and node.func.id.islower()
     above = isinstance(node.func, ast.Attribute) and node.func.attr == asked.name
@@ -196,7 +202,7 @@ def _handed_on(nodes: list[ast.AST], asked: _Asked) -> Iterator[ast.expr]:
 def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]]:
     """What some syntax needs without a history, and whether it certainly does.
 
-    An array is made of it, or a copy; its flag is set; or it is kept for later.
+    An array is made of it, or a copy; its flag is set or asked for; or it is kept for later.
     """
     if isinstance(node, ast.Assign):
         stored = any(isinstance(t, (ast.Attribute, ast.Subscript)) for t in node.targets)
@@ -204,6 +210,8 @@ def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]
                  and isinstance(t, ast.Attribute)]  # fmt: skip
         kept = [(node.value, function == "__init__")] if stored else []
         return [*kept, *((flag, True) for flag in flags)]
+    if isinstance(node, ast.Attribute) and node.attr in _TELLS:
+        return [(node.value, False)] if isinstance(node.ctx, ast.Load) else []
     if not isinstance(node, ast.Call):
         return []
     name = last_name(node.func)
@@ -214,8 +222,8 @@ def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]
             if on_cpu and last_name(receiver.func) == "cpu":  # type: ignore[attr-defined]
                 receiver = receiver.func.value  # type: ignore[attr-defined]
             return [(receiver, True)]
-        if name == "requires_grad_" and node.args:
-            return [(receiver, True)]
+        if name == "requires_grad_":
+            return [(receiver, bool(node.args))]
         if getattr(receiver, "id", "") in _NUMPY:
             return [(given, True) for given in node.args]
     certain = name in ("deepcopy", "register_buffer")

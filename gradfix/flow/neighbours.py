@@ -133,9 +133,7 @@ def gets_saved_weights(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -
     return (
         others is None
         or any(_loads_weights(text, any_module=not names) for _, text, names in others)
-        or any(
-            _loads_weights(text, any_module=True) for text in strangers.strangers(flow).values()
-        )
+        or any(_loads_weights(text, any_module=True) for text in strangers.strangers(flow).values())
     )
 
 

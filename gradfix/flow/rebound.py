@@ -102,6 +102,7 @@ def _in_tree(
 def _changes(tree: ast.AST, name: str, kin: Kin) -> Iterator[tuple[ast.AST, bool]]:
     """Every change of an attribute that may be this one; whether the class says that it is."""
     stack: list[tuple[ast.AST, tuple[ast.AST, ...], bool, bool]] = [(tree, (), False, False)]
+    called = _called(tree, name)
     while stack:
         node, around, own, quiet = stack.pop()
         if isinstance(node, ast.ClassDef):
@@ -111,10 +112,26 @@ def _changes(tree: ast.AST, name: str, kin: Kin) -> Iterator[tuple[ast.AST, bool
             is_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
             if (own or not is_self) and _is_changed(node, around, quiet=quiet):
                 yield node, own and is_self
+        elif isinstance(node, ast.Name) and node.id in called:
+            bound = isinstance(node.ctx, ast.Store) and not isinstance(around[0], ast.AugAssign)
+            if not bound and _is_changed(node, around, quiet=quiet):
+                yield node, False
         elif isinstance(node, ast.Call) and _sets_by_string(node, name):
             yield node, False
         inner = (node, *around[:3])
         stack += [(child, inner, own, quiet) for child in reversed(children(node))]
+
+
+def _called(tree: ast.AST, name: str) -> frozenset[str]:
+    """What an attribute is called where it is changed: ``s = net.scale``, and then ``s *= 2``."""
+    return frozenset(
+        target.id
+        for node in walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute)
+        if node.value.attr == name
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
 
 
 def switches_off(node: ast.AST) -> bool:
@@ -128,13 +145,15 @@ def switches_off(node: ast.AST) -> bool:
     return any(isinstance(n, ast.Attribute) and n.attr in _OFF for one in given for n in walk(one))
 
 
-def _is_changed(node: ast.Attribute, around: tuple[ast.AST, ...], *, quiet: bool) -> bool:
+def _is_changed(
+    node: ast.Attribute | ast.Name, around: tuple[ast.AST, ...], *, quiet: bool
+) -> bool:
     parent = around[0]
     if isinstance(node.ctx, ast.Store):
         if isinstance(parent, ast.AugAssign):
             return not quiet
         if isinstance(parent, (ast.Assign, ast.AnnAssign)):
-            return parent.value is not None and not _is_parameter(parent.value, node.attr)
+            return parent.value is not None and not _is_parameter(parent.value, last_name(node))
         return True
     if isinstance(parent, ast.Subscript) and parent.value is node:
         return isinstance(parent.ctx, ast.Store) and not quiet

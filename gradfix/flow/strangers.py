@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradfix.flow.by_string import LISTED
-from gradfix.flow.nodes import children, last_name, walk
+from gradfix.flow.nodes import last_name, walk
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow

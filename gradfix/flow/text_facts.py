@@ -28,6 +28,13 @@ _HALF_OR_DOUBLE = (
     (" half", re.compile(r"import [^\n]*\bhalf\b")),
     (" double", re.compile(r"import [^\n]*\bdouble\b")),
 )
+#: Names of types that ``getattr(model, "double")()`` takes from somewhere.
+_NAMED_TYPES = re.compile(r"[\"'](?:double|half)\\?[\"']")
+_MOVED = re.compile(r"\.(?:to|type)\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)")
+_RECEIVER = re.compile(r"([A-Z]\w*\([^()\n]*\)|\w+)\Z")
+_OF_MODULE = re.compile(r"\b(\w+)\.(?:(?:named_)?parameters|train|eval|(?:load_)?state_dict)\(")
+_IS_MODULE = re.compile(r"\w*(?:net|model|module)|self\Z|(?-i:[A-Z])\w*\(", re.I)
+_DEVICE = re.compile(r"dev|cuda|cpu|gpu|rank|mps|xpu|accel|float32|float\b|non_blocking", re.I)
 _CALLED = re.compile(r"[\w.]+\Z")
 _MAKE_TENSORS = frozenset("Parameter nn.Parameter torch.nn.Parameter".split()) | {
     f"torch.{name}"
@@ -135,12 +142,32 @@ def _changes_reductions(text: str) -> bool:
 
 
 def _changes_dtypes(text: str) -> bool:
-    return any(mentions(text, word) for word in _DTYPE_WORDS) or any(
-        not _is_of_tensor(text, found.start())
-        for word, pattern in _HALF_OR_DOUBLE
-        if mentions(text, word)
-        for found in pattern.finditer(text)
+    return (
+        any(mentions(text, word) for word in _DTYPE_WORDS)
+        or any(
+            not _is_of_tensor(text, found.start())
+            for word, pattern in _HALF_OR_DOUBLE
+            if mentions(text, word)
+            for found in pattern.finditer(text)
+        )
+        or _gives_modules_types(text)
     )
+
+
+def _gives_modules_types(text: str) -> bool:
+    """Whether a Module gets a type whose name does not show: ``net.to(data)``, ``"double"``."""
+    if (mentions(text, "double") or mentions(text, "half")) and _NAMED_TYPES.search(text):
+        return True
+    if not mentions(text, ".to(") and not mentions(text, ".type("):
+        return False
+    moved = [
+        receiver[1]
+        for found in _MOVED.finditer(text)
+        if found[1] and _DEVICE.search(found[1]) is None
+        if (receiver := _RECEIVER.search(text, max(found.start() - 80, 0), found.start()))
+    ]
+    known = set(_OF_MODULE.findall(text)) if moved else set()
+    return any(name in known or _IS_MODULE.match(name) is not None for name in moved)
 
 
 def _is_of_tensor(text: str, end: int) -> bool:

@@ -6,13 +6,16 @@ import ast
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.classes import facts_of, is_module
+from gradfix.flow.classes import facts_of, is_module, lineage
 from gradfix.flow.neighbours import gets_saved_weights, minded_by
 from gradfix.flow.rebound import rebound
 from gradfix.flow.registered import all_parameters_changed
 from gradfix.flow.strangers import binds_any
 from gradfix.flow.values import Value
 from gradfix.model import Safety
+
+#: What a class does when an attribute is bound, or is not in the ``__dict__`` of an object.
+_READS = frozenset({"__getattr__", "__setattr__", "__delattr__", "register_parameter"})
 
 
 def safety_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> tuple[Safety, str]:
@@ -44,6 +47,8 @@ def _met(flow: ModuleFlow, kept: ast.expr) -> str:
             facts = facts_of(flow, flow.value(target.value))
             if facts is None:
                 continue
+            if any(_READS & set(entry.methods) for entry in lineage(flow, facts)):
+                return "the class looks attributes up in its own way"
             if all_parameters_changed(flow, facts) is not None:
                 return "the class fills or freezes all of its Parameters"
             if gets_saved_weights(flow, facts, target.attr):

@@ -155,8 +155,9 @@ def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
 
 
 def takes_some(flow: ModuleFlow, found: Container) -> bool:
-    """Whether some code takes single elements, so that others may be without a gradient."""
-    return any(isinstance(flow.parents.get(read), ast.Subscript) for read in found.reads)
+    """Whether code takes single elements, or none on some path: others may get no gradient."""
+    single = any(isinstance(flow.parents.get(read), ast.Subscript) for read in found.reads)
+    return single or all(flow.enclosing(read, ast.If) is not None for read in found.reads)
 
 
 def never_recorded(flow: ModuleFlow, found: Container) -> str:

@@ -83,7 +83,7 @@ def needs_gradients(tree: ast.AST, text: str, grows: _Grows = lambda _: True) ->
 
 def mentions_parameters(text: str) -> bool:
     """Whether a text may be about the Parameters of a Module at all."""
-    return "parameters(" in text or "params" in text or "state_dict(" in text
+    return any(word in text for word in ("parameters(", "params", "state_dict(", "repr("))
 
 
 @dataclass(slots=True)
@@ -110,6 +110,8 @@ class _Listed:
                     self.mappings.add(name)
                 elif name and self.is_number(node.value):
                     self.numbers.add(name)
+                elif isinstance(node.targets[0], ast.Subscript):
+                    self.mappings.add(_name(node.targets[0].value))
 
     # -- what is a list of them ---------------------------------------------------------------
 
@@ -169,6 +171,7 @@ class _Listed:
             elif isinstance(node, ast.For):
                 found = self._goes_through(node.iter) and _takes_apart(node)
                 found = found or (self.is_list(node.iter) and _changes_all(node))
+                found = found or (self._goes_through(node.iter) and self._looks_up(node))
             elif isinstance(node, (ast.Assert, ast.If)):
                 # What is only said about their number is meant to change.
                 raises = isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
@@ -178,7 +181,22 @@ class _Listed:
             if found:
                 yield node
 
+    def _looks_up(self, loop: ast.For) -> bool:
+        """Whether a loop looks the names of Parameters up in a table that has no new ones."""
+        names = {n.id for n in walk(loop.target) if isinstance(n, ast.Name)}
+        return any(
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and getattr(node.slice, "id", "") in names
+            and _name(node.value) not in self.mappings
+            for node in _in_body(loop)
+        )
+
     def _is_any(self, node: ast.AST) -> bool:
+        if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+            return any(map(_is_parameters_name, node.elts))
+        if isinstance(node, ast.Call) and last_name(node.func) == "repr":
+            return any(map(self.grows, node.args))
         return self.is_list(node) or self.is_mapping(node) or self.is_number(node)
 
     def _takes_by_place(self, node: ast.Call) -> bool:
@@ -253,6 +271,11 @@ def _asks_for_none(node: ast.AST) -> bool:
     if isinstance(node, ast.Compare):
         return any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops)
     return isinstance(node, (ast.If, ast.IfExp)) and last_name(node.test) == "grad"
+
+
+def _is_parameters_name(node: ast.expr) -> bool:
+    """``"body.weight"``."""
+    return _is_text(node) and ast.literal_eval(node).endswith((".weight", ".bias"))
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -20,6 +20,7 @@ from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.connected import connected
 from gradfix.flow.derivations import Derivations
+from gradfix.flow.frozen import frozen_by_others
 from gradfix.flow.nodes import walk
 from gradfix.flow.project import OUTSIDE
 from gradfix.flow.stored_text import stored_in
@@ -62,6 +63,7 @@ class Doubts:
     all: bool = False
     _bound: dict[ast.AST, Bound] = field(default_factory=dict)
     _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
+    _frozen: dict[str, frozenset[str] | None] = field(default_factory=dict)
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,14 @@ class Doubts:
         if ask not in self._asked:
             self._asked[ask] = any(ask(text) for text in self.texts.values())
         return self._asked[ask]
+
+    def frozen(self, path: str) -> frozenset[str] | None:
+        """The attributes whose layers, made in one file, others may freeze; None for any."""
+        if self.all:
+            return None
+        if path not in self._frozen:
+            self._frozen[path] = frozen_by_others(self.project, self.texts, path)
+        return self._frozen[path]
 
     # -- names of modules ---------------------------------------------------------------------
 

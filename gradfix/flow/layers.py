@@ -159,7 +159,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
             return run.activate_in_place(node, functional, arguments[0])
         return run.tensor_op(node, functional, "functional", list(arguments[:1]))
     trained = has_weights(module)
-    if run.flow.freezes_parameters and trained is Certainty.YES:
+    if trained is Certainty.YES and run.flow.may_freeze(module.node):
         trained = Certainty.MAYBE
     own = {
         Certainty.YES: Value(Kind.TENSOR, Role.LEAF),
@@ -182,7 +182,7 @@ def apply(run: Calls, node: ast.Call, module: Value, arguments: Sequence[Argumen
     is_number = _is_reduced_loss(layer, module) and not run.flow.changes_reductions
     dtype = "default" if layer in WEIGHTED and not run.flow.changes_dtypes else None
     if run.state.mode is not GradMode.OFF and (keeper := _input_keeper(module)) is not None:
-        kept_for = Certainty.MAYBE if run.flow.freezes_parameters else has_weights(keeper)
+        kept_for = Certainty.MAYBE if run.flow.may_freeze(module.node) else has_weights(keeper)
         if keeper.name.rpartition(".")[2] in _NEEDS_INPUT and inputs and inputs[0].is_tracked:
             kept_for = Certainty.YES
         certain = kept_for is Certainty.YES and run.state.mode is GradMode.ON

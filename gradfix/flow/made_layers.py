@@ -85,7 +85,7 @@ def build(node: ast.AST, name: str, arguments: Sequence[Argument], file: TextFac
         given = inputs[0] if len(inputs) == 1 and inputs[0].kind is Kind.DICT else None
         made.element = given.element if given is not None else None
         return _of_parameters(made) if layer == "ParameterDict" else made
-    role = Role.LEAF | Role.UNTRACKED if file.freezes_parameters else Role.LEAF
+    role = Role.LEAF | Role.UNTRACKED if file.may_freeze(node) else Role.LEAF
     dtype = None if file.changes_dtypes else "default"
     for attribute, shape in _weights(layer, arguments).items():
         made.attributes[attribute] = Value(

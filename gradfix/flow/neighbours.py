@@ -165,10 +165,12 @@ def minded_by(
         if not counted.mentions_parameters(text):
             continue
         met = strangers.read(project, other)
+        if met is None:
+            return f"{project.shown(other)} cannot be read"
         for minds, what in asked:
-            if met is not None and minds(met.tree, text, (lambda _: True) if named else met.may_be):
+            if minds(met.tree, text, (lambda _: True) if named else met.may_be):
                 return f"{project.shown(other)} {what}"
-    return strangers.meets_parts(flow, layers=layers)
+    return strangers.meets_parts(flow, layers=layers) or strangers.loads_any(flow)
 
 
 def _meeting(

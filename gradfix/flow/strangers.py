@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from gradfix.flow.by_string import LISTED
 from gradfix.flow.nodes import last_name, walk
@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
     from gradfix.flow.project import Project
 
-_WALKS = frozenset({"apply", "children", "modules", "named_children", "named_modules"})
-_WALKS_TEXT = re.compile(rf"\.(?:{'|'.join(sorted(_WALKS))})\(")
+_WALKS = frozenset("apply children modules named_children named_modules _modules".split())
+_WALKS_TEXT = re.compile(rf"\.(?:{'|'.join(sorted(_WALKS))})\b")
 #: Layers and containers that hold what they are given.
-_HOLDS = re.compile(r"Sequential|List|Dict|Parallel|Module\Z|Encoder\Z|Decoder\Z|Transformer\Z")
+HOLDS = re.compile(r"Sequential|List|Dict|Parallel|Module\Z|Encoder\Z|Decoder\Z|Transformer\Z")
 _LIBRARIES = frozenset("nn torch F math np numpy super self cls len range int float print".split())
+_OPTIMIZERS = frozenset("SGD Adam AdamW RMSprop Adagrad Adadelta RAdam NAdam LBFGS Rprop".split())
+#: Has a state of its own that does not depend on which Parameters there are.
+_NO_STATE = re.compile(r"sched|scaler|sampler|loader|data", re.I)
+#: Lines that only IPython understands, and cells that it runs as Python.
+_MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$", re.M)
+_MAGIC_VALUE = re.compile(r"=[ \t]*[%!].*$", re.M)
+_PYTHON_CELLS = ("%%time", "%%capture", "%%prun", "%%memit")
 #: What is set and read by computed names, and is no Module.
 _SETTINGS = re.compile(r"arg|opt|conf|cfg|param|parse|setting|flag|hparam|namespace|self\Z|cls\Z")
 
@@ -94,7 +101,7 @@ class Stranger:
         if getattr(root, "id", "") not in ("nn", "torch") or depth > 5:
             return False
         given = (*call.args, *(keyword.value for keyword in call.keywords))
-        return _HOLDS.search(made) is None or not any(self.may_be(a, depth + 1) for a in given)
+        return HOLDS.search(made) is None or not any(self.may_be(a, depth + 1) for a in given)
 
     def _is_handed(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Starred) or self.may_be(node)
@@ -114,12 +121,27 @@ class Stranger:
 
     # -- what is done to Modules -------------------------------------------------------------
 
-    def walking(self) -> Iterator[ast.Call]:
+    def walking(self) -> Iterator[ast.Attribute]:
         """Where it goes through all parts of a Module: ``model.apply(init)``."""
         for node in walk(self.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                of = node.func.value
-                if node.func.attr in _WALKS and last_name(of)[:1].islower() and self.may_be(of):
+            if isinstance(node, ast.Attribute) and node.attr in _WALKS:
+                if last_name(node.value)[:1].islower() and self.may_be(node.value):
+                    yield node
+
+    def loading(self) -> Iterator[ast.Call]:
+        """Where it loads saved values, which all have to be there, into a Module or optimizer."""
+        for node in walk(self.tree):
+            asked = node.func if isinstance(node, ast.Call) else None
+            if isinstance(asked, ast.Attribute) and asked.attr == "load_state_dict":
+                assert isinstance(node, ast.Call)
+                of = ast.unparse(asked.value)
+                if _NO_STATE.search(of) or any(k.arg == "strict" for k in node.keywords):
+                    continue
+                made = [v for v in self.bound.get(of, ()) if isinstance(v, ast.Call)]
+                trained = [v for v in made if "optim" in ast.unparse(v.func) or _is_optimizer(v)]
+                if self.may_be(asked.value) or any(
+                    self.may_be(part) for v in trained for part in walk(v) if _is_name(part)
+                ):
                     yield node
 
     def by_computed_name(self, asked: str) -> Iterator[ast.Call]:
@@ -131,6 +153,14 @@ class Stranger:
                     continue
                 if self.may_be(of) and not (isinstance(of, ast.Name) and of.id in self.imported):
                     yield node
+
+
+def _is_optimizer(call: ast.Call) -> bool:
+    return last_name(call.func) in _OPTIMIZERS
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and node.id not in _LIBRARIES
 
 
 def _is_of_self(node: ast.expr) -> bool:
@@ -146,7 +176,7 @@ def read(project: Project, path: str) -> Stranger | None:
 
 
 def _cells(text: str) -> Stranger | None:
-    """The cells of a notebook that are plain Python, one after the other."""
+    """The cells of a notebook that are Python, one after the other; None if one does not parse."""
     try:
         cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
@@ -154,11 +184,12 @@ def _cells(text: str) -> Stranger | None:
         return None
     body: list[ast.stmt] = []
     for source in sources:
-        lines = (line for line in source.splitlines() if not re.match(r"\s*[%!?]", line))
+        if source.startswith("%%") and not source.startswith(_PYTHON_CELLS):
+            continue
         try:
-            body += ast.parse("\n".join(lines)).body
+            body += ast.parse(_MAGIC_VALUE.sub("= None", _MAGIC.sub(r"\1pass", source))).body
         except SyntaxError:
-            continue  # of another language, or nothing that runs
+            return None
     return Stranger(ast.Module(body, []))
 
 
@@ -176,6 +207,18 @@ def meets_parts(flow: ModuleFlow, *, layers: bool) -> str:
             return f"{project.shown(path)} goes through all parts of Modules"
         if next(other.by_computed_name("getattr"), None) is not None:
             return f"{project.shown(path)} takes attributes by names that are worked out"
+    return ""
+
+
+def loads_any(flow: ModuleFlow) -> str:
+    """Which other file loads saved values into what may be any Module, or its optimizer."""
+    for path, text in strangers(flow).items():
+        if "load_state_dict" in text:
+            assert flow.others is not None
+            project = flow.others.session.project
+            other = read(project, path)
+            if other is None or next(other.loading(), None) is not None:
+                return f"what {project.shown(path)} loads may have been saved without it"
     return ""
 
 

@@ -56,8 +56,30 @@ class TextFacts(Facts):
 
     @cached_property
     def freezes_parameters(self) -> bool:
-        """Whether something in the file switches ``requires_grad`` off."""
-        return self._is_so(_freezes)
+        """Whether something switches ``requires_grad`` of Parameters of the file off."""
+        return _freezes(self.text) or self._frozen is None or bool(self._frozen)
+
+    @cached_property
+    def _frozen(self) -> frozenset[str] | None:
+        """The attributes whose layers other files may freeze; None where that is any."""
+        return (
+            frozenset()
+            if self.doubts is None
+            else self.doubts.frozen("" if self.others is None else self.others.path)
+        )
+
+    def may_freeze(self, layer: ast.AST | None) -> bool:
+        """Whether something may freeze a layer that is made here."""
+        if not self.freezes_parameters:
+            return False
+        if _freezes(self.text) or self._frozen is None or layer not in self.parents:
+            return True
+        at: ast.AST | None = layer
+        while at is not None and not isinstance(at, ast.stmt):
+            at = self.parents.get(at)
+        targets = at.targets if isinstance(at, ast.Assign) else []
+        names = {t.attr for t in targets if isinstance(t, ast.Attribute)}
+        return not names or not names.isdisjoint(self._frozen)
 
     @cached_property
     def changes_reductions(self) -> bool:

@@ -39,7 +39,7 @@ def _found(
     doubting: bool,
 ) -> list[Finding]:
     from gradfix import flow
-    from gradfix.flow.expected_elsewhere import is_expected_elsewhere
+    from gradfix.flow.expected_elsewhere import Expected
     from gradfix.flow.whole import in_the_text
 
     facts = flow.analyse(text, view, doubting=doubting)
@@ -50,7 +50,8 @@ def _found(
     findings = list(in_the_text(findings, facts))
     findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
     if doubting:
-        findings = [_unsafe(f) if is_expected_elsewhere(facts, f.span.row) else f for f in findings]
+        expected = Expected(facts)
+        findings = [_unsafe(f) if expected.at(f.span.row) else f for f in findings]
     facts.release()
     return findings
 

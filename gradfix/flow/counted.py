@@ -257,9 +257,28 @@ def _takes_apart(loop: ast.For) -> bool:
 
 def _changes_all(loop: ast.For) -> bool:
     """Whether a loop over Parameters fills or freezes them, and is no step of training."""
-    asked = {node.attr for node in _in_body(loop) if isinstance(node, ast.Attribute)}
-    fills = "data" in asked or any(name.endswith("_") for name in asked)
+    names = {n.id for n in walk(loop.target) if isinstance(n, ast.Name)}
+    body = _in_body(loop)
+    asked = {node.attr for node in body if isinstance(node, ast.Attribute)}
+    fills = any(_fills(node, names) for node in body)
     return "requires_grad" in asked or (fills and "grad" not in asked)
+
+
+def _fills(node: ast.AST, names: set[str]) -> bool:
+    """Whether what has one of these names is written to: ``p.data = x``, ``init.zeros_(p)``."""
+    if isinstance(node, ast.Call) and last_name(node.func).endswith("_"):
+        of = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        root = _root(of)
+        given = root in ("nn", "torch", "init") or isinstance(node.func, ast.Name)
+        return root in names or (given and any(_root(part) in names for part in node.args))
+    stored = isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store)
+    return stored and _root(node) in names
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return getattr(node, "id", "")
 
 
 def _in_body(loop: ast.For) -> list[ast.AST]:

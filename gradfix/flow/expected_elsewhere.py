@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gradfix.flow.nodes import FUNCTIONS, last_name, walk
@@ -21,32 +22,43 @@ _REFUSALS = frozenset({"RuntimeError", "ValueError", "TypeError", "Exception", "
 _WORD = re.compile(r"\w+")
 
 
-def is_expected_elsewhere(flow: ModuleFlow, row: int) -> bool:
-    """Whether a file that may be loaded with this one expects an error of the code in a row.
+class Expected:
+    """The errors that files which may be loaded with one expect of it; none without doubts."""
 
-    Known by the name of the function or class that the row is in; only where there are doubts.
-    """
-    names = _names_at(flow, row)
-    if not names:
-        return False
-    return any(
-        any(name in words for name in names)
-        for path, text in strangers(flow).items()
-        if any(name in text for name in names) and _EXPECTS.search(text) is not None
-        for words in _expecting(flow, path, text)
-    )
+    def __init__(self, flow: ModuleFlow) -> None:
+        self._flow = flow
+        self._texts = {
+            path: text for path, text in strangers(flow).items() if _EXPECTS.search(text)
+        }
 
+    def at(self, row: int) -> bool:
+        """Whether one expects an error of the function or class that a row is in."""
+        if not self._texts:
+            return False
+        names = {name for name, first, last in self._places if first <= row <= last}
+        return any(not names.isdisjoint(words) for words in self._words)
 
-def _names_at(flow: ModuleFlow, row: int) -> set[str]:
-    """The classes and functions that a row is in; not what every Module has."""
-    return {
-        node.name
-        for node in walk(flow.tree)
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef))
-        and node.lineno <= row <= (node.end_lineno or row)
-        and node.name != "forward"
-        and not node.name.startswith("__")
-    }
+    @cached_property
+    def _places(self) -> list[tuple[str, int, int]]:
+        """The classes and functions of the file, but for what every Module has, and their rows."""
+        return [
+            (node.name, node.lineno, node.end_lineno or node.lineno)
+            for node in walk(self._flow.tree)
+            if isinstance(node, (*FUNCTIONS, ast.ClassDef))
+            and node.name != "forward"
+            and not node.name.startswith("__")
+        ]
+
+    @cached_property
+    def _words(self) -> list[set[str]]:
+        """The words of each place that expects PyTorch to refuse something."""
+        known = {name for name, _, _ in self._places}
+        return [
+            words
+            for path, text in self._texts.items()
+            if any(name in text for name in known)
+            for words in _expecting(self._flow, path, text)
+        ]
 
 
 def _expecting(flow: ModuleFlow, path: str, text: str) -> Iterator[set[str]]:

@@ -206,6 +206,7 @@ def _loads_weights(text: str, *, any_module: bool = False) -> bool:
         return False
     return any(
         "strict=False" not in given.replace(" ", "")
+        and strangers.NO_STATE.search(name) is None
         and re.search(rf"\b{name}\s*=(?!=){_NO_MODULE}", text) is None
         and (not any_module or re.search(rf"def \w+\([^)]*\b{name}\b", text) is not None)
         for name, given in _LOADS_TEXT.findall(text)

@@ -28,7 +28,7 @@ HOLDS = re.compile(r"Sequential|List|Dict|Parallel|Module\Z|Encoder\Z|Decoder\Z|
 _LIBRARIES = frozenset("nn torch F math np numpy super self cls len range int float print".split())
 _OPTIMIZERS = frozenset("SGD Adam AdamW RMSprop Adagrad Adadelta RAdam NAdam LBFGS Rprop".split())
 #: Has a state of its own that does not depend on which Parameters there are.
-_NO_STATE = re.compile(r"sched|scaler|sampler|loader|data", re.I)
+NO_STATE = re.compile(r"sched|scaler|sampler|loader|data", re.I)
 #: Lines that only IPython understands, and cells that it runs as Python.
 _MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w.]+\?+[ \t]*)$", re.M)
 _MAGIC_VALUE = re.compile(r"=[ \t]*[%!].*$", re.M)
@@ -78,7 +78,8 @@ class Stranger:
             known = self.bound.get(ast.unparse(node))
             if known is not None and depth < 5:
                 return any(self.may_be(value, depth + 1) for value in known)
-            return self.may_be(node.value, depth)
+            own = isinstance(node.value, ast.Name) and node.value.id == "self"
+            return own or self.may_be(node.value, depth)  # a base may bind what is not bound here
         if not isinstance(node, ast.Name):
             return not isinstance(node, ast.Constant)
         if node.id == "self":
@@ -135,7 +136,7 @@ class Stranger:
             if isinstance(asked, ast.Attribute) and asked.attr == "load_state_dict":
                 assert isinstance(node, ast.Call)
                 of = ast.unparse(asked.value)
-                if _NO_STATE.search(of) or any(k.arg == "strict" for k in node.keywords):
+                if NO_STATE.search(of) or any(k.arg == "strict" for k in node.keywords):
                     continue
                 made = [v for v in self.bound.get(of, ()) if isinstance(v, ast.Call)]
                 trained = [v for v in made if "optim" in ast.unparse(v.func) or _is_optimizer(v)]

@@ -192,12 +192,30 @@ def test_settings_that_a_decorator_makes() -> None:
     [
         "from net import Net\nnet = Net().double()",
         "import net\ntorch.set_default_dtype(torch.float64)",
+        "from net import Net\nnet = getattr(Net(), 'double')()",
+        "import net\nKIND = 'half'",
+        "from net import Net\nnet = Net().to(data)",
+        "from net import Net\nnet = make()\nnet.eval()\nnet.to(dtype=given)",
+        "import net\ndef run(model, batch):\n    return model.to(batch.dtype)(batch)",
     ],
 )
 def test_element_types_that_another_file_changes(other: str) -> None:
     own = HEAD + NET.replace("ROWS", "3")
     assert is_safe(own, other="")
     assert ".to(" in _fixed(own, other) and ".to(" not in _fixed(own, "")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "from net import Net\nnet = Net().to(device)",
+        "from net import Net\nnet = Net().to(args.device, non_blocking=True)",
+        "import net\ndef run(x, y):\n    return x.to(y.dtype)",
+        "from net import Net\nnet = Net().to(torch.float32)",
+    ],
+)
+def test_what_is_only_moved_keeps_its_element_type(other: str) -> None:
+    assert ".to(" not in _fixed(HEAD + NET.replace("ROWS", "3"), other)
 
 
 def _fixed(net: str, other: str) -> str:

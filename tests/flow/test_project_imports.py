@@ -215,6 +215,24 @@ def test_every_way_to_import(path: str, use: str) -> None:
     assert last(flow.analyse(use, project(files).at(f"/p/{path}"))).const == 3
 
 
+@pytest.mark.parametrize(
+    ("helpers", "kind"),
+    [
+        ("def Variable(x): return [x]", Kind.UNKNOWN),
+        ("from .more import *", Kind.UNKNOWN),
+        ("from torch.autograd import Variable", Kind.REFERENCE),
+        ("from math import *\nother = 3", Kind.REFERENCE),
+        ("__all__ = ['f']\ndef f(): ...\ndef Variable(x): return [x]", Kind.REFERENCE),
+    ],
+)
+def test_a_star_may_bind_a_name_once_more(helpers: str, kind: Kind) -> None:
+    others = {"pkg__helpers": helpers, "pkg__more": "Variable = given()"}
+    main = "from torch.autograd import Variable\nfrom pkg.helpers import *\nVariable"
+    value = last(analysed(main, **others))
+    assert value.kind is kind or (kind is Kind.UNKNOWN and value.kind is Kind.FUNCTION)
+    assert (value.name == "torch.autograd.Variable") is (kind is Kind.REFERENCE)
+
+
 def test_two_files_of_one_name_are_neither() -> None:
     files = {"a/config.py": "N = 3\n", "config.py": "N = 4\n"}
     assert last(flow.analyse("from config import N\nN", project(files).at("/p/a/m.py"))).const is (

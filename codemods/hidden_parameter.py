@@ -13,11 +13,11 @@ from gradfix.flow.containers import (
     containers,
     is_collected_to_be_trained,
     is_empty,
-    is_handed_out,
     mode_changes,
     never_recorded,
     takes_some,
 )
+from gradfix.flow.handed_out import is_handed_out
 from gradfix.flow.names import spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import stores_of
@@ -235,8 +235,8 @@ class HiddenParameter(Codemod):
         if lists_children(flow, found.facts):
             raise NotFixable("the class goes through its children, and would meet a new one")
         parameters = kinds == {Held.PARAMETER}
-        # Parameters that a method hands out may be trained beside ``parameters()``, on purpose.
-        handed_out = parameters and any(is_handed_out(flow, read) for read in found.reads)
+        # What a method hands out may be trained beside ``parameters()``, on purpose.
+        handed_out = is_handed_out(flow, found, parameters=parameters)
         elsewhere = use is neighbours.Use.UNCLEAR
         walk_over, by_mode = walked_over(flow, found.facts), mode_changes(flow, found)
         new = (flow, found.facts, found.name)

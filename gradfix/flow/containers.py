@@ -140,17 +140,7 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
 def is_collected_to_be_trained(flow: ModuleFlow, found: Container) -> bool:
     """Whether a class with an optimizer of its own puts what is held into another list."""
     return "optim" in flow.text_of(found.facts.node) and any(
-        _puts_elsewhere(loop) for read in found.reads if (loop := _loop_over(flow, read))
-    )
-
-
-def is_handed_out(flow: ModuleFlow, read: ast.AST) -> bool:
-    """Whether a container, or one after the other of what is in it, is returned or yielded."""
-    if isinstance(flow.parents.get(read), (ast.Return, ast.Yield, ast.YieldFrom)):
-        return True
-    loop = _loop_over(flow, read)
-    return loop is not None and any(
-        isinstance(node, (ast.Yield, ast.YieldFrom)) for node in _inside(loop)
+        _puts_elsewhere(loop) for read in found.reads if (loop := loop_over(flow, read))
     )
 
 
@@ -180,7 +170,7 @@ def _is_cut_off(flow: ModuleFlow, read: ast.AST) -> bool:
     return at is not None
 
 
-def _loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
+def loop_over(flow: ModuleFlow, read: ast.AST) -> ast.For | None:
     """The loop that runs through a container."""
     loop = flow.enclosing(read, ast.For)
     return loop if loop is not None and read in set(walk(loop.iter)) else None
@@ -194,11 +184,11 @@ def _puts_elsewhere(loop: ast.For) -> bool:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("append", "extend")
         and any(isinstance(part, ast.Name) and part.id in names for part in node.args)
-        for node in _inside(loop)
+        for node in inside(loop)
     )
 
 
-def _inside(loop: ast.For) -> Iterator[ast.AST]:
+def inside(loop: ast.For) -> Iterator[ast.AST]:
     for statement in loop.body:
         yield from walk(statement)
 

@@ -24,6 +24,7 @@ from gradfix.flow.frozen import frozen_by_others
 from gradfix.flow.nodes import walk
 from gradfix.flow.project import OUTSIDE
 from gradfix.flow.stored_text import stored_in
+from gradfix.flow.strangers import read
 from gradfix.flow.values import UNKNOWN_MEMORY, Kind, Role, Value, replace, unknown
 
 if TYPE_CHECKING:
@@ -163,6 +164,14 @@ class Doubts:
             self._inside[node] = frozenset(names)
         return self._inside[node]
 
+    def defines(self, flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> bool:
+        """Whether a class that is derived from this one has a method or property of a name."""
+        return any(
+            isinstance(statement, ast.FunctionDef) and statement.name == name
+            for node in self._relatives(flow, facts.node.name, {facts.node})
+            for statement in node.body
+        )
+
     def method(self, flow: ModuleFlow, owner: Value, name: str) -> bool:
         """Whether a method may be another one than the class says."""
         facts = classes.facts_of(flow, owner)
@@ -225,8 +234,8 @@ class Doubts:
     def _classes_in(self, flow: ModuleFlow, path: str) -> Iterator[ast.ClassDef]:
         tree: ast.AST | None = flow.tree
         if self.project is not None and (flow.others is None or flow.others.path != path):
-            opened = self.project.opened(path)
-            tree = None if opened is None else opened.tree
+            other = read(self.project, path)
+            tree = None if other is None else other.tree
         for node in walk(tree) if tree is not None else ():
             if isinstance(node, ast.ClassDef):
                 yield node

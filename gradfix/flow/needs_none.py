@@ -19,7 +19,7 @@ from gradfix.flow.later import stays_attached
 from gradfix.flow.neighbours import family_of, imports_file
 from gradfix.flow.nodes import FUNCTIONS, LOOPS, children, last_name, walk
 from gradfix.flow.rebound import switches_off
-from gradfix.flow.strangers import strangers
+from gradfix.flow.strangers import read, strangers
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
 if TYPE_CHECKING:
@@ -129,15 +129,15 @@ class _Asked:
 def _needs(project: Project, path: str, asked: _Asked, *, met: bool) -> Iterator[Needed]:
     """What one file needs; ``met``: a file that means the function imports it."""
     text = project.text(path) or ""
-    if path.endswith(".ipynb") or asked.called not in text:
+    if asked.called not in text:
         return
-    opened = project.opened(path)
-    if opened is None:
+    other = read(project, path)
+    if other is None:
         return
     known = asked.is_named_in(text)
     if not known and not met:
         return
-    for node, sure in _needing(opened.tree, asked):
+    for node, sure in _needing(other.tree, asked):
         how = f"line {node.lineno} of {project.shown(path)} needs it without history"
         yield Needed(how, sure and known)
 

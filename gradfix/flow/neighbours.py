@@ -149,6 +149,10 @@ def minded_by(
 
     ``unused``: the new ones may be without a gradient. ``layers``: they have new parts, too.
     """
+    if any(name in entry.methods for entry in classes.lineage(flow, facts)) or (
+        flow.doubts is not None and flow.doubts.defines(flow, facts, name)
+    ):
+        return f"a class has a property `{name}`"
     asked = [(counted.minds_more, "takes or changes all Parameters, and would meet the new one")]
     if unused:
         asked.append((counted.needs_gradients, "needs a gradient of each Parameter"))

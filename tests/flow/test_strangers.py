@@ -168,6 +168,28 @@ def test_attributes_that_are_bound_or_written_under_other_names(text: str) -> No
     assert safety(SCALE, **together(text)) is not Safety.SAFE
 
 
+def test_layers_that_a_method_hands_to_another_file() -> None:
+    net = LAYERS.replace(
+        "    def forward", "    def parts(self):\n        return iter(self.maps)\n\n    def forward"
+    )
+    train = "def train(n):\n    return [torch.optim.SGD(p.parameters(), 0.1) for p in n.parts()]"
+    assert safety(net, **together(train)) is Safety.UNSAFE
+    assert safety(net, **together("def use(x):\n    return x.other()")) is Safety.SAFE
+    computes = net.replace("iter(self.maps)", "[m(1) for m in self.maps]")
+    assert safety(computes, **together(train)) is Safety.SAFE
+
+
+def test_a_property_of_the_same_name() -> None:
+    has = "class {}(nn.Module):\n    @property\n    def {}(self):\n        return self._held"
+    for net, name in ((LAYERS, "maps"), (SCALE, "scale")):
+        base = HEAD + has.format("Base", name)
+        inherits = "from base import Base\n" + net.replace("(nn.Module)", "(Base)")
+        assert safety(inherits, base=base) is not Safety.SAFE
+        assert safety(inherits, base=HEAD + has.format("Base", "more")) is Safety.SAFE
+        derived = "from net import Net\n" + has.format("Small", name).replace("nn.Module", "Net")
+        assert safety(net, **together(derived)) is not Safety.SAFE
+
+
 def test_a_class_that_looks_attributes_up_itself() -> None:
     base = HEAD + "class Base(nn.Module):\n    def __getattr__(self, name):\n        return 2"
     net = "from base import Base\n" + SCALE.replace("(nn.Module)", "(Base)")
@@ -184,6 +206,8 @@ def test_the_cells_of_a_notebook() -> None:
     minding = "%%time\nweight, bias = n.parameters()"
     assert beside("import net\n%run x.py\nn = net.make()", minding) is Safety.UNSAFE
     assert beside("import net", "%%bash\nls", "x = !ls\nnet?") is Safety.SAFE
+    derived = "class Small(net.Net):\n    @property\n    def maps(self):\n        return []"
+    assert beside("import net", derived) is Safety.UNSAFE
     assert beside("import net", "what (is\n# net.parameters()") is Safety.UNSAFE
 
 

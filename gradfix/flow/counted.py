@@ -121,6 +121,8 @@ class _Listed:
             asked = last_name(node.func)
             if asked in _PARAMETERS and isinstance(node.func, ast.Attribute):
                 return self.grows(node.func.value)
+            if asked in ("items", "keys", "values") and isinstance(node.func, ast.Attribute):
+                return self.is_mapping(node.func.value)
             given = [*node.args, *(keyword.value for keyword in node.keywords)]
             return (asked in _AS_MANY or asked == "grad") and any(map(self.is_list, given))
         if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
@@ -171,7 +173,10 @@ class _Listed:
             elif isinstance(node, ast.For):
                 found = self._goes_through(node.iter) and _takes_apart(node)
                 found = found or (self.is_list(node.iter) and _changes_all(node))
-                found = found or (self._goes_through(node.iter) and self._looks_up(node))
+                found = found or self._looks_up(node.target, node.iter, _in_body(node))
+            elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+                inside = list(walk(node))
+                found = any(self._looks_up(g.target, g.iter, inside) for g in node.generators)
             elif isinstance(node, (ast.Assert, ast.If)):
                 # What is only said about their number is meant to change.
                 raises = isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
@@ -181,15 +186,18 @@ class _Listed:
             if found:
                 yield node
 
-    def _looks_up(self, loop: ast.For) -> bool:
+    def _looks_up(self, target: ast.expr, iterated: ast.expr, body: list[ast.AST]) -> bool:
         """Whether a loop looks the names of Parameters up in a table that has no new ones."""
-        names = {n.id for n in walk(loop.target) if isinstance(n, ast.Name)}
+        if not self._goes_through(iterated):
+            return False
+        names = {n.id for n in walk(target) if isinstance(n, ast.Name)}
         return any(
             isinstance(node, ast.Subscript)
             and isinstance(node.ctx, ast.Load)
-            and getattr(node.slice, "id", "") in names
-            and _name(node.value) not in self.mappings
-            for node in _in_body(loop)
+            and isinstance(node.value, (ast.Name, ast.Attribute))
+            and _name(node.value) not in self.mappings | names
+            and any(isinstance(n, ast.Name) and n.id in names for n in walk(node.slice))
+            for node in body
         )
 
     def _is_any(self, node: ast.AST) -> bool:

@@ -69,7 +69,7 @@ class Doubts:
 
     def __post_init__(self) -> None:
         self.stored: dict[str, set[str]] = {}  # by word, the files that may store to it
-        self.anything = self.modules = False
+        self.anything = self.modules = self.data = False
         patched: set[str] = set()
         for path, text in self.texts.items():
             stored = stored_in(text)
@@ -77,6 +77,7 @@ class Doubts:
                 self.stored.setdefault(word, set()).add(path)
             self.anything = self.anything or stored.anything
             self.modules = self.modules or stored.modules
+            self.data = self.data or stored.data
             patched |= stored.patched
         self.patched = frozenset(patched)
         self._derivations = Derivations(self.texts)
@@ -127,6 +128,8 @@ class Doubts:
             return value
         if value.parameter and facts is not None:
             value = _rebound(flow, facts, name, value)
+        if value.parameter and self.data:
+            value = replace(value, shape=None, dtype=None)
         if self._holds(flow, owner, facts, name, value):
             if value.is_tensor and not value.parameter and value.role == Role.UNTRACKED:
                 return replace(value, role=Role.UNKNOWN)  # what has a history is written into it

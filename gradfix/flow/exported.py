@@ -31,11 +31,14 @@ def taken_by(flow: ModuleFlow, name: str) -> str:
     stem = _module_name(path)
     word, takes = re.compile(rf"\b{name}\b"), _taking(stem, name)
     run, listed = _running(stem), _listing(stem)
+    spelled = [re.compile(rf"[\"'](?:\w+\.)*{re.escape(one)}[\"']") for one in (stem, name)]
     for other in files:
         text = "" if other == path else project.text(other) or ""
         if stem not in text:
             continue
         if name in text and word.search(text) and (takes.search(text) or run.search(text)):
+            return f"`{project.shown(other)}`"
+        if all(one.search(text) for one in spelled):  # ``get("stem", "name")``
             return f"`{project.shown(other)}`"
         called = [stem, *re.findall(rf"\b{re.escape(stem)}\s+as\s+(\w+)", text)]
         if any(re.search(rf"\b{one}\.{name}\b", text) for one in called[1:]) or any(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _NUMPY = frozenset({"np", "numpy", "onp"})
 #: What tells a tensor with a history from one that has none.
 _TELLS = frozenset({"grad", "grad_fn", "is_leaf", "requires_grad"})
+#: What makes copies of tensors without history only, and what keeps or sends what it is given.
+_COPIES = frozenset({"deepcopy", "register_buffer"})
+_KEEPS = _COPIES | frozenset("append extend appendleft put send dump dumps save".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,10 @@ def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]
             return [(receiver, bool(node.args))]
         if getattr(receiver, "id", "") in _NUMPY:
             return [(given, True) for given in node.args]
-    certain = name in ("deepcopy", "register_buffer")
-    return [(given, True) for given in node.args] if certain else []
+    out = [(keyword.value, True) for keyword in node.keywords if keyword.arg == "out"]
+    if name in _KEEPS:
+        return [*out, *((given, name in _COPIES) for given in node.args)]
+    return out
 
 
 def _gone_back_through(nodes: list[ast.AST], names: dict[str, ast.stmt]) -> Iterator[ast.expr]:

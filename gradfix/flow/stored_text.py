@@ -16,6 +16,7 @@ _CHANGES = """append extend insert pop popitem remove clear update setdefault so
 _ASSIGNED = re.compile(
     rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)"
 )
+_DATA = re.compile(r"(?<![\w.])(\w+)\.data[ \t]*=(?!=)[ \t]*([^\n]*)")
 _COMPARED = re.compile(r"[^<>](?:[<>])=\Z")
 _ANNOTATED = re.compile(r"\.(\w+)[ \t]*:(?!=)[^=\n]*=(?!=)")
 _BEGUN = re.compile(r"[ \t]*(?!self\Z)[\w.]+\Z")
@@ -63,13 +64,15 @@ class Stored:
     """The attributes that a text may give another value, on whatever object.
 
     ``anything``: also those whose names are not written there. ``modules``: whole modules.
-    ``patched``: names of PyTorch.
+    ``patched``: names of PyTorch. ``data``: what Parameters that a loop goes through hold, and so
+    their shapes and types.
     """
 
     words: frozenset[str] = frozenset()
     anything: bool = False
     modules: bool = False
     patched: frozenset[str] = frozenset()
+    data: bool = False
 
 
 def stored_in(text: str) -> Stored:
@@ -106,6 +109,18 @@ def stored_in(text: str) -> Stored:
         anything or not words.isdisjoint(_UNSEEN),
         modules and _MODULES.search(text) is not None,
         frozenset(patched),
+        ".data" in text and _gives_other_data(text),
+    )
+
+
+def _gives_other_data(text: str) -> bool:
+    """Whether a loop's Parameters may get other shapes: ``p.data = resized(p)``.
+
+    What is computed with the old value, one by one, or kept under a name has the same shape.
+    """
+    return any(
+        not re.match(rf"{name}(?:\.data)?\s*[-+*/]|{name}\.data\.\w+\(|[\w.]+\[\w+\]", value)
+        for name, value in _DATA.findall(text)
     )
 
 

@@ -199,7 +199,7 @@ def meets_parts(flow: ModuleFlow, *, layers: bool) -> str:
     for path, text in strangers(flow).items():
         assert flow.others is not None
         project = flow.others.session.project
-        if LISTED.search(text) is not None:
+        if LISTED.search(text) is not None or "getmembers(" in text:
             return f"{project.shown(path)} lists what objects hold"
         if not layers or (_WALKS_TEXT.search(text) is None and "getattr(" not in text):
             continue

@@ -227,6 +227,16 @@ def _fixed(net: str, other: str) -> str:
     return engine.fix(Source("net.py", net), settings, view=project.at("/p/net.py")).text
 
 
+LOOP = "import net\ndef change(net):\n    for n, p in net.named_parameters():\n        p.data = "
+
+
+def test_parameters_that_get_other_data() -> None:
+    own = HEAD + NET.replace("ROWS", "3")
+    assert not is_safe(own, other=f"{LOOP}torch.stack([p.data, p.data])")
+    for same in ("p.data - 0.1 * p.grad", "p.data.clamp(0, 1)", "shadow[n].clone()", "p * 2"):
+        assert is_safe(own, other=LOOP + same), same
+
+
 def test_words_that_a_text_stores_to() -> None:
     assert stored_in("self.a = x.b.c = 1\nif y: z.d += 1").words == {"c", "d"}
     assert stored_in("def f(x: nn.Module = None, *, y: a.B = 1): ...").words == set()

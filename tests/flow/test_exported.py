@@ -48,6 +48,7 @@ def reason(name: str, text: str) -> str | None:
         "import pkg.weights as start\nprint(start.w)\n",
         "import importlib\nprint(importlib.import_module('pkg.weights').w)\n",
         "import runpy\nprint(runpy.run_path('pkg/weights.py')['w'])\n",
+        "print(get('pkg.weights', 'w'))\n",
         "exec(open('weights.py').read())\nprint(w)\n",
         "from pkg import weights\nsave({k: v for k, v in vars(weights).items()})\n",
         "import pkg.weights as start\nsave(start.__dict__)\n",

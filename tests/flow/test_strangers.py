@@ -87,6 +87,7 @@ HARMLESS = [
     "        for p in self.parameters():\n            nn.init.uniform_(p)",
     "layer = nn.Linear(3, 3)\nlayer.apply(init)",
     "class Twice(torch.autograd.Function): ...\ny = Twice.apply(x)",
+    "def moved(model, best):\n    return {k: v.cpu() for k, v in model.state_dict().items()}",
     "def read(args):\n    return {k: getattr(args, k) for k in names}",
     "shadow = {}\ndef start(model):\n    for name, p in model.named_parameters():\n"
     "        shadow[name] = p.clone()\n"
@@ -101,6 +102,9 @@ MINDING = [
     "def fill(model):\n    for p in model.parameters():\n        nn.init.xavier_uniform_(p)",
     "def groups(model):\n    for name, p in model.named_parameters():\n"
     "        yield {'params': [p], 'lr': RATES[name]}",
+    "def renamed(model):\n    return {MAP[k]: v for k, v in model.state_dict().items()}",
+    "def short(model):\n"
+    "    return [SHORT[name.split('.')[1]] for name, _ in model.named_parameters()]",
     "def test():\n    assert sorted(make().state_dict()) == ['body.bias', 'body.weight']",
     "class T(TestCase):\n    def test(self):\n"
     "        self.assertEqual(len(list(self.net.parameters())), 2)",
@@ -113,6 +117,7 @@ MINDING = [
     "def resume(params, state):\n    opt = torch.optim.SGD(params, lr=0.1)\n"
     "    opt.load_state_dict(state)\n    return opt",
     "def shown(model):\n    return [k for k, v in vars(model).items() if isinstance(v, list)]",
+    "def shown(model):\n    return inspect.getmembers(model, is_list)",
 ]
 #: What minds new layers.
 WALKING = [
@@ -216,6 +221,9 @@ def test_the_cells_of_a_notebook() -> None:
     [
         "def use(net):\n    w = net.weights()\n    w.requires_grad_()\n    return w",
         "def use(net):\n    w = net.weights()\n    (w * 3).sum().backward()\n    return w.grad",
+        "def turn(net, past):\n    past.append(net.weights())",
+        "def send(net, queue):\n    queue.put(net.weights())",
+        "def add(net, a):\n    w = net.weights()\n    torch.add(a, a, out=w)",
         "from net import make\ndef test():\n    assert not make()(x).requires_grad",
         "from net import make\ndef test():\n    make()(x).numpy()",
         "def test(net):\n    out = net(x)\n    assert out.is_leaf",
@@ -223,7 +231,7 @@ def test_the_cells_of_a_notebook() -> None:
 )
 def test_results_that_are_asked_for_their_history(text: str) -> None:
     net = METHOD if "weights" in text else COPIED
-    assert safety(net, **together(text)) is Safety.UNSAFE
+    assert safety(net, **together(text)) is not Safety.SAFE
 
 
 def test_results_that_nobody_asks() -> None:

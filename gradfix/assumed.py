@@ -51,7 +51,7 @@ def _found(
     findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
     if doubting:
         expected = Expected(facts)
-        findings = [_unsafe(f) if expected.at(f.span.row) else f for f in findings]
+        findings = [_unsafe(f) if _is_safe(f) and expected.at(f.span.row) else f for f in findings]
     facts.release()
     return findings
 

@@ -20,7 +20,7 @@ from gradfix.flow import classes
 from gradfix.flow.around import files_below, top_of
 from gradfix.flow.connected import connected
 from gradfix.flow.derivations import Derivations
-from gradfix.flow.frozen import frozen_by_others
+from gradfix.flow.frozen import frozen_by
 from gradfix.flow.nodes import walk
 from gradfix.flow.project import OUTSIDE
 from gradfix.flow.stored_text import stored_in
@@ -64,7 +64,9 @@ class Doubts:
     all: bool = False
     _bound: dict[ast.AST, Bound] = field(default_factory=dict)
     _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
-    _frozen: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _frozen: dict[str, frozenset[str] | None] | None = None
+    #: By file, the words of each place that expects an error (see `expected_elsewhere`).
+    expecting: dict[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,9 +94,11 @@ class Doubts:
         """The attributes whose layers, made in one file, others may freeze; None for any."""
         if self.all:
             return None
-        if path not in self._frozen:
-            self._frozen[path] = frozen_by_others(self.project, self.texts, path)
-        return self._frozen[path]
+        if self._frozen is None:
+            self._frozen = frozen_by(self.project, self.texts)
+        others = [names for file, names in self._frozen.items() if file != path]
+        known = [names for names in others if names is not None]
+        return None if len(known) < len(others) else frozenset().union(*known)
 
     # -- names of modules ---------------------------------------------------------------------
 

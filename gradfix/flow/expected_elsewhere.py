@@ -16,8 +16,10 @@ from gradfix.flow.strangers import read, strangers
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
+    from gradfix.flow.project import Project
 
 _EXPECTS = re.compile(r"\b(?:raises|assertRaises\w*|suppress)\(|\bexcept\s*\(?[^:\n]*RuntimeError")
+_WORDS = ("raises(", "assertRaises", "suppress(", "RuntimeError")
 _REFUSALS = frozenset({"RuntimeError", "ValueError", "TypeError", "Exception", "BaseException"})
 _WORD = re.compile(r"\w+")
 
@@ -27,16 +29,34 @@ class Expected:
 
     def __init__(self, flow: ModuleFlow) -> None:
         self._flow = flow
-        self._texts = {
-            path: text for path, text in strangers(flow).items() if _EXPECTS.search(text)
-        }
 
     def at(self, row: int) -> bool:
         """Whether one expects an error of the function or class that a row is in."""
         if not self._texts:
             return False
         names = {name for name, first, last in self._places if first <= row <= last}
-        return any(not names.isdisjoint(words) for words in self._words)
+        return any(
+            not names.isdisjoint(words)
+            for path, text in self._texts.items()
+            if any(name in text for name in names)
+            for words in self._expecting(path, text)
+        )
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        """The texts that may expect an error at all."""
+        texts = strangers(self._flow)
+        return {p: t for p, t in texts.items() if any(word in t for word in _WORDS)}
+
+    def _expecting(self, path: str, text: str) -> tuple[frozenset[str], ...]:
+        """The words of each place of one file that expects PyTorch to refuse something."""
+        flow = self._flow
+        assert flow.doubts is not None
+        assert flow.others is not None
+        known = flow.doubts.expecting
+        if path not in known:
+            known[path] = tuple(_expecting(flow.others.session.project, path, text))
+        return known[path]
 
     @cached_property
     def _places(self) -> list[tuple[str, int, int]]:
@@ -49,22 +69,12 @@ class Expected:
             and not node.name.startswith("__")
         ]
 
-    @cached_property
-    def _words(self) -> list[set[str]]:
-        """The words of each place that expects PyTorch to refuse something."""
-        known = {name for name, _, _ in self._places}
-        return [
-            words
-            for path, text in self._texts.items()
-            if any(name in text for name in known)
-            for words in _expecting(self._flow, path, text)
-        ]
 
-
-def _expecting(flow: ModuleFlow, path: str, text: str) -> Iterator[set[str]]:
-    """The words of each place of a file that expects PyTorch to refuse something."""
-    assert flow.others is not None
-    other = read(flow.others.session.project, path)
+def _expecting(project: Project, path: str, text: str) -> Iterator[frozenset[str]]:
+    """The words of each place of one file that expects PyTorch to refuse something."""
+    if _EXPECTS.search(text) is None:
+        return
+    other = read(project, path)
     for node in walk(other.tree) if other is not None else ():
         inside: list[ast.AST] = []
         named: set[str] = set()
@@ -78,9 +88,11 @@ def _expecting(flow: ModuleFlow, path: str, text: str) -> Iterator[set[str]]:
         elif isinstance(node, ast.Expr) and len(given := list(_refused(node.value))) > 0:
             named, inside = set(given), [node.value]
         if "RuntimeError" in named:
-            yield set(_WORD.findall(text))  # what is made in front of the block counts as well
+            yield frozenset(
+                _WORD.findall(text)
+            )  # what is made in front of the block counts as well
         elif inside:
-            yield {last_name(part) for one in inside for part in walk(one)}
+            yield frozenset(last_name(part) for one in inside for part in walk(one))
 
 
 def _refused(call: ast.expr) -> Iterator[str]:

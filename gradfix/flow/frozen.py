@@ -29,24 +29,31 @@ _EVERYBODYS = frozenset({"Module", "object", "ABC", "Generic", "Protocol"})
 _NAMES_PARTS = frozenset({"dict", "ModuleDict", "OrderedDict", "update"})
 
 
-def frozen_by_others(
-    project: Project | None, texts: Mapping[str, str], path: str
+def frozen_by(
+    project: Project | None, texts: Mapping[str, str]
+) -> dict[str, frozenset[str] | None]:
+    """By file, the attributes whose layers, made in others, it may freeze; None for any layer."""
+    found: dict[str, frozenset[str] | None] = {}
+    for path, text in texts.items():
+        if "requires_grad" in text and _FREEZES.search(text) is not None:
+            stranger = None if project is None else read(project, path)
+            if project is None or stranger is None:
+                found[path] = None
+            else:
+                found[path] = _names(project, texts, path, stranger)
+    return found
+
+
+def _names(
+    project: Project, texts: Mapping[str, str], path: str, stranger: Stranger
 ) -> frozenset[str] | None:
-    """The attributes whose layers another file may freeze; None where it may be any layer."""
     found: set[str] = set()
-    for other, text in texts.items():
-        if other == path or "requires_grad" not in text or _FREEZES.search(text) is None:
-            continue
-        stranger = None if project is None else read(project, other)
-        if project is None or stranger is None:
-            return None
-        for frozen in _frozen(stranger.tree):
-            if not _may_be(stranger, frozen, texts, other):
-                continue
+    for frozen in _frozen(stranger.tree):
+        if _may_be(stranger, frozen, texts, path):
             name = _attribute(frozen)
-            if not name or any(
-                _holds(project, file, one, name) for file, one in texts.items() if name in one
-            ):
+            if name and name in found:
+                continue
+            if not name or any(_holds(project, f, t, name) for f, t in texts.items() if name in t):
                 return None
             found.add(name)
     return frozenset(found)

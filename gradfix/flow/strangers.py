@@ -173,7 +173,12 @@ def read(project: Project, path: str) -> Stranger | None:
     if path.endswith(".ipynb"):
         return _cells(project.text(path) or "")
     opened = project.opened(path)
-    return None if opened is None else Stranger(opened.tree)
+    if opened is None:
+        return None
+    known: Stranger | None = opened.__dict__.get("_stranger")
+    if known is None:
+        known = opened.__dict__["_stranger"] = Stranger(opened.tree)
+    return known
 
 
 def _cells(text: str) -> Stranger | None:
@@ -199,7 +204,8 @@ def meets_parts(flow: ModuleFlow, *, layers: bool) -> str:
     for path, text in strangers(flow).items():
         assert flow.others is not None
         project = flow.others.session.project
-        if LISTED.search(text) is not None or "getmembers(" in text:
+        some = "vars(" in text or "__dict__" in text
+        if (some and LISTED.search(text) is not None) or "getmembers(" in text:
             return f"{project.shown(path)} lists what objects hold"
         if not layers or (_WALKS_TEXT.search(text) is None and "getattr(" not in text):
             continue

@@ -64,6 +64,7 @@ class Doubts:
     all: bool = False
     _bound: dict[ast.AST, Bound] = field(default_factory=dict)
     _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
+    _mentioning: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
     _frozen: dict[str, frozenset[str] | None] | None = None
     #: By file, the words of each place that expects an error (see `expected_elsewhere`).
     expecting: dict[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
@@ -99,6 +100,13 @@ class Doubts:
         others = [names for file, names in self._frozen.items() if file != path]
         known = [names for names in others if names is not None]
         return None if len(known) < len(others) else frozenset().union(*known)
+
+    def mentioning(self, words: tuple[str, ...]) -> frozenset[str]:
+        """The files in whose text one of some words is."""
+        if words not in self._mentioning:
+            found = (path for path, text in self.texts.items() if any(w in text for w in words))
+            self._mentioning[words] = frozenset(found)
+        return self._mentioning[words]
 
     # -- names of modules ---------------------------------------------------------------------
 

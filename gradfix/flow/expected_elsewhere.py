@@ -45,8 +45,10 @@ class Expected:
     @cached_property
     def _texts(self) -> dict[str, str]:
         """The texts that may expect an error at all."""
-        texts = strangers(self._flow)
-        return {p: t for p, t in texts.items() if any(word in t for word in _WORDS)}
+        if self._flow.doubts is None:
+            return {}
+        some = self._flow.doubts.mentioning(_WORDS)
+        return {path: text for path, text in strangers(self._flow).items() if path in some}
 
     def _expecting(self, path: str, text: str) -> tuple[frozenset[str], ...]:
         """The words of each place of one file that expects PyTorch to refuse something."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
 from gradfix.flow.by_string import LISTED
 from gradfix.flow.nodes import last_name, walk
+from gradfix.flow.project import OUTSIDE
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
@@ -55,20 +57,29 @@ class Stranger:
     tree: ast.Module
     bound: dict[str, list[ast.expr]] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    imported: set[str] = field(default_factory=set)
+    imported: dict[str, str] = field(default_factory=dict)  # names of modules, and where from
 
     def __post_init__(self) -> None:
+        stored: Counter[str] = Counter()
         for node in walk(self.tree):
-            if isinstance(node, ast.Assign):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                stored[node.id] += 1
+            elif isinstance(node, ast.Assign):
                 for target in node.targets:
                     if isinstance(target, (ast.Name, ast.Attribute)):
                         self.bound.setdefault(ast.unparse(target), []).append(node.value)
             elif isinstance(node, ast.ClassDef):
                 self.classes[node.name] = node
             elif isinstance(node, ast.Import):
-                self.imported |= {a.asname or a.name.partition(".")[0] for a in node.names}
+                for alias in node.names:
+                    first = alias.name.partition(".")[0]
+                    self.imported[alias.asname or first] = first
             elif isinstance(node, ast.arg):
                 self.bound.setdefault(node.arg, []).append(ast.Name(node.arg))
+        for name, times in stored.items():
+            plain = [v for v in self.bound.get(name, ()) if not isinstance(v, ast.Name)]
+            if len(plain) < times:  # by a loop, ``with`` or several targets: it may be anything
+                self.bound.setdefault(name, []).append(ast.Name(name))
 
     def may_be(self, node: ast.expr, depth: int = 0) -> bool:
         """Whether an expression may be a Module that this file knows nothing of, or holds one."""
@@ -78,8 +89,11 @@ class Stranger:
             known = self.bound.get(ast.unparse(node))
             if known is not None and depth < 5:
                 return any(self.may_be(value, depth + 1) for value in known)
-            own = isinstance(node.value, ast.Name) and node.value.id == "self"
-            return own or self.may_be(node.value, depth)  # a base may bind what is not bound here
+            root = node.value.id if isinstance(node.value, ast.Name) else ""
+            if root in self.imported:  # a Module that another file has made
+                return self.imported[root] not in OUTSIDE
+            # A base may bind what is not bound here.
+            return root == "self" or self.may_be(node.value, depth)
         if not isinstance(node, ast.Name):
             return not isinstance(node, ast.Constant)
         if node.id == "self":

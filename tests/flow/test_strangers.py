@@ -97,6 +97,8 @@ HARMLESS = [
 ]
 #: What minds new Parameters, whoever has them.
 MINDING = [
+    "import net\nweight, bias = net.model.parameters()",
+    "lin = nn.Linear(3, 3)\nfor lin in given():\n    weight, bias = lin.parameters()",
     "def pair(model):\n    weight, bias = model.parameters()\n    return weight",
     "def rates(model):\n    params = list(model.parameters())\n    return params[0], params[1:]",
     "def fill(model):\n    for p in model.parameters():\n        nn.init.xavier_uniform_(p)",
@@ -144,7 +146,8 @@ def test_what_is_certainly_another_module_is_no_doubt(text: str) -> None:
 def test_what_minds_more_parameters_of_any_module(text: str) -> None:
     assert safety(LAYERS, **together(text)) is Safety.UNSAFE
     assert safety(SCALE, **together(text)) is Safety.UNSAFE
-    assert safety(SCALE, other=HEAD + text) is Safety.SAFE  # never loaded with it
+    if "import net" not in text:  # never loaded with it
+        assert safety(SCALE, other=HEAD + text) is Safety.SAFE
 
 
 @pytest.mark.parametrize("text", WALKING)

@@ -40,6 +40,7 @@ _LOOKS = frozenset("len enumerate zip reversed range print".split())
 _LACKING = frozenset("sort reverse remove index count copy get setdefault popitem".split())
 #: Reads the names under which weights were saved; new ones would be missing there.
 _LOADS_TEXT = re.compile(r"(\w*)(?:\([^()\n]*\))?\.load_state_dict\(([^\n]*)")
+_CASTS = re.compile(r"\.(?:float|double|half|bfloat16)\(\)|\.to\([^)\n]*dtype|\.type\(")
 #: Gives a Module its Parameters by name, and minds those that are not there.
 _CALLS_WITH = re.compile(r"\bfunctional_call\([^\n]*\bstrict\s*=\s*True")
 #: What has a state of its own that does not depend on which Parameters there are.
@@ -153,6 +154,8 @@ def minded_by(
         flow.doubts is not None and flow.doubts.defines(flow, facts, name)
     ):
         return f"a class has a property `{name}`"
+    if layers and flow.changes_dtypes and _CASTS.search(flow.text_of(facts.node)) is not None:
+        return "they would follow the Module to another element type, and the class casts by hand"
     asked = [(counted.minds_more, "takes or changes all Parameters, and would meet the new one")]
     if unused:
         asked.append((counted.needs_gradients, "needs a gradient of each Parameter"))

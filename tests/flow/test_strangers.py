@@ -187,6 +187,14 @@ def test_layers_that_a_method_hands_to_another_file() -> None:
     assert safety(computes, **together(train)) is Safety.SAFE
 
 
+def test_layers_that_keep_their_element_type() -> None:
+    double = "n = net.make().double()"
+    casts = LAYERS.replace("x = m(x)", "x = m(x.float())")
+    assert safety(casts, **together(f"import net\n{double}")) is Safety.UNSAFE
+    assert safety(casts, **together("import net\nn = net.make()")) is Safety.SAFE
+    assert safety(LAYERS, **together(f"import net\n{double}")) is Safety.SAFE
+
+
 def test_a_property_of_the_same_name() -> None:
     has = "class {}(nn.Module):\n    @property\n    def {}(self):\n        return self._held"
     for net, name in ((LAYERS, "maps"), (SCALE, "scale")):

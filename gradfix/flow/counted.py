@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Whether the Parameters of what an expression means can be more than now.
 _Grows = Callable[[ast.expr], bool]
 
+_ABOUT_PARAMETERS = ("parameters(", "params", "state_dict(", "repr(",
+                     '.weight"', ".weight'", '.bias"', ".bias'")  # fmt: skip
 _PARAMETERS = frozenset({"parameters", "named_parameters"})
 _HOLDERS = ("Sequential", "ModuleList", "ModuleDict", "Module", "DataParallel")
 #: Functions whose result has as many parts as what they are given.
@@ -83,7 +85,7 @@ def needs_gradients(tree: ast.AST, text: str, grows: _Grows = lambda _: True) ->
 
 def mentions_parameters(text: str) -> bool:
     """Whether a text may be about the Parameters of a Module at all."""
-    return any(word in text for word in ("parameters(", "params", "state_dict(", "repr("))
+    return any(word in text for word in _ABOUT_PARAMETERS)
 
 
 @dataclass(slots=True)

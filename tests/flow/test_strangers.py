@@ -97,6 +97,7 @@ HARMLESS = [
 ]
 #: What minds new Parameters, whoever has them.
 MINDING = [
+    "def test(average):\n    assert average.names() == ['body.bias', 'body.weight']",
     "import net\nweight, bias = net.model.parameters()",
     "lin = nn.Linear(3, 3)\nfor lin in given():\n    weight, bias = lin.parameters()",
     "def pair(model):\n    weight, bias = model.parameters()\n    return weight",

@@ -85,7 +85,8 @@ class Calls(PythonCalls):
             function, arguments = called, whole
         elif function is not None and function.kind is Kind.REFERENCE:
             name = function.name
-            result = self._call_reference(node, name, arguments)
+            made = None if name in REWRAPS else self.of_legacy_type(node, function, arguments)
+            result = made or self._call_reference(node, name, arguments)
         elif receiver is not None and isinstance(func, ast.Attribute) and function is None:
             name = "." + func.attr
             result = self._call_method(node, receiver, func.attr, arguments)

@@ -34,6 +34,18 @@ def data_of(call: ast.Call) -> ast.expr | None:
     return None if not given or isinstance(given[0], ast.Starred) else given[0]
 
 
+def _are_sizes(arguments: list[Argument]) -> bool:
+    """Whether a legacy type is given how large the tensor is to be, not what it is to hold.
+
+    Data stand alone; two arguments are two sizes, be they numbers or tensors with one number each.
+    (https://docs.pytorch.org/docs/stable/tensors.html#torch.Tensor)
+    """
+    plain = [argument for argument in arguments if argument.keyword is None]
+    if any(isinstance(argument.node, ast.Starred) for argument in plain):
+        return False
+    return len(plain) > 1 or (len(plain) == 1 and plain[0].value.kind is Kind.NUMBER)
+
+
 class Constructors(Methods):
     """The part of the interpreter that evaluates calls of PyTorch's constructors."""
 
@@ -59,11 +71,9 @@ class Constructors(Methods):
         if legacy is not None and data is not None and data.is_tensor:
             # The legacy constructors take a tensor of their own type, and give a view of it.
             return self.tensor_op(node, "alias", "function", arguments[:1])
-        if legacy is not None and (data is None or data.kind is Kind.NUMBER):
-            shape = shapes.sizes(
-                [argument.value for argument in arguments if argument.keyword is None]
-            )
-            return self.new_tensor(node, name, inputs, arguments, shape, legacy)
+        if legacy is not None and (data is None or _are_sizes(arguments)):
+            sizes = [argument.value for argument in arguments if argument.keyword is None]
+            return self.new_tensor(node, name, inputs, arguments, shapes.sizes(sizes), legacy)
         shape, dtype, cut = literal_tensor(data)
         if legacy is not None:
             dtype = legacy
@@ -74,7 +84,28 @@ class Constructors(Methods):
         if name != "torch.tensor" and data is not None and data.kind is Kind.UNKNOWN:
             # Given a tensor, all but ``torch.tensor`` keep its history and its memory.
             return replace(made, role=Role.UNKNOWN, storages=Value().storages)
+        if legacy is not None and data is not None and data.kind is Kind.FOREIGN:
+            # An array of the same element type shares its memory, and so may whatever it views.
+            made.storages = united(made.storages, UNKNOWN_MEMORY)
         return made
+
+    def of_legacy_type(
+        self, node: ast.Call, function: Value, arguments: list[Argument]
+    ) -> Value | None:
+        """What ``Tensor = cuda.FloatTensor if use_cuda else torch.FloatTensor`` makes.
+
+        None where it is no such type, and where what it is given may be a tensor or hold one.
+        """
+        dtype = dtypes.of_legacy_types(function)
+        if dtype is None or any(argument.keyword is not None for argument in arguments):
+            return None
+        inputs = tuple(argument.value for argument in arguments)
+        sizes = not arguments or _are_sizes(arguments)
+        if not sizes and (len(inputs) > 1 or inputs[0].kind is not Kind.FOREIGN):
+            return None
+        shape = shapes.sizes(list(inputs)) if sizes else None
+        made = self.new_tensor(node, "torch.Tensor", inputs, arguments, shape, dtype or None)
+        return made if sizes else replace(made, storages=united(made.storages, UNKNOWN_MEMORY))
 
     def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:
         inputs = tuple(argument.value for argument in arguments)

@@ -49,6 +49,19 @@ LEGACY_TYPES = {
 }
 
 
+def of_legacy_types(value: Value) -> str | None:
+    """The dtype that tensors of one or the other legacy type have, of the CPU or of CUDA.
+
+    Empty where it differs; None where ``value`` may be anything else.
+    """
+    if value.kind is not Kind.REFERENCE:
+        return None
+    if value.op == "join" and not value.name:
+        found = {of_legacy_types(other) for other in value.inputs}
+        return None if None in found else found.pop() if len(found) == 1 else ""
+    return LEGACY_TYPES.get(value.name.replace("torch.cuda.", "torch.", 1))
+
+
 def named(name: str) -> str | None:
     """The dtype called ``torch.<name>``, or None when that is no dtype."""
     name = _ALIASES.get(name, name)

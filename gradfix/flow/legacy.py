@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from gradfix.flow.dtypes import LEGACY_TYPES
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import bound_to, captured, places_of, reaching, uses_of
 from gradfix.flow.nodes import walk
@@ -15,7 +16,7 @@ from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Value
 
 _VARIABLE = "torch.autograd.Variable"
 #: Always another object over the same memory; what is done to it alone does not show elsewhere.
-_NEW_OBJECTS = frozenset({"data", "detach", "from_numpy", "Variable"})
+_NEW_OBJECTS = frozenset({"data", "detach", "from_numpy", "Variable", *LEGACY_TYPES})
 _REPEATED = (
     ast.For,
     ast.AsyncFor,

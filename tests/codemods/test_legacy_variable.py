@@ -76,6 +76,80 @@ w = torch.FloatTensor([1, 2]).requires_grad_()
 out = (w * 2).sum()
 out.backward()
 grad = w.grad
+=== what a type of this or that device makes | works
+import numpy as np
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+cuda = torch.cuda.is_available()
+Tensor = torch.cuda.FloatTensor if cuda else torch.FloatTensor
+
+
+def step(net, size):
+    valid = Variable(Tensor(size, 1).fill_(1.0), requires_grad=False)
+    noise = Variable(Tensor(np.ones((size, 3))))
+    return (net(noise) - valid).pow(2).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, 2)
+out.backward()
+grad = net.weight.grad
+--->
+import numpy as np
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+cuda = torch.cuda.is_available()
+Tensor = torch.cuda.FloatTensor if cuda else torch.FloatTensor
+
+
+def step(net, size):
+    valid = Tensor(size, 1).fill_(1.0)
+    noise = Tensor(np.ones((size, 3)))
+    return (net(noise) - valid).pow(2).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, 2)
+out.backward()
+grad = net.weight.grad
+=== what a type makes of something unknown | unsafe works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+cuda = torch.cuda.is_available()
+Tensor = torch.cuda.FloatTensor if cuda else torch.FloatTensor
+
+
+def step(net, numbers):
+    return net(Variable(Tensor(numbers))).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, [1.0, 2.0, 3.0])
+out.backward()
+grad = net.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+cuda = torch.cuda.is_available()
+Tensor = torch.cuda.FloatTensor if cuda else torch.FloatTensor
+
+
+def step(net, numbers):
+    return net(Tensor(numbers)).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, [1.0, 2.0, 3.0])
+out.backward()
+grad = net.weight.grad
 === a leaf over a tensor that is used elsewhere | works
 import torch
 from torch.autograd import Variable
@@ -682,6 +756,21 @@ class Pyramid(nn.Module):
 
 
 Pyramid(True)(torch.ones(3), torch.sigmoid).sum().backward()
+reason: written out
+=== a type that may be given a tensor with a history
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+Tensor = torch.cuda.FloatTensor if torch.cuda.is_available() else torch.FloatTensor
+
+
+def held(x, *more):
+    return Variable(Tensor(x, *more), requires_grad=False)
+
+
+lin = nn.Linear(3, 1)
+(held(lin(torch.ones(3))) * lin(torch.ones(3))).sum().backward()
 reason: written out
 === a buffer that is filled through its wrapper
 import torch

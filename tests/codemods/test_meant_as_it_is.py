@@ -378,3 +378,22 @@ def test_unsafe(case: Case) -> None:
 @table(REPORTED)
 def test_reported(case: Case) -> None:
     check_reported(case, code_of(case))
+
+
+def test_who_runs_a_function_is_asked_beside_what_its_names_mean() -> None:
+    text = """import torch
+
+def train(w):
+    w = torch.nn.Parameter(w)
+    opt = torch.optim.SGD([w], lr=0.1)
+    w = torch.sigmoid(w)
+    w.sum().backward()
+    return w.grad.norm()
+
+def check():
+    try:
+        return train(torch.ones(2))
+    except AttributeError:
+        pass
+"""
+    assert found(text, "GF101")

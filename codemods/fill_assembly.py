@@ -11,9 +11,10 @@ from gradfix.flow.assembly import Assembly, assemblies, has_history, may_be_stri
 from gradfix.flow.expected import is_only_expected
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.registered import is_weighted
+from gradfix.flow.said_plain import asks_how_made
 from gradfix.flow.values import Certainty
 from gradfix.model import Finding, Safety
-from gradfix.recipes.joining import join_parts
+from gradfix.recipes.joining import join_parts, may_be_changed
 
 
 class FillAssembly(Codemod):
@@ -80,7 +81,8 @@ class FillAssembly(Codemod):
     Safe where every slot is written once (or keeps the fill value), nothing reads the buffer in
     between, and shapes and element types are known. Unsafe where an element's shape or the number
     of passes of a loop is not known, and for ``zeros_like`` of what may be transposed: it is
-    transposed, too. The result lives on the device of its elements.
+    transposed, too; and where the code looks at its ``grad_fn`` or ``_version``. The result lives
+    on the device of its elements.
 
     References
     ----------
@@ -104,7 +106,11 @@ class FillAssembly(Codemod):
             fix, why_not = None, None
             try:
                 fix = join_parts(flow, assembly)
-                if may_be_strided(assembly):
+                if (
+                    may_be_strided(assembly)
+                    or asks_how_made(flow, assembly.allocation)
+                    or may_be_changed(flow, assembly)
+                ):
                     fix = replace(fix, safety=Safety.UNSAFE)
             except Unsuitable:
                 continue

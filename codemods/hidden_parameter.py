@@ -31,6 +31,7 @@ from gradfix.flow.registered import (
     registers_by_hand,
     walked_over,
 )
+from gradfix.flow.trained_apart import converted
 from gradfix.flow.values import Kind
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
 
@@ -40,8 +41,7 @@ _BUILTINS = frozenset(
 )
 _LIST_METHODS = frozenset({"append", "extend", "insert"})
 _DICT_METHODS = frozenset({"items", "keys", "values", "pop", "update"})
-_OPTIMIZED = frozenset({"parameters", "named_parameters", "state_dict", "requires_grad",
-                        "requires_grad_"})  # fmt: skip
+_OPTIMIZED = {"parameters", "named_parameters", "state_dict", "requires_grad", "requires_grad_"}
 
 _LIKE_A_WEIGHT = "filled like a weight here"
 #: Modules that register what they are given.
@@ -126,7 +126,7 @@ class HiddenParameter(Codemod):
     ``+``, ``.sort`` and whatever else those classes lack. Lists of layers that are registered
     elsewhere, also in another file that names the class, and a single element hidden in a list, are
     left alone. Registered layers also follow ``to()`` and ``eval()``: unsafe for dropout and batch
-    norm where the project calls it.
+    norm where the project calls it, and for ``half()`` in a class that casts what it computes.
 
     References
     ----------
@@ -241,7 +241,7 @@ class HiddenParameter(Codemod):
         walk_over, by_mode = walked_over(flow, found.facts), mode_changes(flow, found)
         new = (flow, found.facts, found.name)
         minded = neighbours.minded_by(*new, unused=takes_some(flow, found), layers=not elsewhere)
-        minded = minded or never_recorded(flow, found)
+        minded = minded or never_recorded(flow, found) or converted(flow, found.facts.node)
         doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
         safety = Safety.UNSAFE if doubt else Safety.SAFE
         for key in found.keys:

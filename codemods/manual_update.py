@@ -10,11 +10,12 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
 from gradfix.flow.aliases import holds
 from gradfix.flow.dropped_updates import Dropped, dropped_updates
-from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.expected import OF_NON_LEAVES, is_meant_to_raise
 from gradfix.flow.names import bound_to, captured, reaching
 from gradfix.flow.nodes import walk
 from gradfix.flow.queries import leaf_uses
 from gradfix.flow.renewed import renewed_attributes, renewed_elements, untracked_updates
+from gradfix.flow.said_plain import asks_for_leaf
 from gradfix.flow.state import AttributeStore, Backward, Call, GradRead, OptimizerMade, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
@@ -68,11 +69,11 @@ class ManualUpdate(Codemod):
     Fix safety
     ----------
     Safe in a loop that differentiates again: the code raises on its second pass. Unsafe where the
-    old tensor is kept somewhere, because an update in place changes that one, too, and where the
-    update went to a loop variable, because now there is training. Manual for the
-    elements of a list or dict, and for ``w = w.clamp(...)`` before the loss of the same pass.
-    Updates that are differentiated themselves (MAML) use ``torch.autograd.grad`` and are left
-    alone.
+    old tensor is kept somewhere, because an update in place changes that one, too, where the code
+    asks whether the new one is a leaf, and where the update went to a loop variable, because now
+    there is training. Manual for the elements of a list or dict, and for ``w = w.clamp(...)``
+    before the loss of the same pass. Updates that are differentiated themselves (MAML) use
+    ``torch.autograd.grad`` and are left alone.
 
     References
     ----------
@@ -99,7 +100,7 @@ class ManualUpdate(Codemod):
                     and node in meant
                     and not flow.value(node).is_leaf  # made a leaf again meanwhile
                 ]
-                if later and not is_meant_to_raise(flow, definition.node):
+                if later and not is_meant_to_raise(flow, definition.node, OF_NON_LEAVES):
                     done.add(definition)
                     yield self._report(
                         flow, scope, definition, meant[min(later, key=flow.span)].node
@@ -247,6 +248,7 @@ class ManualUpdate(Codemod):
         if not _is_zeroed(flow, scope, definition):
             content += f"\n{name}.grad = None"
         kept = attribute or _kept_elsewhere(flow, scope, name)
+        kept = kept or asks_for_leaf(flow, flow.value(right)) is not None
         safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
         return self.fix(
             safety,

@@ -18,6 +18,7 @@ from gradfix.flow.queries import (
     writes_to,
 )
 from gradfix.flow.reached import run_by_forward
+from gradfix.flow.said_plain import expects_no_gradient
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.walk import Walk
@@ -83,10 +84,11 @@ class RewrapInForward(Codemod):
 
     Fix safety
     ----------
-    Safe where the wrapped tensor is used as a value only: the forward values do not change.
-    Manual where it is stored as an attribute or handed to code that may want a Parameter. Left
-    alone where the new leaf's own gradient is asked for (``.grad``, ``autograd.grad``, an
-    optimizer) and under ``no_grad``.
+    Safe where the wrapped tensor is used as a value only: the forward values do not change. Unsafe
+    where the file says that something has no gradient (``assert p.grad is None``). Manual where it
+    is stored as an attribute or handed to code that may want a Parameter. Left alone where the new
+    leaf's own gradient is asked for (``.grad``, ``autograd.grad``, an optimizer) and under
+    ``no_grad``.
 
     References
     ----------
@@ -145,9 +147,11 @@ class RewrapInForward(Codemod):
             raise NotFixable("the wrapped tensor is written in place")
         for place in places:
             _must_be_value(flow, call, place)
+        told = expects_no_gradient(flow, call)
+        doubt = f"; but line {flow.span(told).row} expects no gradient" if told else ""
         return self.fix(
-            Safety.SAFE,
-            "use the computed tensor itself",
+            Safety.UNSAFE if told else Safety.SAFE,
+            f"use the computed tensor itself{doubt}",
             Edit(EditKind.REPLACE, flow.span(node), flow.source_of(data)),
         )
 

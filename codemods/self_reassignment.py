@@ -25,6 +25,7 @@ from gradfix.flow.names import (
 from gradfix.flow.queries import CASTS, VIEWS, leaf_uses
 from gradfix.flow.reached import is_read_behind, run_by_forward
 from gradfix.flow.replaced_leaves import Replaced, is_another_case, replaced_leaves
+from gradfix.flow.said_plain import is_used_by_another_name
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
@@ -74,11 +75,11 @@ class SelfReassignment(Codemod):
 
     Fix safety
     ----------
-    Safe: only names change. Unsafe for an attribute that an optimizer holds, or that a method other
-    than ``forward`` binds: the leaf is changed in place, so that it is trained from then on. Not
-    fixed where other methods may read the attribute, where the name is visible to other functions
-    or taken by other files (``__all__``), where it can be looked up dynamically (``locals()``), or
-    where branches merge leaf and value in a way that one inserted copy cannot express.
+    Safe: only names change. Unsafe where another name is used as the leaf, for an attribute that an
+    optimizer holds, or that a method other than ``forward`` binds: the leaf is changed in place,
+    and trained from then on. Not fixed where other methods may read the attribute, where the name
+    is visible to other functions or taken by other files (``__all__``), where it can be looked up
+    (``locals()``), or where branches merge leaf and value in a way that one copy cannot express.
 
     References
     ----------
@@ -195,7 +196,9 @@ class SelfReassignment(Codemod):
             flow.note(web.first.statement, f"{name} is rebound here to a value computed from it"),
             flow.note(used, f"{why}, but only the leaf has a gradient"),
         )
-        fix = web.refusal() or self.fix(Safety.SAFE, f"name the value {web.new_name}", *web.edits())
+        other = is_used_by_another_name(flow, name, [leaf.value for leaf in web.leaves])
+        safety = Safety.UNSAFE if other else Safety.SAFE
+        fix = web.refusal() or self.fix(safety, f"name the value {web.new_name}", *web.edits())
         return self.finding(
             flow.span(web.first.statement),
             f"`{name}` is a leaf, and this gives its name to a value computed from it",

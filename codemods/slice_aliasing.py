@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
-from gradfix.flow.leaf_aliases import is_hidden, mistaken_copies
+from gradfix.flow.leaf_aliases import is_hidden, may_be_meant, mistaken_copies
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Scope, Write
 from gradfix.flow.values import Value
@@ -61,9 +61,10 @@ class SliceAliasing(Codemod):
     Fix safety
     ----------
     Safe for a slice of the leaf itself: writing to it either raises or goes behind autograd's back.
-    Unsafe for ``.data`` and ``.detach()`` kept under a name, because writing through them can be
-    meant. Deliberate write-through (under ``no_grad``, in initialisers, or where the slice is only
-    written and never read) is left alone.
+    Unsafe for writes through ``.data`` to the weights of a layer, to a leaf that is only used slice
+    by slice, or whose slice does not go on to the loss with it, and for ``.data`` and ``.detach()``
+    kept under a name, because writing through them can be meant. Deliberate write-through (under
+    ``no_grad``, in initialisers, or where the slice is only written and never read) is left alone.
 
     References
     ----------
@@ -122,7 +123,8 @@ class SliceAliasing(Codemod):
         because += [flow.note(writes[0].node, "so this in-place write changes the leaf, too")]
         fix, why_not = None, None
         try:
-            fix = self._clone(flow, scope, definition, alias)
+            meant = may_be_meant(flow, definition, source, writes)
+            fix = self._clone(flow, scope, definition, alias, meant)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -135,9 +137,9 @@ class SliceAliasing(Codemod):
         )
 
     def _clone(
-        self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr
+        self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr, meant: bool
     ) -> Fix:
-        hidden = is_hidden(flow, definition)
+        hidden = is_hidden(flow, definition) or meant
         safety = Safety.UNSAFE if hidden else Safety.SAFE
         if scope.escapes is not None:
             raise NotFixable(f"`{definition.name}` can be looked up by its name")

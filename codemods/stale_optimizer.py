@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
-from gradfix.flow.expected import is_meant_to_raise
+from gradfix.flow.expected import OF_NON_LEAVES, is_meant_to_raise
 from gradfix.flow.iterators import consumers, is_generator, may_follow, spent_before
 from gradfix.flow.misdirected import Misdirected, misdirected, outlived
 from gradfix.flow.names import reaching, uses_of
@@ -28,6 +29,9 @@ from gradfix.flow.state import OptimizerMade, Scope
 from gradfix.flow.values import Kind, Role
 from gradfix.flow.versions import Definition
 from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+
+_DATA = "`.data` never has a gradient"
+_PARAMS = re.compile(r"""\[["']params["']\]""")
 
 
 class StaleOptimizer(Codemod):
@@ -78,8 +82,9 @@ class StaleOptimizer(Codemod):
     Fix safety
     ----------
     Safe where PyTorch raises today, and for ``.data`` of a leaf in the optimizer's own argument,
-    which nothing else can hold. Unsafe where a consumer after the optimizer begins to work. Manual
-    where a Parameter or layer is replaced after the optimizer was built.
+    which nothing else can hold; unsafe where the file takes tensors out of ``["params"]``, and
+    where a consumer after the optimizer begins to work. Manual where a Parameter or layer is
+    replaced after the optimizer was built.
 
     References
     ----------
@@ -97,7 +102,7 @@ class StaleOptimizer(Codemod):
                 isinstance(made.node, ast.Call)
                 and (given := parameters_given(made.node)) is not None
             ):
-                if not is_meant_to_raise(flow, made.node):
+                if not is_meant_to_raise(flow, made.node, OF_NON_LEAVES):
                     yield from self._wrong_argument(flow, made, given)
                 yield from self._replaced_later(flow, made, given)
         for scope in flow.scopes:
@@ -136,7 +141,9 @@ class StaleOptimizer(Codemod):
             for node, text, sure, message in _faults(flow, place, place is given):
                 parts[node] = text
                 why.append(flow.note(node, message))
-                safety = safety if sure else Safety.UNSAFE
+                # Who takes the tensors from the optimizer may set their gradients by hand.
+                by_hand = message == _DATA and _PARAMS.search(flow.text) is not None
+                safety = safety if sure and not by_hand else Safety.UNSAFE
         except NotFixable as reason:
             yield self._bad_argument(flow, place, (), None, str(reason))
             return
@@ -182,7 +189,7 @@ class StaleOptimizer(Codemod):
             for optimizer in found
             for other in found
             if other is not optimizer and found[optimizer] == "optimizer"
-            if not is_meant_to_raise(flow, optimizer)
+            if not is_meant_to_raise(flow, optimizer, OF_NON_LEAVES)
         ]
         for pair in pairs:
             if not kept and may_follow(flow, *pair):
@@ -317,7 +324,7 @@ def _element_faults(flow: ModuleFlow, node: ast.expr, inline: bool) -> Iterator[
         owner = flow.value(node.value)
         sure = owner.is_tensor and (owner.is_leaf or owner.parameter)
         if sure or owner.role in _MADE_LEAF or is_meant_as_leaf(flow, node.value):
-            yield node, flow.source_of(node.value), sure, "`.data` never has a gradient"
+            yield node, flow.source_of(node.value), sure, _DATA
     elif value.is_tracked and value.op == "select" and isinstance(node, ast.Subscript):
         if flow.value(node.value).is_leaf:
             raise NotFixable("a part of a leaf cannot be optimised alone")

@@ -22,6 +22,7 @@ from gradfix.flow.queries import (
     leaf_use_of,
     reaches_graph,
 )
+from gradfix.flow.said_plain import expects_no_gradient
 from gradfix.flow.severed import severed
 from gradfix.flow.stacked import gets_history, input_of_forward
 from gradfix.flow.state import Call, GradMode
@@ -87,21 +88,20 @@ class TensorRewrap(Codemod):
     ----------
     Safe where the elements are written out and their shapes and element types are known. Unsafe
     where the length or the shapes are not known: ``torch.stack`` of an empty list raises, and
-    elements of different shapes do not stack. Unsafe where the copy is only stored, or
-    where only the calls of the file show that the elements require grad. Unsafe where others may
-    only learn from the copy: it weighs the logarithm of a probability, another model's result is
-    compared with it, or the optimizer that steps does not hold its models; manual for the target
-    of a loss whose input is trained. A copy that is
-    stored or returned beside values that keep their history, and that only its numbers are read
-    of, is a log and is left alone. Safe for a layer's input, which becomes
-    ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual where
-    numbers may have been taken out on purpose (all that the elements depend on has another way to
-    the same result), in lambdas, where the copy serves several backwards (it is cached, made in a
-    constructor, kept for a later turn, or what it is made of has a backward of its own), and where
-    it has to be without history: for NumPy, ``deepcopy``, ``out=``, writes to its parts, or
-    another file. Left alone are copies that
-    are made once for a loop that calls ``backward`` in every turn, and reports of losses whose
-    ``backward`` has been called.
+    elements of different shapes do not stack. Unsafe where the copy is only stored, or where only
+    the calls of the file show that the elements require grad. Unsafe where others may only learn
+    from the copy: it weighs the logarithm of a probability, another model's result is compared with
+    it, or the optimizer that steps does not hold its models, and where the file says so:
+    ``requires_grad=False``, ``assert p.grad is None``. Manual for the target of a loss whose input
+    is trained. A copy that is stored or returned beside values that keep their history, and that
+    only its numbers are read of, is a log and is left alone. Safe for a layer's input, which
+    becomes ``torch.as_tensor(x).clone()``: a copy, as before, and arrays are taken, too. Manual
+    where numbers may have been taken out on purpose (all that the elements depend on has another
+    way to the same result), in lambdas, where the copy serves several backwards (it is cached, made
+    in a constructor, kept for a later turn, or what it is made of has a backward of its own), and
+    where it has to be without history: for NumPy, ``deepcopy``, ``out=``, writes to its parts, or
+    another file. Left alone are copies that are made once for a loop that calls ``backward`` in
+    every turn, and reports of losses whose ``backward`` has been called.
 
     References
     ----------
@@ -182,6 +182,13 @@ class TensorRewrap(Codemod):
             fix = keep_graph(flow, call, data)
             if taught is not None:
                 fix = replace(fix, safety=Safety.UNSAFE, title=f"{fix.title}; but {taught.how}")
+            told = expects_no_gradient(flow, call)
+            if told is not None:
+                title = f"{fix.title}; but line {flow.span(told).row} expects no gradient"
+                fix = replace(fix, safety=Safety.UNSAFE, title=title)
+            flag = call.keyword("requires_grad")
+            if flag is not None and flag.const is False:  # somebody means what it does
+                fix = replace(fix, safety=Safety.UNSAFE)
             if is_put_away(flow, call):  # what is made of it then is not to be seen
                 fix = replace(fix, safety=Safety.UNSAFE)
         except NotFixable as reason:

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.nodes import last_name
 from gradfix.flow.parameters import is_bound, matched
 from gradfix.flow.state import Call, GradMode, Scope
+from gradfix.flow.taken_errors import definitions
+from gradfix.flow.text_facts import SWITCHES
 from gradfix.flow.values import Kind, Value
 
 
@@ -27,7 +30,15 @@ def calls_to(flow: ModuleFlow, function: ast.AST | None) -> list[Call]:
 
 
 def only_called_without_grad(flow: ModuleFlow, scope: Scope) -> bool:
-    """Whether a function is called in this file, and nowhere certainly with grad mode on."""
+    """Whether a function is called in this file, and nowhere certainly with grad mode on.
+
+    A decorator of the file that switches grad mode stands for its callers.
+    """
+    for decorator in getattr(scope.node, "decorator_list", ()):
+        named = decorator.func if isinstance(decorator, ast.Call) else decorator
+        made = definitions(flow, last_name(named))
+        if any(SWITCHES.search(flow.text_of(one)) for one in made):
+            return True
     calls = calls_to(flow, scope.node) if scope.is_function else []
     return bool(calls) and all(call.mode is not GradMode.ON for call in calls)
 

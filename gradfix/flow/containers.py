@@ -20,6 +20,7 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.rebound import switches_off
 from gradfix.flow.returned_lists import hands_out_lists, returned_list
 from gradfix.flow.state import AttributeStore, Scope
+from gradfix.flow.trained_apart import handed_to_be_trained
 from gradfix.flow.values import Kind
 
 
@@ -138,7 +139,9 @@ def _is_foreign(flow: ModuleFlow, facts: classes.ClassFacts, node: ast.AST | Non
 
 
 def is_collected_to_be_trained(flow: ModuleFlow, found: Container) -> bool:
-    """Whether a class with an optimizer of its own puts what is held into another list."""
+    """Whether what is held is given to an optimizer's maker, or put into another list for one."""
+    if handed_to_be_trained(flow, found.reads):
+        return True
     return "optim" in flow.text_of(found.facts.node) and any(
         _puts_elsewhere(loop) for read in found.reads if (loop := loop_over(flow, read))
     )

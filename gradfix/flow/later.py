@@ -125,10 +125,12 @@ def _fills_attribute(function: ast.AST, node: ast.Call) -> bool:
 
 
 def _is_read_before(flow: ModuleFlow, function: ast.AST, store: AttributeStore) -> bool:
+    """Whether a function reads an attribute before, or to compute, what it stores there."""
+    computing = set(walk(store.statement))
     return any(
         isinstance(node, ast.Attribute)
         and node.attr == store.name
         and isinstance(node.ctx, ast.Load)
-        and flow.span(node) < flow.span(store.node)
+        and (node in computing or flow.span(node) < flow.span(store.node))
         for node in walk(function)
     )

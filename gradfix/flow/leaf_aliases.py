@@ -10,6 +10,7 @@ from gradfix.flow.classes import is_initialiser
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, reaching, uses_of
 from gradfix.flow.nodes import walk
+from gradfix.flow.queries import is_differentiated
 from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.flow.versions import Definition
@@ -100,6 +101,52 @@ def is_hidden(flow: ModuleFlow, definition: Definition) -> bool:
     """
     assert isinstance(definition.statement, ast.Assign)
     return not flow.value(definition.statement.value).is_tracked
+
+
+def may_be_meant(
+    flow: ModuleFlow, definition: Definition, source: Value, writes: list[Write]
+) -> bool:
+    """Whether writes through ``.data`` of a slice, which raise nothing, may be for the leaf.
+
+    So it is for the weights of a layer, for a leaf that is only used slice by slice, and where the
+    leaf goes on to the loss and what was written does not: it is filled by its slices.
+    """
+    if all(write.target.is_tracked and write.target.op != "data" for write in writes):
+        return False  # this raises
+    assert isinstance(definition.statement, ast.Assign)
+    alias, leaf = definition.statement.value, source.node
+    held = _held_by(alias)
+    if not isinstance(held, ast.Name) or leaf is None:
+        return True
+    whole = (
+        isinstance(node, ast.Name)
+        and node.id == held.id
+        and isinstance(node.ctx, ast.Load)
+        and node is not held
+        and _is_whole(flow.parents.get(node))
+        for node in walk(flow.tree)
+    )
+    if not any(whole):
+        return True
+    return is_differentiated(flow, leaf) and not is_differentiated(flow, alias)
+
+
+def _held_by(view: ast.AST) -> ast.AST:
+    """What a view is taken of: ``v`` of ``v[:4].view(2, 2)``, ``lin.weight`` of its rows."""
+    while True:
+        if isinstance(view, ast.Subscript):
+            view = view.value
+        elif isinstance(view, ast.Call) and isinstance(view.func, ast.Attribute):
+            view = view.func.value
+        else:
+            return view
+
+
+def _is_whole(around: ast.AST | None) -> bool:
+    """Whether a leaf is read there as a whole: no slice of it, nor its values or gradient alone."""
+    if isinstance(around, ast.Subscript):
+        return False
+    return not (isinstance(around, ast.Attribute) and around.attr in ("data", "grad", "shape"))
 
 
 def is_deliberate(

@@ -14,7 +14,7 @@ import ast
 from gradfix.flow.later import stays_attached
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import AttributeStore, Call, GradMode, Write
-from gradfix.flow.values import Kind, Value
+from gradfix.flow.values import Certainty, Kind, Value
 
 _COPIES = frozenset({"copy.deepcopy"})
 #: Give several views at once; autograd refuses writes to them.
@@ -51,12 +51,32 @@ _NONE: frozenset[ast.AST] = frozenset()
 
 
 def _asked(flow: ModuleFlow, call: Call) -> ast.AST | None:
-    """``if t.requires_grad:`` about what the call makes."""
-    for name in ("requires_grad", "is_leaf", "grad_fn"):
-        for node in flow.attributes(name):
-            if isinstance(node.ctx, ast.Load) and flow.value(node.value).node is call.node:
-                return node
-    return None
+    """``if t.requires_grad:`` about what the call makes, or what has no history because of it."""
+    asking = [
+        node
+        for name in ("requires_grad", "is_leaf", "grad_fn")
+        for node in flow.attributes(name)
+        if isinstance(node.ctx, ast.Load)
+    ]
+    if not asking:
+        return None
+    found = next((node for node in asking if flow.value(node.value).node is call.node), None)
+    refusing = [node for node in asking if _is_refused(flow, node)] if found is None else []
+    if not refusing:
+        return found
+    plain = {
+        value.node
+        for value in flow.consumers(call.node, stays_attached)
+        if value.needs_grad is not Certainty.YES
+    }
+    return next((node for node in refusing if flow.value(node.value).node in plain), None)
+
+
+def _is_refused(flow: ModuleFlow, asked: ast.AST) -> bool:
+    """``assert not x.requires_grad``, ``if x.requires_grad: raise``: a history is an error."""
+    statement = flow.enclosing(asked, ast.stmt)
+    raises = isinstance(statement, ast.If) and isinstance(statement.body[-1], ast.Raise)
+    return raises or isinstance(statement, ast.Assert)
 
 
 def _is_array(value: Value) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gradfix.flow import layers
 from gradfix.flow.dtypes import INTEGER, is_integer
-from gradfix.flow.expected import is_absence_expected
+from gradfix.flow.expected import OF_NON_LEAVES, is_absence_expected, is_meant_to_raise
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.reached import run_by_forward
 from gradfix.flow.state import (
@@ -101,6 +101,8 @@ def leaf_uses(flow: ModuleFlow) -> Iterator[tuple[Value, LeafUse]]:
         if not read.tensor.retains_grad and not is_absence_expected(flow, read.node):
             yield read.tensor, LeafUse(read.node, read.base, "its .grad is used here")
     for made in flow.all(OptimizerMade):
+        if is_meant_to_raise(flow, made.node, OF_NON_LEAVES):
+            continue  # a test that it refuses what is no leaf
         for node, value in made.parameters:
             yield value, LeafUse(node, node, "an optimizer is built over it here")
 

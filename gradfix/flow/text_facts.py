@@ -120,7 +120,7 @@ class TextFacts(Facts):
         """Whether something in the file may be meant to raise."""
         return any(
             mentions(self.text, word)
-            for word in ("raises", "assertRaises", "RuntimeError", "except")
+            for word in ("raises", "assertRaises", "RuntimeError", "except", "__exit__")
         )
 
     @cached_property

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 from bisect import bisect_left
+from collections.abc import Iterator
 from textwrap import indent
 
 from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve, tensor_root
+from gradfix.flow.may_write import may_change, writes_what_it_is_given
 from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.nodes import walk
+from gradfix.flow.queries import calls_in
 from gradfix.flow.shapes import equal
 from gradfix.flow.source_text import bracketed
-from gradfix.flow.state import Write
+from gradfix.flow.state import Call, Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
 from gradfix.model import Edit, EditKind, Fix, Safety
 from gradfix.recipes.allocations import (
@@ -86,6 +89,32 @@ def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt
             if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
                 row = flow.span(write.node).row
                 raise NotFixable(f"a part may be changed in place on line {row}")
+    for call in _calls_between(flow, assembly, statements):
+        if writes_what_it_is_given(flow, call, _held(flow, assembly)):
+            row = flow.span(call.node).row
+            raise NotFixable(f"a part may be changed in place by the call on line {row}")
+
+
+def may_be_changed(flow: ModuleFlow, assembly: Assembly) -> bool:
+    """Whether a call between the fills might write to a part that something else holds, too."""
+    held, statements = _held(flow, assembly), set(_region(flow, assembly))
+    between = _calls_between(flow, assembly, statements) if held else ()
+    return any(may_change(flow, call, held) for call in between)
+
+
+def _held(flow: ModuleFlow, assembly: Assembly) -> frozenset[object]:
+    """The memories of parts that were there before they were put into the buffer."""
+    parts = [(fill.part, flow.value(fill.part)) for fill in assembly.fills]
+    held = [value.storages for node, value in parts if value.view or value.node is not node]
+    return frozenset().union(*held)
+
+
+def _calls_between(
+    flow: ModuleFlow, assembly: Assembly, statements: set[ast.stmt]
+) -> Iterator[Call]:
+    for call in calls_in(flow, assembly.scope):
+        if _around(flow, call.node, statements) is not None:
+            yield call
 
 
 def _writes_between(flow: ModuleFlow, first: int, last: int) -> list[Write]:

@@ -10,6 +10,7 @@ from gradfix.flow.classes import facts_of, is_module, lineage
 from gradfix.flow.neighbours import gets_saved_weights, minded_by
 from gradfix.flow.rebound import rebound
 from gradfix.flow.registered import all_parameters_changed
+from gradfix.flow.said_plain import is_known_as_no_leaf, is_only_read_detached
 from gradfix.flow.strangers import binds_any
 from gradfix.flow.values import Value
 from gradfix.model import Safety
@@ -25,12 +26,14 @@ def safety_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> tuple[Safety, st
 
     Raises NotFixable where other code certainly changes the attribute as no Parameter can be.
     """
-    if not leaf.parameter:
-        return Safety.SAFE, ""
-    changed = rebound(flow, kept)
+    changed = rebound(flow, kept) if leaf.parameter else None
     if changed is not None and changed.sure:
         raise NotFixable(changed.how)
-    doubt = changed.how if changed is not None else _met(flow, kept)
+    doubt = changed.how if changed is not None else ""
+    if is_known_as_no_leaf(flow, flow.value(kept)):
+        doubt = "the code asks whether it is a leaf, or says that it is none"
+    elif not doubt and leaf.parameter:
+        doubt = _met(flow, kept)
     return (Safety.UNSAFE, f"; {doubt}") if doubt else (Safety.SAFE, "")
 
 
@@ -57,4 +60,6 @@ def _met(flow: ModuleFlow, kept: ast.expr) -> str:
             minded = minded or binds_any(flow)
             if minded:
                 return minded
+            if is_only_read_detached(flow, target.attr):
+                return "all that it is used for takes its numbers alone"
     return ""

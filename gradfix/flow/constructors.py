@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from gradfix.flow import dtypes, shapes
+from gradfix.flow import dtypes
 from gradfix.flow.grown import united
+from gradfix.flow.legacy_types import literal_tensor
 from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
@@ -16,7 +17,6 @@ from gradfix.flow.values import (
     Kind,
     Leaf,
     Role,
-    Shape,
     Storage,
     Value,
     replace,
@@ -32,18 +32,6 @@ def data_of(call: ast.Call) -> ast.expr | None:
     """What a tensor is made of: the first argument, by its place or as ``data=``."""
     given = [keyword.value for keyword in call.keywords if keyword.arg == "data"] or call.args[:1]
     return None if not given or isinstance(given[0], ast.Starred) else given[0]
-
-
-def _are_sizes(arguments: list[Argument]) -> bool:
-    """Whether a legacy type is given how large the tensor is to be, not what it is to hold.
-
-    Data stand alone; two arguments are two sizes, be they numbers or tensors with one number each.
-    (https://docs.pytorch.org/docs/stable/tensors.html#torch.Tensor)
-    """
-    plain = [argument for argument in arguments if argument.keyword is None]
-    if any(isinstance(argument.node, ast.Starred) for argument in plain):
-        return False
-    return len(plain) > 1 or (len(plain) == 1 and plain[0].value.kind is Kind.NUMBER)
 
 
 class Constructors(Methods):
@@ -68,44 +56,17 @@ class Constructors(Methods):
                 parameter=False,
                 storages=united(data.storages, frozenset({Storage(node)})),
             )
-        if legacy is not None and data is not None and data.is_tensor:
-            # The legacy constructors take a tensor of their own type, and give a view of it.
-            return self.tensor_op(node, "alias", "function", arguments[:1])
-        if legacy is not None and (data is None or _are_sizes(arguments)):
-            sizes = [argument.value for argument in arguments if argument.keyword is None]
-            return self.new_tensor(node, name, inputs, arguments, shapes.sizes(sizes), legacy)
-        shape, dtype, cut = literal_tensor(data)
         if legacy is not None:
-            dtype = legacy
-        elif given is not None:
+            return self.legacy_tensor(node, name, legacy, arguments)
+        shape, dtype, cut = literal_tensor(data)
+        if given is not None:
             dtype = dtypes.of_argument(given)
         made = self.new_tensor(node, name, inputs, arguments, shape, dtype)
         made.cut = name if cut else ""
         if name != "torch.tensor" and data is not None and data.kind is Kind.UNKNOWN:
             # Given a tensor, all but ``torch.tensor`` keep its history and its memory.
             return replace(made, role=Role.UNKNOWN, storages=Value().storages)
-        if legacy is not None and data is not None and data.kind is Kind.FOREIGN:
-            # An array of the same element type shares its memory, and so may whatever it views.
-            made.storages = united(made.storages, UNKNOWN_MEMORY)
         return made
-
-    def of_legacy_type(
-        self, node: ast.Call, function: Value, arguments: list[Argument]
-    ) -> Value | None:
-        """What ``Tensor = cuda.FloatTensor if use_cuda else torch.FloatTensor`` makes.
-
-        None where it is no such type, and where what it is given may be a tensor or hold one.
-        """
-        dtype = dtypes.of_legacy_types(function)
-        if dtype is None or any(argument.keyword is not None for argument in arguments):
-            return None
-        inputs = tuple(argument.value for argument in arguments)
-        sizes = not arguments or _are_sizes(arguments)
-        if not sizes and (len(inputs) > 1 or inputs[0].kind is not Kind.FOREIGN):
-            return None
-        shape = shapes.sizes(list(inputs)) if sizes else None
-        made = self.new_tensor(node, "torch.Tensor", inputs, arguments, shape, dtype or None)
-        return made if sizes else replace(made, storages=united(made.storages, UNKNOWN_MEMORY))
 
     def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:
         inputs = tuple(argument.value for argument in arguments)
@@ -190,46 +151,6 @@ def mode_of(context: Value) -> GradMode:
     if context.const is True:
         return GradMode.ON
     return GradMode.OFF if context.const is False else GradMode.UNKNOWN
-
-
-def literal_tensor(data: Value | None) -> tuple[Shape | None, str | None, bool]:
-    """Shape and dtype of ``torch.tensor(data)``, and whether history is cut.
-
-    One-element tensors in a list count as numbers, whatever their own shape.
-    """
-    if data is None:
-        return None, None, False
-    if data.is_tensor:
-        return data.shape, data.dtype, data.needs_grad is Certainty.YES
-    if data.kind is Kind.NUMBER:
-        if isinstance(data.const, bool):
-            return (), "bool", False
-        known = {float: "default", int: "int64"}.get(type(data.const))
-        return (), known, bool(data.cut)
-    if data.kind is not Kind.SEQUENCE:
-        return None, None, False
-    if data.items is None:
-        inner = None if data.element is None else literal_tensor(data.element)
-        return (
-            ((data.length,) if inner and inner[0] == () else None),
-            inner[1] if inner else None,
-            bool(inner and inner[2]),
-        )
-    parts = [literal_tensor(item) for item in data.items]
-    cut = any(part[2] for part in parts)
-    if all(item.kind in (Kind.NUMBER, Kind.TENSOR) for item in data.items):
-        kinds = {part[1] for part in parts}
-        dtype = (
-            "default"
-            if "default" in kinds and None not in kinds
-            else (kinds.pop() if len(kinds) == 1 else None)
-        )
-        return (len(parts),), dtype, cut
-    first = parts[0][0]
-    shape = (
-        (len(parts), *first) if first is not None and all(p[0] == first for p in parts) else None
-    )
-    return shape, parts[0][1] if len({p[1] for p in parts}) == 1 else None, cut
 
 
 def _parameters_in(node: ast.AST, value: Value) -> list[tuple[ast.AST, Value]]:

@@ -7,9 +7,9 @@ from abc import abstractmethod
 
 from gradfix.flow import classes, dtypes, layers, shapes
 from gradfix.flow.grown import united
+from gradfix.flow.legacy_types import LegacyTypes
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, result_role
-from gradfix.flow.tensors import TensorOps
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import (
     NEEDS_GRAD,
@@ -53,7 +53,7 @@ CONVERSIONS = {
 }
 
 
-class Methods(TensorOps):
+class Methods(LegacyTypes):
     """The part of the interpreter that evaluates method calls."""
 
     @abstractmethod
@@ -91,6 +91,8 @@ class Methods(TensorOps):
             return self._reveal(node, receiver, name, arguments)
         if name == "clone" and not arguments and self._is_input_of_forward(receiver):
             return self._reveal(node, receiver, name, arguments)
+        if name == "new" and (made := self.new_of_data(node, receiver, arguments)) is not None:
+            return made
         if name == "item" and receiver.kind is Kind.UNKNOWN and not arguments:
             # A number, whether of a tensor or of an array.
             return Value(Kind.NUMBER, Role.UNTRACKED, node, name, inputs)
@@ -195,6 +197,8 @@ class Methods(TensorOps):
             return Value(Kind.STRING, Role.UNTRACKED, node)
         if name in CONVERSIONS or name in ("to", "cuda", "cpu", "type"):
             return self._convert(node, receiver, name, arguments, inputs)
+        if name == "new":
+            return self.legacy_tensor(node, name, receiver.dtype, arguments)
         me = Argument(None, node.func.value, receiver)
         return self.tensor_op(node, name, "method", [me, *arguments])
 

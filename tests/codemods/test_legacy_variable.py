@@ -150,6 +150,36 @@ net = nn.Linear(3, 1)
 out = step(net, [1.0, 2.0, 3.0])
 out.backward()
 grad = net.weight.grad
+=== a hidden state of the same type as weights that are not known | works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def start(parts, size):
+    weight = next(parts).data
+    return Variable(weight.new(size, 3).zero_(), requires_grad=False)
+
+
+cell = nn.RNNCell(3, 3)
+out = cell(torch.ones(2, 3), start(cell.parameters(), 2)).sum()
+out.backward()
+grad = cell.weight_ih.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def start(parts, size):
+    weight = next(parts).data
+    return weight.new(size, 3).zero_()
+
+
+cell = nn.RNNCell(3, 3)
+out = cell(torch.ones(2, 3), start(cell.parameters(), 2)).sum()
+out.backward()
+grad = cell.weight_ih.grad
 === a leaf over a tensor that is used elsewhere | works
 import torch
 from torch.autograd import Variable
@@ -756,6 +786,16 @@ class Pyramid(nn.Module):
 
 
 Pyramid(True)(torch.ones(3), torch.sigmoid).sum().backward()
+reason: written out
+=== new keeps the history of a tensor that it is given
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+lin = nn.Linear(3, 1)
+x = torch.ones(3)
+held = Variable(x.new(lin(x)), requires_grad=False)
+(held * lin(x)).sum().backward()
 reason: written out
 === a type that may be given a tensor with a history
 import torch

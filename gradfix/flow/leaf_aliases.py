@@ -109,13 +109,21 @@ def may_be_meant(
     """Whether writes through ``.data`` of a slice, which raise nothing, may be for the leaf.
 
     So it is for the weights of a layer, for a leaf that is only used slice by slice, and where the
-    leaf goes on to the loss and what was written does not: it is filled by its slices.
+    leaf goes on to the loss and what was written does not: it is filled by its slices. A method
+    that makes something of a slice of its own Parameter means the copy.
     """
     if all(write.target.is_tracked and write.target.op != "data" for write in writes):
         return False  # this raises
     assert isinstance(definition.statement, ast.Assign)
     alias, leaf = definition.statement.value, source.node
     held = _held_by(alias)
+    if isinstance(held, ast.Attribute) and getattr(held.value, "id", "") == "self":
+        return not any(
+            isinstance(node.ctx, ast.Load)
+            and node is not held
+            and _is_whole(flow.parents.get(node))
+            for node in flow.attributes(held.attr)
+        )
     if not isinstance(held, ast.Name) or leaf is None:
         return True
     whole = (

@@ -155,11 +155,13 @@ def _needing(tree: ast.Module, asked: _Asked) -> Iterator[tuple[ast.expr, bool]]
         nodes = list(_recorded(body))
         taken = {node for node in nodes if _takes(node, asked, defined)}
         names: dict[str, ast.stmt] = {}
+        own = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        function = getattr(body, "name", "")
         for node in nodes:
             if isinstance(node, ast.Assign) and node.value in taken:
                 names |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
         for node in nodes:
-            for given, sure in _without_history(node, getattr(body, "name", "")):
+            for given, sure in _without_history(node, function, own if function else set()):
                 if given in taken or getattr(given, "id", None) in names:
                     yield given, sure
         for node in _gone_back_through(nodes, names):
@@ -202,13 +204,18 @@ def _handed_on(nodes: list[ast.AST], asked: _Asked) -> Iterator[ast.expr]:
                 yield from (one for one in given if last_name(one) == asked.called)
 
 
-def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]]:
+def _without_history(node: ast.AST, function: str, own: set[str]) -> list[tuple[ast.expr, bool]]:
     """What some syntax needs without a history, and whether it certainly does.
 
-    An array is made of it, or a copy; its flag is set or asked for; or it is kept for later.
+    An array is made of it, or a copy; its flag is set or asked for; or it is kept for later, in
+    something else than a list or tensor of the function's ``own``.
     """
     if isinstance(node, ast.Assign):
-        stored = any(isinstance(t, (ast.Attribute, ast.Subscript)) for t in node.targets)
+        stored = any(
+            isinstance(t, ast.Attribute)
+            or (isinstance(t, ast.Subscript) and getattr(t.value, "id", "") not in own)
+            for t in node.targets
+        )
         flags = [t.value for t in node.targets if last_name(t) == "requires_grad"
                  and isinstance(t, ast.Attribute)]  # fmt: skip
         kept = [(node.value, function == "__init__")] if stored else []
@@ -229,6 +236,8 @@ def _without_history(node: ast.AST, function: str) -> list[tuple[ast.expr, bool]
             return [(receiver, bool(node.args))]
         if getattr(receiver, "id", "") in _NUMPY:
             return [(given, True) for given in node.args]
+        if getattr(receiver, "id", "") in own and name not in _COPIES:
+            return []
     out = [(keyword.value, True) for keyword in node.keywords if keyword.arg == "out"]
     if name in _KEEPS:
         return [*out, *((given, name in _COPIES) for given in node.args)]

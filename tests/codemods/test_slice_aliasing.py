@@ -24,6 +24,70 @@ out_a = a.sum().detach()
 loss = v1.sum() + a.sum()
 loss.backward()
 grad = v1.grad
+=== a method shows what would be | values
+class Pulse(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.v = Parameter(torch.arange(4.0))
+    def held(self, level):
+        head = self.v[:2]
+        head.data.fill_(level)
+        return torch.cat([head, self.v[2:]]).detach()
+    def forward(self, x):
+        return x * self.v
+net = Pulse()
+shown = net.held(7.0)
+out = net(torch.ones(4)).sum()
+out.backward()
+grad = net.v.grad
+--->
+class Pulse(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.v = Parameter(torch.arange(4.0))
+    def held(self, level):
+        head = self.v[:2].clone()
+        head.data.fill_(level)
+        return torch.cat([head, self.v[2:]]).detach()
+    def forward(self, x):
+        return x * self.v
+net = Pulse()
+shown = net.held(7.0)
+out = net(torch.ones(4)).sum()
+out.backward()
+grad = net.v.grad
+=== a method of a leaf that is its slices | unsafe values
+class Gauss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.v = Parameter(torch.arange(4.0))
+    def narrow(self, level):
+        width = self.v[2:]
+        width.data.fill_(level)
+        return width.sum().item()
+    def forward(self, x):
+        return x * self.v[2:] + self.v[:2]
+net = Gauss()
+shown = net.narrow(7.0)
+out = net(torch.ones(2)).sum()
+out.backward()
+grad = net.v.grad
+--->
+class Gauss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.v = Parameter(torch.arange(4.0))
+    def narrow(self, level):
+        width = self.v[2:].clone()
+        width.data.fill_(level)
+        return width.sum().item()
+    def forward(self, x):
+        return x * self.v[2:] + self.v[:2]
+net = Gauss()
+shown = net.narrow(7.0)
+out = net(torch.ones(2)).sum()
+out.backward()
+grad = net.v.grad
 === an element is assigned | raises
 v = Parameter(torch.ones(5))
 head = v[:2]

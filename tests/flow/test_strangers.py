@@ -246,8 +246,15 @@ def test_results_that_are_asked_for_their_history(text: str) -> None:
     assert safety(net, **together(text)) is not Safety.SAFE
 
 
-def test_results_that_nobody_asks() -> None:
-    text = "def step(net, opt):\n    net(x).sum().backward()\n    opt.step()"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def step(net, opt):\n    net(x).sum().backward()\n    opt.step()",
+        "def rows(nets, x):\n    out = torch.zeros(3, 2)\n    out[0] = nets[0](x)\n    return out",
+        "def rows(net):\n    out = []\n    out.append(net.weights())\n    return torch.stack(out)",
+    ],
+)
+def test_results_that_nobody_asks(text: str) -> None:
     assert safety(COPIED, **together(text)) is Safety.SAFE
     assert safety(METHOD, **together(text)) is Safety.SAFE
 

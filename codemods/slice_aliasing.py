@@ -97,6 +97,8 @@ class SliceAliasing(Codemod):
                 continue
             if len(statement.targets) != 1 or value.owner is store.owner:
                 continue
+            if value.owner.leaves & store.owner.leaves:
+                continue  # it may be the same one, which gets back what it had
             if isinstance(store.owner.node, ast.arg):
                 continue  # a layer of the caller's takes over other weights, say of another size
             left, right = flow.source_of(statement.targets[0]), flow.source_of(statement.value)

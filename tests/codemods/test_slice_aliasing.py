@@ -287,6 +287,13 @@ grad = w.grad
 """)
 
 LEAVE = cases("""
+=== a Parameter gets back what it had
+ps = {"a": Parameter(torch.ones(1)), "b": Parameter(torch.ones(1))}
+for name, p in ps.items():
+    kept = p.data
+    p.data = kept - 0.1
+    low = sum(ps.values()).item()
+    p.data = kept
 === a layer of the caller's takes over larger weights
 def grow(layer: nn.Linear):
     larger = nn.Linear(layer.in_features, layer.out_features + 1)

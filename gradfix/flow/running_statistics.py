@@ -18,6 +18,7 @@ from gradfix.flow.module import ModuleFlow
 from gradfix.flow.state import AttributeStore, Call, Event, GradMode, Scope, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Value
+from gradfix.flow.walk import Walk
 from gradfix.words import mentions
 
 _FLOATS = frozenset({"float", "double", "half", "bfloat16", "to", "cuda", "cpu", "type_as"})
@@ -43,8 +44,12 @@ def kept_histories(flow: ModuleFlow) -> Iterator[Kept]:
     if not buffers or not mentions(flow.text, ".training"):
         return
     seen: set[ast.stmt] = set()
-    for event, name, value in list(_updates(flow, buffers)):
+    updates = list(_updates(flow, buffers))
+    growing = _growing(flow, updates)
+    for event, name, value in updates:
         scope = event.scope
+        if (scope, name) not in growing:
+            continue
         if event.mode is not GradMode.ON or event.statement in seen or scope.name == "__init__":
             continue
         if not _in_training_only(flow, event.statement, scope) or _is_let_go(flow, name):
@@ -93,6 +98,26 @@ def _updates(
     for store in flow.all(AttributeStore):
         if store.owner is flow.self_of(store.scope) and _is_own(store.scope, store.name, buffers):
             yield store, store.name, store.value
+
+
+def _growing(flow: ModuleFlow, updates: list[tuple[Event, str, Value]]) -> set[tuple[Scope, str]]:
+    """The buffers, by method, that some update there adds to, and that so keep what they had."""
+    return {
+        (event.scope, name)
+        for event, name, _ in updates
+        if not isinstance(event, AttributeStore) or _adds_to(flow, event)
+    }
+
+
+def _adds_to(flow: ModuleFlow, store: AttributeStore) -> bool:
+    """Whether a new value is made of the old one; else it lets go what the buffer had."""
+    reads = {use for use in flow.attributes(store.name) if isinstance(use.ctx, ast.Load)}
+    walk = Walk([store.value], reach=500)
+    for value in walk:
+        if value.node in reads:
+            return True
+        walk.further(value.inputs)
+    return False
 
 
 def _is_own(scope: Scope, name: str, buffers: dict[ast.AST, set[str]]) -> bool:

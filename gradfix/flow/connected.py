@@ -18,13 +18,10 @@ _WORD = re.compile(r"\w+")
 #: ``as name`` loads nothing of that name.
 _ALIAS = re.compile(r"\bas\s+\w+")
 #: What these bring is nobody's file, unless the project has a file or folder that is called so.
-_LIBRARIES = (
-    frozenset(
-        """torch torchvision torchaudio torchtext numpy scipy pandas sklearn skimage matplotlib
-    seaborn PIL cv2 tqdm tensorflow keras jax tensorboard tensorboardX wandb yaml requests pytest gym
-    gymnasium transformers datasets timm einops networkx h5py nltk""".split()
-    )
-    | frozenset(sys.stdlib_module_names)
+_LIBRARIES = sys.stdlib_module_names | frozenset(
+    """torch torchvision torchaudio torchtext numpy scipy pandas sklearn skimage matplotlib seaborn
+    PIL cv2 tqdm tensorflow keras jax tensorboard tensorboardX wandb yaml requests pytest gym h5py
+    gymnasium transformers datasets timm einops networkx nltk""".split()
 )
 #: Files with one of these may load any other, or name it in a string; files that are called so are
 #: loaded by nobody that says so.

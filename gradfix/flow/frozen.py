@@ -129,6 +129,8 @@ def _holds(project: Project, path: str, text: str, name: str) -> bool:
     """Whether a file may give an attribute of this name what is no layer of PyTorch's own."""
     if re.search(rf"[\"']{name}\b", text) is not None:
         return True
+    if f".{name}" not in text and re.search(rf"\b{name}\s*=", text) is None:
+        return False  # no attribute, and no keyword
     file = read(project, path)
     if file is None:
         return True

@@ -6,15 +6,18 @@ What another library brings is not known, and is taken to leave the names of thi
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gradfix.flow.places import File, Folder, Outside
+from gradfix.flow.places import Folder, Outside
 from gradfix.flow.project import Project
 from gradfix.flow.values import Value, reference, unknown
 
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
+
+_STAR = re.compile(r"\bimport\s*\(?\s*\*")
 
 
 def brought(
@@ -26,27 +29,41 @@ def brought(
         return []
     if loud:
         others.stars.append(module)
-    found = []
     project = others.session.project
-    for name in bound:
-        if "." in name or not project.starred(module, name, others.path):
-            continue
-        if _brings(project, module, name, others.path, frozenset()):
+    names = [name for name in bound if "." not in name]
+    files = _files(project, module, others.path) if names else []
+    found = []
+    for name in names:
+        if _binds(project, files, name) and project.starred(module, name, others.path):
             asked = reference(f"{module}{'' if module.endswith('.') else '.'}{name}")
             value = others.follow(asked)
             found.append((name, unknown() if value is asked else value))
     return found
 
 
-def _brings(project: Project, module: str, name: str, importer: str, seen: frozenset[str]) -> bool:
-    """Whether a module of the project may bind a name that its star brings."""
-    place = project.resolve(module, importer)
-    if place is None or isinstance(place, Outside) or importer in seen:
-        return False
-    path = f"{place.path}/__init__.py" if isinstance(place, Folder) else place.path
-    opened = project.opened(path) if isinstance(place, (File, Folder)) else None
-    if opened is None:
-        return False
-    return opened.mentions(name) or any(
-        _brings(project, star, name, path, seen | {importer}) for star in opened.stars_after("")
-    )
+def _files(project: Project, module: str, importer: str) -> list[str]:
+    """The file of a module of the project, and those of all the stars that lead there."""
+    found: dict[str, None] = {}
+    queue = [(module, importer)]
+    for asked, by in queue:  # which grows
+        place = project.resolve(asked, by)
+        if place is None or isinstance(place, Outside):
+            continue
+        path = f"{place.path}/__init__.py" if isinstance(place, Folder) else place.path
+        if path in found:
+            continue
+        found[path] = None
+        if _STAR.search(project.text(path) or "") is not None:  # most have none: nothing is parsed
+            opened = project.opened(path)
+            queue += [(star, path) for star in (opened.stars_after("") if opened else ())]
+    return list(found)
+
+
+def _binds(project: Project, files: list[str], name: str) -> bool:
+    """Whether one of some files may bind a name."""
+    for path in files:
+        if name in (project.text(path) or ""):
+            opened = project.opened(path)
+            if opened is not None and opened.mentions(name):
+                return True
+    return False

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 
 _FROM = re.compile(r"\bfrom\s+([.\w]+)\s+\Z")
 _FAR = 200  # characters, in which the name of a module has its place
-#: What stands behind the word ``import``, in brackets or not.
-IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(]*))")
+#: What stands behind the word ``import``, in brackets or not; in the text of a notebook ``"`` and
+#: a backslash end a line.
+IMPORTED = re.compile(r"import(?:\s*\(([^)]*)\)|\b([^\n(;\\\"]*))")
 _RUN = re.compile(r"%run\b([^\n]*)")
 _WORD = re.compile(r"\w+")
 #: ``as name`` loads nothing of that name.
@@ -81,7 +82,7 @@ def _loaded(
         if before is None:
             names = " ".join(n for n in names.split(",") if _root_of(n) not in libraries)
         elif _root_of(before[1]) in libraries:
-            names = names.partition(";")[2]
+            continue
         else:
             words.update(_WORD.findall(before[1]))
             if before[1].startswith("."):  # of the package around it

@@ -87,12 +87,12 @@ def _expecting(project: Project, path: str, text: str) -> Iterator[frozenset[str
         elif isinstance(node, (ast.With, ast.AsyncWith)):
             named = {name for item in node.items for name in _refused(item.context_expr)}
             inside = list(node.body) if named else []
-        elif isinstance(node, ast.Expr) and len(given := list(_refused(node.value))) > 0:
-            named, inside = set(given), [node.value]
+        elif isinstance(node, ast.Expr):
+            named = set(_refused(node.value))
+            inside = [node.value] if named else []
         if "RuntimeError" in named:
-            yield frozenset(
-                _WORD.findall(text)
-            )  # what is made in front of the block counts as well
+            # What is made in front of the block counts as well.
+            yield frozenset(_WORD.findall(text))
         elif inside:
             yield frozenset(last_name(part) for one in inside for part in walk(one))
 

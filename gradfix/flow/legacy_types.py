@@ -22,6 +22,7 @@ from gradfix.flow.values import (
     Shape,
     Value,
     replace,
+    unknown,
 )
 
 
@@ -39,8 +40,8 @@ class LegacyTypes(TensorOps):
             shape = shapes.sizes(sizes) if sizes else (0,)
             return self.new_tensor(node, op, inputs, arguments, shape, dtype)
         if data.is_tensor:
-            # Of another type than its own it raises.
-            return self.tensor_op(node, "alias", "function", arguments[:1])
+            # With its history and its memory, or an error if it is of another type.
+            return unknown(node, inputs)
         shape, _, cut = literal_tensor(data)
         made = self.new_tensor(node, op, inputs, arguments, shape, dtype)
         made.cut = op if cut else ""

@@ -11,7 +11,7 @@ import re
 
 from gradfix.flow.arguments import expressions_given, given_by
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import FUNCTIONS, walk
 from gradfix.flow.state import Call
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import SOMEWHERE, Kind, parts_of
@@ -19,7 +19,14 @@ from gradfix.words import mentions
 
 #: How many calls inside each other are looked through.
 _DEEPEST = 4
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+#: What writes in place, as a text shows it.
+_WRITES = re.compile(
+    r"(?:[-+*/@%&|^]|<<|>>)=(?!=)|\]\s*=(?!=)|\w_\(|\bout=|\binplace|\.data\b|setattr"
+)
+_RUN_OTHERS = frozenset({"map", "exec", "eval", "setattr", "reduce"})
+_HARMLESS = ("torch.", "builtins.", "math.", "numpy.")
+_CALLED = (*FUNCTIONS, ast.Lambda)
+_DEFINED = (*_CALLED, ast.ClassDef)
 
 
 def writes_what_it_is_given(flow: ModuleFlow, call: Call, storages: frozenset[object]) -> bool:
@@ -56,20 +63,11 @@ def may_change(flow: ModuleFlow, call: Call, storages: frozenset[object]) -> boo
     )
 
 
-#: What writes in place, as a text shows it.
-_WRITES = re.compile(
-    r"(?:[-+*/@%&|^]|<<|>>)=(?!=)|\]\s*=(?!=)|\w_\(|\bout=|\binplace|\.data\b|setattr"
-)
-_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-_RUN_OTHERS = frozenset({"map", "exec", "eval", "setattr", "reduce"})
-_HARMLESS = ("torch.", "builtins.", "math.", "numpy.")
-
-
 def may_write(
     flow: ModuleFlow, function: ast.AST | None, argument: ast.arg, depth: int = 0
 ) -> bool:
     """Whether the text of a function, or of one that it calls, writes to an argument."""
-    if not isinstance(function, _FUNCTIONS) or depth > _DEEPEST:
+    if not isinstance(function, _CALLED) or depth > _DEEPEST:
         return False
     names = {argument.arg}
     for node in walk(function):

@@ -11,7 +11,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -159,6 +159,11 @@ class Stranger:
                 ):
                     yield node
 
+    def setting(self) -> Iterator[ast.Call]:
+        """Where it binds attributes by names that are not written out."""
+        yield from self.by_computed_name("setattr")
+        yield from self.by_computed_name("__setattr__")
+
     def by_computed_name(self, asked: str) -> Iterator[ast.Call]:
         """Where it gives ``asked``, as ``setattr``, names that are not written out."""
         for node in walk(self.tree):
@@ -233,26 +238,23 @@ def meets_parts(flow: ModuleFlow, *, layers: bool) -> str:
 
 def loads_any(flow: ModuleFlow) -> str:
     """Which other file loads saved values into what may be any Module, or its optimizer."""
-    for path, text in strangers(flow).items():
-        if "load_state_dict" in text:
-            assert flow.others is not None
-            project = flow.others.session.project
-            other = read(project, path)
-            if other is None or next(other.loading(), None) is not None:
-                return f"what {project.shown(path)} loads may have been saved without it"
-    return ""
+    path = _doing(flow, "load_state_dict", Stranger.loading)
+    return f"what {path} loads may have been saved without it" if path else ""
 
 
 def binds_any(flow: ModuleFlow) -> str:
     """Which other file binds attributes of any object by names that do not show; or none."""
+    path = _doing(flow, "setattr", Stranger.setting)
+    return f"{path} binds attributes by names that are worked out" if path else ""
+
+
+def _doing(flow: ModuleFlow, word: str, places: Callable[[Stranger], Iterator[ast.AST]]) -> str:
+    """The first other file with a word in it where such a place is, or that cannot be read."""
     for path, text in strangers(flow).items():
-        if "setattr" in text:
+        if word in text:
             assert flow.others is not None
             project = flow.others.session.project
             other = read(project, path)
-            if other is None or any(
-                next(other.by_computed_name(name), None) is not None
-                for name in ("setattr", "__setattr__")
-            ):
-                return f"{project.shown(path)} binds attributes by names that are worked out"
+            if other is None or next(places(other), None) is not None:
+                return project.shown(path)
     return ""

@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import last_name, walk
+from gradfix.flow.nodes import FUNCTIONS, last_name, walk
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINED = (*_FUNCTIONS, ast.ClassDef)
+_DEFINED = (*FUNCTIONS, ast.ClassDef)
 #: What a file has that expects an error of a call.
 _EXPECTS = re.compile(
     r"raises\b|assertRaises|suppress\(|contextmanager|__exit__|except[^\n]*:\s*pass\b"
@@ -30,7 +29,7 @@ def takes_errors(flow: ModuleFlow, manager: ast.expr) -> bool:
         return False
     name = last_name(manager.func)
     return any(
-        _yields_inside_try(made) if isinstance(made, _FUNCTIONS) else _exit_is_true(made)
+        _yields_inside_try(made) if isinstance(made, FUNCTIONS) else _exit_is_true(made)
         for made in definitions(flow, name)
     )
 
@@ -44,7 +43,7 @@ def runner_takes_errors(
     """
     around: ast.AST | None = node
     while around is not None:
-        if isinstance(around, _FUNCTIONS) and _is_run_for_errors(flow, around, expected):
+        if isinstance(around, FUNCTIONS) and _is_run_for_errors(flow, around, expected):
             return True
         around = flow.parents.get(around)
     return False

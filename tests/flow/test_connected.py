@@ -25,6 +25,8 @@ def loads(text: str, path: str = "/p/main.py") -> set[str]:
         ("from data import x", {"/p/data/__init__.py"}),
         ("from own.models import (\n    net as n,\n    more)", {"/p/models/net.py"}),
         ("from torch import nn; import utils", {"/p/utils.py"}),
+        ("import torch.nn; import utils", {"/p/utils.py"}),
+        ('"from torch import nn\\n", "import utils\\n"', {"/p/utils.py"}),
         ("if True: import utils", {"/p/utils.py"}),
         ("import runpy\nrunpy.run_path(path)", set(OTHERS)),
         ("from runpy import run_path\nrun_path(path)", set(OTHERS)),

@@ -41,6 +41,8 @@ _ANY_NAMED = frozenset({"conftest", "sitecustomize", "usercustomize"})
 
 def connected(texts: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """For each path the paths, its own among them, of the files that may be loaded with it."""
+    if any(_name_of(path) in _ANY_NAMED or _loads_any(text) for path, text in texts.items()):
+        return dict.fromkeys(texts, frozenset(texts))
     by_name: dict[str, list[str]] = {}
     for path in texts:
         by_name.setdefault(_name_of(path), []).append(path)
@@ -73,8 +75,6 @@ def _name_of(path: str) -> str:
 def _loaded(
     path: str, text: str, by_name: Mapping[str, list[str]], libraries: frozenset[str]
 ) -> Iterable[str]:
-    if _name_of(path) in _ANY_NAMED or _loads_any(text):
-        return [other for paths in by_name.values() for other in paths]
     words: set[str] = set()
     for found in IMPORTED.finditer(text):
         before = _FROM.search(text, max(0, found.start() - _FAR), found.start())

@@ -109,7 +109,7 @@ def _may_be(stranger: Stranger, node: ast.expr, texts: Mapping[str, str], path: 
             or any(
                 re.search(rf"class[ \t]+\w+[^:\n]*\b{one.name}\b", text)
                 for file, text in texts.items()
-                if file != path
+                if file != path and one.name in text
             )
             for one in stranger.classes.values()
         )

@@ -17,7 +17,9 @@ from gradfix.flow.values import Value, reference, unknown
 if TYPE_CHECKING:
     from gradfix.flow.module import ModuleFlow
 
-_STAR = re.compile(r"\bimport\s*\(?\s*\*")
+_STAR = re.compile(r"import\s*\(?\s*\*")
+_ALL = re.compile(r"^__all__\s*=\s*(?:\[([^\]]*)\]|\(([^)]*)\))\s*$", re.M)
+_LISTED = re.compile(r"[\"'](\w+)[\"']")
 
 
 def brought(
@@ -32,9 +34,10 @@ def brought(
     project = others.session.project
     names = [name for name in bound if "." not in name]
     files = _files(project, module, others.path) if names else []
+    bindable = _may_bind(project, files, frozenset(names))
     found = []
     for name in names:
-        if _binds(project, files, name) and project.starred(module, name, others.path):
+        if name in bindable and project.starred(module, name, others.path):
             asked = reference(f"{module}{'' if module.endswith('.') else '.'}{name}")
             value = others.follow(asked)
             found.append((name, unknown() if value is asked else value))
@@ -59,11 +62,17 @@ def _files(project: Project, module: str, importer: str) -> list[str]:
     return list(found)
 
 
-def _binds(project: Project, files: list[str], name: str) -> bool:
-    """Whether one of some files may bind a name."""
+def _may_bind(project: Project, files: Iterable[str], names: frozenset[str]) -> set[str]:
+    """Those of some names that one of some files may bind, and give to who asks for a star."""
+    found: set[str] = set()
     for path in files:
-        if name in (project.text(path) or ""):
-            opened = project.opened(path)
-            if opened is not None and opened.mentions(name):
-                return True
-    return False
+        text = project.text(path) or ""
+        listed = _ALL.search(text) if text.count("__all__") == 1 else None
+        if listed is not None:  # nearly none of these has to be parsed
+            asked = names.intersection(_LISTED.findall(listed[1] or listed[2] or ""))
+        else:
+            asked = frozenset(name for name in names if name in text)
+        opened = project.opened(path) if not found.issuperset(asked) else None
+        if opened is not None:
+            found.update(filter(opened.mentions, asked))
+    return found

@@ -13,17 +13,21 @@ _INDEX = r"(?:\[[^\]\n]*\])*"
 _CHANGES = """append extend insert pop popitem remove clear update setdefault sort reverse add
     discard __setitem__ __delitem__ __iadd__""".split()
 #: ``net.size = 3``, ``net.sizes[0] += 1``, ``net.w.data = x``: all begin with what is fast to find.
+#: What a ``self`` gets itself is asked about after the dot, since there are so many words.
 _ASSIGNED = re.compile(
-    rf"\.(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)"
+    rf"\.(?<!\bself\.)(\w+)(?:\.data\b|\.__dict__)?{_INDEX}\s*(?:[-+*/@%&|^<>]{{1,2}})?=(?!=)"
 )
-_DATA = re.compile(r"(?<![\w.])(\w+)\.data[ \t]*=(?!=)[ \t]*([^\n]*)")
+_DATA = re.compile(r"\.data[ \t]*=(?!=)[ \t]*([^\n]*)")
+_NAME_BEFORE = re.compile(r"(?<![\w.])\w+\Z")
+_OWN = re.compile(r"\bself\.\w+\Z")
 _COMPARED = re.compile(r"[^<>](?:[<>])=\Z")
 _ANNOTATED = re.compile(r"\.(\w+)[ \t]*:(?!=)[^=\n]*=(?!=)")
 _BEGUN = re.compile(r"[ \t]*(?!self\Z)[\w.]+\Z")
 _CHANGED = re.compile(rf"\.(?:{'|'.join(_CHANGES)}|[a-z_]*[a-z]_)\(")
 _BEFORE = re.compile(rf"([\w.)\]]*)\.(\w+){_INDEX}\Z")
 #: Targets in a row, and those of statements that are no assignments; all names in them count.
-_ROW = re.compile(r"^([^\n=,]*,[^\n=]*)=(?!=)|^[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)", re.M)
+_ROW = re.compile(r"\n([^\n=,]*,[^\n=]*)=(?!=)")
+_ROWS = re.compile(r"\n[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)")
 _INDICES = re.compile(r"\[[^\[\]\n]*\]")
 _LOOPED = re.compile(r"for\s+([\w.,*()\[\] ]*\.[\w.,*()\[\] ]*)\sin\b")
 _NAMED = re.compile(r" as\s+\(?(\w+\.[\w., ]+)")
@@ -89,11 +93,13 @@ def stored_in(text: str) -> Stored:
         if before is not None and before[1] != "self":
             words.add(before[2])
     words.update(_annotated(text))
-    for row, rows in _ROW.findall(text):
-        if row and "," not in _INDICES.sub("", row):
-            continue  # one target, with several indices
-        if rows or ("." in row and _is_whole(row)):
-            words.update(_not_of_self(rows or row))
+    lines = f"\n{text}"  # a break is much faster to find than the beginning of a line
+    for row in _ROW.findall(lines):
+        several = "." in row and "," in _INDICES.sub("", row)  # not one target with several indices
+        if several and _is_whole(row):
+            words.update(_not_of_self(row))
+    for rows in _ROWS.findall(lines):
+        words.update(_not_of_self(rows))
     for pattern in (_LOOPED, _NAMED, _DELETED):
         for targets in pattern.findall(text):
             words.update(_not_of_self(targets))
@@ -118,10 +124,13 @@ def _gives_other_data(text: str) -> bool:
 
     What is computed with the old value, one by one, or kept under a name has the same shape.
     """
-    return any(
-        not re.match(rf"{name}(?:\.data)?\s*[-+*/]|{name}\.data\.\w+\(|[\w.]+\[\w+\]", value)
-        for name, value in _DATA.findall(text)
-    )
+    for found in _DATA.finditer(text):
+        name = _NAME_BEFORE.search(text, max(found.start() - 80, 0), found.start())
+        if name is not None and not re.match(
+            rf"{name[0]}(?:\.data)?\s*[-+*/]|{name[0]}\.data\.\w+\(|[\w.]+\[\w+\]", found[1]
+        ):
+            return True
+    return False
 
 
 def _annotated(text: str) -> Iterator[str]:
@@ -133,9 +142,11 @@ def _annotated(text: str) -> Iterator[str]:
 
 
 def _is_harmless(text: str, found: re.Match[str]) -> bool:
-    """Whether this is ``self.size =``, a comparison, or the annotation of a parameter."""
-    if text.endswith("self", max(found.start() - 4, 0), found.start()):
-        return not text[max(found.start() - 5, 0) : found.start() - 4].isidentifier()
+    """Whether this is ``self.w.data =``, a comparison, or the annotation of a parameter."""
+    if found[1] in ("data", "__dict__") and _OWN.search(
+        text, max(found.start() - 80, 0), found.start()
+    ):
+        return True
     if _COMPARED.search(found[0]):
         return True
     begin = max(text.rfind("\n", 0, found.start()) + 1, found.start() - 200)

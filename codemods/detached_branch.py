@@ -13,7 +13,7 @@ from gradfix.flow.severed import Severed, severed
 from gradfix.flow.state import GradMode, Write
 from gradfix.flow.values import Value
 from gradfix.flow.walk import Walk
-from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.model import Edit, EditKind, Finding
 
 _STOPS = frozenset({"detach", "data", "no_grad", "Variable", "autograd.grad"})
 
@@ -136,7 +136,8 @@ class DetachedBranch(Codemod):
         fix, why_not = None, "whether the gradient is stopped on purpose is not known"
         if cut.value.cut == "data" and cut.inside is None and isinstance(node, ast.Attribute):
             edit = Edit(EditKind.REPLACE, flow.span(node), flow.source_of(node.value))
-            fix = self.fix(Safety.UNSAFE, "use the Parameter itself", edit)
+            doubt = "the gradient may be stopped on purpose"
+            fix = self.fix("use the Parameter itself", edit, doubt=doubt)
         how = {"no_grad": "computed with grad mode off", "data": "taken through `.data`"}
         return self.finding(
             flow.span(node),

@@ -11,7 +11,7 @@ from gradfix.flow.expected import is_meant_to_raise, is_watched
 from gradfix.flow.state import Call
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Kind, Value
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Fix, Values
 
 #: Methods that only tensors have: what they are called on is a tensor.
 _ONLY_TENSORS = frozenset(
@@ -131,4 +131,5 @@ def _bound(flow: ModuleFlow, call: Call, node: ast.Call, function: ast.Attribute
     if "\n" in source:
         raise NotFixable("the call spans several lines")
     edit = Edit(EditKind.STATEMENT, flow.span(call.statement), f"{function.value.id} = {source}")
-    return Fix(Safety.UNSAFE, "bind the result", (edit,), Values.CHANGED)
+    doubt = "the result may be meant to be thrown away, and other values follow from it"
+    return Fix.of("bind the result", (edit,), doubt, Values.CHANGED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable, Unsuitable, Words
 from gradfix.flow import ModuleFlow
@@ -13,7 +12,7 @@ from gradfix.flow.reached import run_by_forward
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.said_plain import asks_how_made
 from gradfix.flow.values import Certainty
-from gradfix.model import Finding, Safety
+from gradfix.model import Finding
 from gradfix.recipes.joining import join_parts, may_be_changed
 
 
@@ -106,12 +105,12 @@ class FillAssembly(Codemod):
             fix, why_not = None, None
             try:
                 fix = join_parts(flow, assembly)
-                if (
-                    may_be_strided(assembly)
-                    or asks_how_made(flow, assembly.allocation)
-                    or may_be_changed(flow, assembly)
-                ):
-                    fix = replace(fix, safety=Safety.UNSAFE)
+                if may_be_strided(assembly):
+                    fix = fix.doubted("the buffer may lie in memory in another order")
+                if asks_how_made(flow, assembly.allocation):
+                    fix = fix.doubted("the code asks how the tensor was made")
+                if may_be_changed(flow, assembly):
+                    fix = fix.doubted("a part may be changed before all are joined")
             except Unsuitable:
                 continue
             except NotFixable as reason:

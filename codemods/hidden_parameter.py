@@ -33,7 +33,7 @@ from gradfix.flow.registered import (
 )
 from gradfix.flow.trained_apart import converted
 from gradfix.flow.values import Kind
-from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note
 
 _BUILTINS = frozenset(
     """len enumerate zip list tuple reversed iter any all sum max min set map filter bool print str
@@ -242,13 +242,19 @@ class HiddenParameter(Codemod):
         new = (flow, found.facts, found.name)
         minded = neighbours.minded_by(*new, unused=takes_some(flow, found), layers=not elsewhere)
         minded = minded or never_recorded(flow, found) or converted(flow, found.facts.node)
-        doubt = handed_out or elsewhere or walk_over is not None or by_mode or bool(minded)
-        safety = Safety.UNSAFE if doubt else Safety.SAFE
+        doubt = "what a method hands out may be trained beside `parameters()`" if handed_out else ""
+        if elsewhere:
+            doubt = f"{where or 'another file'} uses `.{found.name}`, too"
+        if walk_over is not None:
+            doubt = f"line {flow.span(walk_over).row} goes through all parts of Modules"
+        doubt = minded or doubt
+        if by_mode:
+            doubt = "from now on `eval()` reaches them, and they compute something else then"
         for key in found.keys:
             trouble, certain = key_trouble(flow, key)
             if trouble:
                 raise NotFixable(trouble)
-            safety = safety if certain else Safety.UNSAFE
+            doubt = doubt or ("" if certain else "whether the keys are all strings is not known")
         edits = [
             edit
             for read in found.reads
@@ -262,13 +268,7 @@ class HiddenParameter(Codemod):
         edits.append(
             Edit(EditKind.REPLACE, flow.span(found.node), f"{wrapper}({text})"),
         )
-        note = f"; {where or 'another file'} uses `.{found.name}`, too" if elsewhere else ""
-        if walk_over is not None:
-            note = f"; line {flow.span(walk_over).row} goes through all parts of Modules"
-        note = f"; {minded}" if minded else note
-        if by_mode:
-            note = "; from now on `eval()` reaches them, and they compute something else then"
-        return self.fix(safety, f"use {wrapper}{note}", *edits)
+        return self.fix(f"use {wrapper}", *edits, doubt=doubt)
 
     # -- tensors ------------------------------------------------------------------------------
 
@@ -280,8 +280,8 @@ class HiddenParameter(Codemod):
             why_not = hidden.trouble or late or "the file has no name for torch.nn.Parameter"
         else:
             edit = Edit(EditKind.REPLACE, flow.span(hidden.node), f"{wrapper}({hidden.data})")
-            # Another file may train it on purpose beside ``parameters()``.
-            fix = self.fix(Safety.UNSAFE, f"use {wrapper}", edit)
+            doubt = "another file may train it on purpose beside `parameters()`"
+            fix = self.fix(f"use {wrapper}", edit, doubt=doubt)
         return self.finding(
             flow.span(hidden.store.statement),
             f"`self.{hidden.store.name}` requires grad, but is no Parameter: it is not registered",

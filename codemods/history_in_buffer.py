@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradfix.codemod import AllOf, Codemod, NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.running_statistics import Kept, kept_histories
-from gradfix.model import Finding, Fix, Safety
+from gradfix.model import Finding, Fix
 from gradfix.recipes.no_grad import under_no_grad
 
 
@@ -124,4 +124,5 @@ class HistoryInBuffer(Codemod):
         ):
             raise NotFixable("the statement binds other names, too")
         edit = under_no_grad(flow, kept.scope, kept.statement)
-        return self.fix(Safety.UNSAFE, "update under no_grad", edit)
+        doubt = "the gradient may be meant to reach earlier steps through the buffer"
+        return self.fix("update under no_grad", edit, doubt=doubt)

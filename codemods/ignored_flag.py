@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
 from gradfix.flow.module_flags import ignored_flags
-from gradfix.model import Edit, EditKind, Finding, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Values
 
 
 class IgnoredFlag(Codemod):
@@ -75,7 +75,8 @@ class IgnoredFlag(Codemod):
                 text = f"{flow.source_of(store.node.value)}.requires_grad_({on})"
                 edit = Edit(EditKind.STATEMENT, flow.span(statement), text)
                 title = f"{'train' if on else 'freeze'} the Module's Parameters"
-                fix = self.fix(Safety.UNSAFE, title, edit, values=Values.CHANGED)
+                doubt = "other Parameters are trained then than today"
+                fix = self.fix(title, edit, doubt=doubt, values=Values.CHANGED)
             else:
                 why_not = "several targets are assigned at once"
             yield self.finding(

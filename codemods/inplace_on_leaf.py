@@ -26,7 +26,7 @@ from gradfix.flow.state import GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Role, Value
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix
 from gradfix.recipes.no_grad import under_no_grad
 
 
@@ -112,13 +112,13 @@ class InplaceOnLeaf(Codemod):
                 if definition.node in buffers:
                     continue
                 buffers.add(definition.node)
-            safety = Safety.SAFE if attribute is None else Safety.UNSAFE
-            yield self._report(flow, write, leaf, definition if collects else None, safety)
+            doubt = "" if attribute is None else "other callers may pass what holds no leaf"
+            yield self._report(flow, write, leaf, definition if collects else None, doubt)
         for write, leaf in revealed_writes(flow):
             if is_meant_to_raise(flow, write.node) or only_called_without_grad(flow, write.scope):
                 continue
-            safety = Safety.SAFE if write.target is leaf else Safety.UNSAFE
-            yield self._report(flow, write, leaf, None, safety)
+            doubt = "" if write.target is leaf else "that it is a leaf only shows elsewhere"
+            yield self._report(flow, write, leaf, None, doubt)
 
         yield from self._handed(
             flow, {write.node for write in flow.all(Write) if _leaf_passed(flow, write)}
@@ -167,7 +167,7 @@ class InplaceOnLeaf(Codemod):
             write.node, write.statement, scopes[0], write.mode, leaf, write.base, write.how,
             write.op, None, value, (),
         )  # fmt: skip
-        return self._no_grad(flow, known, leaf, Safety.UNSAFE)
+        return self._no_grad(flow, known, leaf, "code elsewhere may give the function no leaf")
 
     def _report(
         self,
@@ -175,7 +175,7 @@ class InplaceOnLeaf(Codemod):
         write: Write,
         leaf: Value,
         buffer: Definition | None,
-        safety: Safety,
+        doubt: str,
     ) -> Finding:
         because = []
         if leaf.node is not None and hasattr(leaf.node, "lineno"):
@@ -188,7 +188,7 @@ class InplaceOnLeaf(Codemod):
             elif _is_value(write):
                 fix = self._out_of_place(flow, write)
             else:
-                fix = self._no_grad(flow, write, leaf, safety)
+                fix = self._no_grad(flow, write, leaf, doubt)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -210,10 +210,11 @@ class InplaceOnLeaf(Codemod):
         arguments = [flow.source_of(argument) for argument in call.args]
         arguments += [flow.source_of(k) for k in call.keywords if k.arg != "requires_grad"]
         text = f"{flow.source_of(call.func)}({', '.join(arguments)})"
+        tensor = write.value is not None and write.value.is_tensor
         return self.fix(
-            Safety.SAFE if write.value is not None and write.value.is_tensor else Safety.UNSAFE,
             "the buffer needs no requires_grad",
             Edit(EditKind.REPLACE, flow.span(call), text),
+            doubt="" if tensor else "what is written may have no history, and so the buffer then",
         )
 
     def _out_of_place(self, flow: ModuleFlow, write: Write) -> Fix:
@@ -235,12 +236,11 @@ class InplaceOnLeaf(Codemod):
         operator = OPERATORS[type(statement.op)]
         right = bracketed(flow.source_of(statement.value), statement.value)
         return self.fix(
-            Safety.SAFE,
             "write out of place",
             Edit(EditKind.STATEMENT, flow.span(statement), f"{name} = {name} {operator} {right}"),
         )
 
-    def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value, safety: Safety) -> Fix:
+    def _no_grad(self, flow: ModuleFlow, write: Write, leaf: Value, doubt: str) -> Fix:
         if write.how == "out" and (op := op_facts(write.op, "function")) and op.factory:
             raise NotFixable(f"`{write.op}` with `out` also switches `requires_grad` off")
         if not isinstance(write.statement, (ast.Expr, ast.AugAssign, ast.Assign)):
@@ -254,9 +254,11 @@ class InplaceOnLeaf(Codemod):
         edit = under_no_grad(flow, write.scope, write.statement)
         # A Parameter is updated or initialised; another leaf may be there to collect values, whose
         # history no_grad would lose.
-        doubtful = not leaf.parameter and _may_have_history(write)
-        doubtful = doubtful or _is_computed_with(flow, write)
-        return self.fix(Safety.UNSAFE if doubtful else safety, "write under no_grad", edit)
+        if not leaf.parameter and _may_have_history(write):
+            doubt = "what is written may have a history, which would be lost"
+        elif _is_computed_with(flow, write):
+            doubt = "the name may have been taken for that of a copy"
+        return self.fix("write under no_grad", edit, doubt=doubt)
 
 
 def _is_computed_with(flow: ModuleFlow, write: Write) -> bool:

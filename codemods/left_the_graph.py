@@ -16,7 +16,7 @@ from gradfix.flow.names import spelling
 from gradfix.flow.numpy_calls import NumpyCall, numpy_of_losses
 from gradfix.flow.severed import severed
 from gradfix.flow.source_text import bracketed
-from gradfix.model import Edit, EditKind, Finding, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Values
 
 
 class LeftTheGraph(Codemod):
@@ -134,7 +134,8 @@ class LeftTheGraph(Codemod):
                 for node in items
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
             ]
-            fix = self.fix(Safety.UNSAFE, "add the tensor itself", *edits, values=Values.CLOSE)
+            doubt = "the number may be taken on purpose"
+            fix = self.fix("add the tensor itself", *edits, doubt=doubt, values=Values.CLOSE)
         return self.finding(
             flow.span(idle.term),
             "this term of the loss trains nothing: it is computed from plain numbers",
@@ -152,9 +153,9 @@ class LeftTheGraph(Codemod):
         stack = spelling(flow, found.scope, "torch.stack")
         if stack is not None and found.method is not None:
             text = f"{stack}({flow.source_of(call.args[0])}){found.method}"
-            safety = Safety.SAFE if found.certain else Safety.UNSAFE
+            doubt = "" if found.certain else "whether the call raises today is not known"
             edit = Edit(EditKind.REPLACE, flow.span(call), text)
-            fix = self.fix(safety, "join the tensors", edit, values=Values.CLOSE)
+            fix = self.fix("join the tensors", edit, doubt=doubt, values=Values.CLOSE)
         because = (
             ()
             if found.place is None
@@ -180,7 +181,7 @@ class LeftTheGraph(Codemod):
                 flow.note(found.read, "this raises"),
             ),
             help="keep the number: `.item()`",
-            fix=self.fix(Safety.UNSAFE, "keep the number", edit),
+            fix=self.fix("keep the number", edit, doubt="it may be used as a tensor, too"),
         )
 
     def _fills(self, flow: ModuleFlow, assembly: Assembly) -> Iterator[tuple[Finding, ast.AST]]:
@@ -199,7 +200,9 @@ class LeftTheGraph(Codemod):
                         flow.note(call, "and filled with numbers taken out of the graph"),
                     ),
                     help="write the tensor itself",
-                    fix=self.fix(Safety.UNSAFE, "write the tensor itself", edit),
+                    fix=self.fix(
+                        "write the tensor itself", edit, doubt="the number may be taken on purpose"
+                    ),
                 ),
                 call,
             )

@@ -11,7 +11,7 @@ from gradfix.flow.made_leaves import loss_made_leaf
 from gradfix.flow.queries import differentiated_at, gradient_asked_at, leaf_use_of
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Call
-from gradfix.model import Edit, EditKind, Finding, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Note
 from gradfix.recipes.unwrapping import unwrap
 
 
@@ -90,9 +90,9 @@ class LegacyVariable(Codemod):
                 because=(flow.note(kind, "since PyTorch 0.4 this makes and matches tensors"),),
                 help="ask with isinstance",
                 fix=self.fix(
-                    Safety.UNSAFE,
                     "ask with isinstance",
                     Edit(EditKind.REPLACE, flow.span(node), text),
+                    doubt="the branch that is never taken today is taken then",
                 ),
             )
 
@@ -129,9 +129,9 @@ class LegacyVariable(Codemod):
                 because=(flow.note(owner, "a loss has no dimensions since PyTorch 0.4"),),
                 help="use .item()",
                 fix=self.fix(
-                    Safety.SAFE if certain else Safety.UNSAFE,
                     "use .item()",
                     Edit(EditKind.REPLACE, flow.span(node), text),
+                    doubt="" if certain else "whether the tensor has dimensions is not known",
                 ),
             )
 

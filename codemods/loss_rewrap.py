@@ -16,7 +16,7 @@ from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Call
 from gradfix.flow.values import Certainty, Kind, Value, element_of
 from gradfix.flow.walk import Walk
-from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note
 
 
 class LossRewrap(Codemod):
@@ -122,17 +122,17 @@ class LossRewrap(Codemod):
             raise NotFixable("the loss has no history any more; find where it is lost")
         if value.kind is not Kind.TENSOR and call.name == "torch.tensor":
             raise NotFixable("it is not known whether this is a tensor with a history")
-        safety = Safety.SAFE if value.needs_grad is Certainty.YES else Safety.UNSAFE
+        sure = value.needs_grad is Certainty.YES
+        doubt = "" if sure else "whether the loss has a history is not known"
         options = [flow.source_of(k) for k in node.keywords if k.arg in ("dtype", "device")]
         text = flow.source_of(data)
         statement = flow.parents.get(node)
         if options:
             text = f"{bracketed(text, data)}.to({', '.join(options)})"
         elif isinstance(statement, ast.Assign) and _rebinds(statement, data):
-            return self.fix(safety, "use the loss itself", _removed(flow, statement))
-        return self.fix(
-            safety, "use the loss itself", Edit(EditKind.REPLACE, flow.span(node), text)
-        )
+            return self.fix("use the loss itself", _removed(flow, statement), doubt=doubt)
+        edit = Edit(EditKind.REPLACE, flow.span(node), text)
+        return self.fix("use the loss itself", edit, doubt=doubt)
 
     # -- loss.requires_grad = True ------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class LossRewrap(Codemod):
                 f"`{flow.source_of(target.value)}` has a history; setting its flag raises",
                 because=_origin(flow, value),
                 help="remove the assignment",
-                fix=self.fix(Safety.SAFE, "remove the assignment", _removed(flow, node)),
+                fix=self.fix("remove the assignment", _removed(flow, node)),
             )
             return
         place = _backward_on(flow, target, value)

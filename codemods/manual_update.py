@@ -21,7 +21,7 @@ from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import SOMEWHERE, Certainty, Kind, Role
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Fix, Values
 from gradfix.recipes.no_grad import no_grad_in, under_no_grad
 
 
@@ -172,8 +172,9 @@ class ManualUpdate(Codemod):
             sign = "-=" if isinstance(value.op, ast.Sub) else "+="
             body = f"{name} {sign} {flow.source_of(value.right)}"
             edit = under_no_grad(flow, dropped.scope, dropped.statement, body)
+            doubt = "the Parameters do not change today, and do then"
             fix = self.fix(
-                Safety.UNSAFE, "update in place under no_grad", edit, values=Values.CHANGED
+                "update in place under no_grad", edit, doubt=doubt, values=Values.CHANGED
             )
         except NotFixable as reason:
             why_not = str(reason)
@@ -200,7 +201,7 @@ class ManualUpdate(Codemod):
             if _is_before_backward(flow, definition):
                 raise NotFixable("it may be meant for the loss of this pass, and not for the leaf")
             edit = under_no_grad(flow, scope, statement, body)
-            fix = self.fix(Safety.SAFE, "change the leaf in place under no_grad", edit)
+            fix = self.fix("change the leaf in place under no_grad", edit)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -247,13 +248,17 @@ class ManualUpdate(Codemod):
             content = f"with {no_grad_in(flow, scope)}():\n    {content}"
         if not _is_zeroed(flow, scope, definition):
             content += f"\n{name}.grad = None"
-        kept = attribute or _kept_elsewhere(flow, scope, name)
-        kept = kept or asks_for_leaf(flow, flow.value(right)) is not None
-        safety = Safety.UNSAFE if kept or not definition.loops else Safety.SAFE
+        doubt = ""
+        if attribute or _kept_elsewhere(flow, scope, name):
+            doubt = "what else holds the leaf would change with it"
+        elif asks_for_leaf(flow, flow.value(right)) is not None:
+            doubt = "the code asks whether it is a leaf"
+        elif not definition.loops:
+            doubt = "the update is in no loop, so the leaf may be meant to be left behind"
         return self.fix(
-            safety,
             "update in place under no_grad",
             Edit(EditKind.STATEMENT, flow.span(statement), content),
+            doubt=doubt,
         )
 
 

@@ -17,7 +17,7 @@ from gradfix.flow.leaf_aliases import leaf_written
 from gradfix.flow.queries import is_differentiated, is_trained_here
 from gradfix.flow.state import Backward, GradMode, Saved, Scope, Write
 from gradfix.flow.values import Role
-from gradfix.model import Edit, EditKind, Finding, Safety
+from gradfix.model import Edit, EditKind, Finding
 from gradfix.recipes.out_of_place import out_of_place, without_flag, without_overwriting
 
 
@@ -150,7 +150,7 @@ class OverwrittenSavedTensor(Codemod):
         fix, why_not = None, None
         try:
             edit = Edit(EditKind.REPLACE, flow.span(clash.writer), without_flag(flow, clash.writer))
-            fix = self.fix(Safety.SAFE, "work out of place", edit)
+            fix = self.fix("work out of place", edit)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -190,7 +190,8 @@ class OverwrittenSavedTensor(Codemod):
         """As above, where it is not known whether what goes in requires grad."""
         certainly = self._overwrites(flow, write, saved)
         reason = is_trained_here(flow, write.scope, saved[0])
-        fix = certainly.fix and replace(certainly.fix, safety=Safety.UNSAFE)
+        doubt = "whether a gradient is needed here is not known"
+        fix = certainly.fix and certainly.fix.doubted(doubt)
         return replace(
             certainly,
             message=certainly.message.replace("backward raises", "backward will raise")

@@ -22,7 +22,7 @@ from gradfix.flow.said_plain import expects_no_gradient
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.walk import Walk
-from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note
 
 _WRAPS = {"torch.nn.Parameter": "Parameter", "torch.autograd.Variable": "Variable"}
 #: Operations after which a tensor has the elements of the old one in another order of dimensions.
@@ -148,11 +148,10 @@ class RewrapInForward(Codemod):
         for place in places:
             _must_be_value(flow, call, place)
         told = expects_no_gradient(flow, call)
-        doubt = f"; but line {flow.span(told).row} expects no gradient" if told else ""
         return self.fix(
-            Safety.UNSAFE if told else Safety.SAFE,
-            f"use the computed tensor itself{doubt}",
+            "use the computed tensor itself",
             Edit(EditKind.REPLACE, flow.span(node), flow.source_of(data)),
+            doubt=f"line {flow.span(told).row} expects no gradient" if told else "",
         )
 
     def _tied(self, flow: ModuleFlow, call: Call) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.updates import reads_gradient
 from gradfix.flow.values import Certainty, Elsewhere, Role, Value
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix
 from gradfix.recipes.no_grad import under_no_grad
 
 
@@ -130,10 +130,10 @@ class SelfReassignment(Codemod):
         name = flow.source_of(found.store.node)
         fix, why_not = None, None
         try:
-            edit = under_no_grad(
-                flow, found.store.scope, found.store.statement, _in_place(flow, found.value, name)
-            )
-            fix = self.fix(Safety.UNSAFE, "change the leaf itself", edit)
+            line = _in_place(flow, found.value, name)
+            edit = under_no_grad(flow, found.store.scope, found.store.statement, line)
+            doubt = "the optimizer trains the old leaf today, and this one then"
+            fix = self.fix("change the leaf itself", edit, doubt=doubt)
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(
@@ -178,14 +178,14 @@ class SelfReassignment(Codemod):
         forward = run_by_forward(flow, scope.class_node)
         if not uses or (forward and scope.name not in forward):  # it was to be changed for good
             name = flow.source_of(store.node)
-            line = _in_place(flow, statement.value, name)
-            edit = under_no_grad(flow, scope, statement, line)
-            return self.fix(Safety.UNSAFE, "change the leaf itself", edit)
+            edit = under_no_grad(flow, scope, statement, _in_place(flow, statement.value, name))
+            doubt = "whether the leaf is to change for good is not known"
+            return self.fix("change the leaf itself", edit, doubt=doubt)
         if any(reaching(scope, use) != {definition} for use in uses) or definition.loops:
             raise NotFixable("the Parameter and the value meet after a branch or in a loop")
         new = fresh_name(flow, f"{store.name}_{_SUFFIX.get(store.value.op, store.value.op)}")
         edits = [Edit(EditKind.REPLACE, flow.span(node), new) for node in (store.node, *uses)]
-        return self.fix(Safety.SAFE, f"name the value {new}", *edits)
+        return self.fix(f"name the value {new}", *edits)
 
     def _report(self, flow: ModuleFlow, web: _Web, used: ast.AST, why: str) -> Finding:
         name = web.name
@@ -197,8 +197,8 @@ class SelfReassignment(Codemod):
             flow.note(used, f"{why}, but only the leaf has a gradient"),
         )
         other = is_used_by_another_name(flow, name, [leaf.value for leaf in web.leaves])
-        safety = Safety.UNSAFE if other else Safety.SAFE
-        fix = web.refusal() or self.fix(safety, f"name the value {web.new_name}", *web.edits())
+        doubt = "the value is also used by another name" if other else ""
+        fix = web.refusal() or self.fix(f"name the value {web.new_name}", *web.edits(), doubt=doubt)
         return self.finding(
             flow.span(web.first.statement),
             f"`{name}` is a leaf, and this gives its name to a value computed from it",

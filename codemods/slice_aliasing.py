@@ -13,7 +13,7 @@ from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import AttributeStore, Scope, Write
 from gradfix.flow.values import Value
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Fix, Values
 
 
 class SliceAliasing(Codemod):
@@ -108,7 +108,7 @@ class SliceAliasing(Codemod):
                 "this makes two Parameters share one memory; updating one updates the other",
                 because=(flow.note(statement.value, "`.data` is no copy"),),
                 help="copy the values with .copy_()",
-                fix=self.fix(Safety.UNSAFE, "copy the values", edit),
+                fix=self.fix("copy the values", edit, doubt="the memory may be shared on purpose"),
             )
 
     def _report(
@@ -142,10 +142,10 @@ class SliceAliasing(Codemod):
         self, flow: ModuleFlow, scope: Scope, definition: Definition, alias: ast.expr, meant: bool
     ) -> Fix:
         hidden = is_hidden(flow, definition) or meant
-        safety = Safety.UNSAFE if hidden else Safety.SAFE
+        doubt = "the write may be meant to reach the leaf, as it does today" if hidden else ""
         if scope.escapes is not None:
             raise NotFixable(f"`{definition.name}` can be looked up by its name")
         text = f"{bracketed(flow.source_of(alias), alias)}.clone()"
         edit = Edit(EditKind.REPLACE, flow.span(alias), text)
         values = Values.CHANGED if hidden else Values.SAME  # hidden writes reach the leaf today
-        return self.fix(safety, "take a copy", edit, values=values)
+        return self.fix("take a copy", edit, doubt=doubt, values=values)

@@ -28,7 +28,7 @@ from gradfix.flow.source_text import replaced
 from gradfix.flow.state import OptimizerMade, Scope
 from gradfix.flow.values import Kind, Role
 from gradfix.flow.versions import Definition
-from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety
+from gradfix.model import Edit, EditKind, Finding, Fix, Note
 
 _DATA = "`.data` never has a gradient"
 _PARAMS = re.compile(r"""\[["']params["']\]""")
@@ -125,7 +125,7 @@ class StaleOptimizer(Codemod):
                 flow.note(wrong.step, "and this step trains nothing of it"),
             ),
             help=f"build it over the Parameters of `{wrong.wanted}`",
-            fix=self.fix(Safety.UNSAFE, f"train {wrong.wanted}", edit),
+            fix=self.fix(f"train {wrong.wanted}", edit, doubt="which model is meant is a guess"),
         )
 
     # -- what the optimizer is given ----------------------------------------------------------
@@ -135,7 +135,7 @@ class StaleOptimizer(Codemod):
     ) -> Iterator[Finding]:
         parts: dict[ast.expr, str] = {}
         why: list[Note] = []
-        safety = Safety.SAFE
+        doubt = ""
         place = given if flow.value(given).is_tensor else _written_out(made.scope, given)
         try:
             for node, text, sure, message in _faults(flow, place, place is given):
@@ -143,14 +143,17 @@ class StaleOptimizer(Codemod):
                 why.append(flow.note(node, message))
                 # Who takes the tensors from the optimizer may set their gradients by hand.
                 by_hand = message == _DATA and _PARAMS.search(flow.text) is not None
-                safety = safety if sure and not by_hand else Safety.UNSAFE
+                if by_hand:
+                    doubt = "the gradients of what the optimizer holds may be set by hand"
+                elif not sure:
+                    doubt = "whether all that is given are leaves is not known"
         except NotFixable as reason:
             yield self._bad_argument(flow, place, (), None, str(reason))
             return
         if parts:
             text = parts.get(place) or replaced(flow, place, parts)
             edit = Edit(EditKind.REPLACE, flow.span(place), text)
-            fix = self.fix(safety, "hand over the leaves themselves", edit)
+            fix = self.fix("hand over the leaves themselves", edit, doubt=doubt)
             yield self._bad_argument(flow, place, tuple(why), fix, None)
 
     def _bad_argument(
@@ -221,7 +224,8 @@ class StaleOptimizer(Codemod):
             bare = isinstance(statement.value, ast.GeneratorExp)
             text = f"list{text}" if bare else f"list({text})"
             edit = Edit(EditKind.REPLACE, flow.span(statement.value), text)
-            fix = self.fix(Safety.SAFE if safe else Safety.UNSAFE, "keep a list", edit)
+            doubt = "" if safe else "it is not proven that one comes first and uses it up"
+            fix = self.fix("keep a list", edit, doubt=doubt)
         return self.finding(
             flow.span(statement),
             f"`{name}` is a generator that is used up by whoever comes first",

@@ -14,7 +14,9 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.snapshots import Snapshot, only_compared, stale_snapshots
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Scope
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety, Values
+from gradfix.model import Edit, EditKind, Finding, Fix, Values
+
+_MEANT = "the present values may be meant"
 
 
 class StaleSnapshot(Codemod):
@@ -121,7 +123,7 @@ class StaleSnapshot(Codemod):
                 flow.note(entry.read, "so this finds the same values in all entries"),
             ),
             help="keep a copy",
-            fix=self.fix(Safety.UNSAFE, "keep a copy", edit, values=Values.CHANGED),
+            fix=self.fix("keep a copy", edit, doubt=_MEANT, values=Values.CHANGED),
         )
 
     def _copy(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> Fix:
@@ -144,7 +146,7 @@ class StaleSnapshot(Codemod):
         else:
             text = self._listing(flow, scope, found)
         edit = Edit(EditKind.REPLACE, flow.span(node), text)
-        return self.fix(Safety.UNSAFE, "keep a copy", edit, values=Values.CHANGED)
+        return self.fix("keep a copy", edit, doubt=_MEANT, values=Values.CHANGED)
 
     def _listing(self, flow: ModuleFlow, scope: Scope, found: Snapshot) -> str:
         """A copy of everything that ``parameters()`` or ``state_dict()`` lists."""

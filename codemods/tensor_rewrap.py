@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow
@@ -29,7 +28,7 @@ from gradfix.flow.state import Call, GradMode
 from gradfix.flow.teachers import taught_by
 from gradfix.flow.torch_ops import OpKind, op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
-from gradfix.model import Finding, Safety
+from gradfix.model import Finding
 from gradfix.recipes.stacking import flags_set_later, keep_graph
 
 
@@ -181,16 +180,15 @@ class TensorRewrap(Codemod):
                 raise NotFixable(taught.how)
             fix = keep_graph(flow, call, data)
             if taught is not None:
-                fix = replace(fix, safety=Safety.UNSAFE, title=f"{fix.title}; but {taught.how}")
+                fix = fix.doubted(taught.how)
             told = expects_no_gradient(flow, call)
             if told is not None:
-                title = f"{fix.title}; but line {flow.span(told).row} expects no gradient"
-                fix = replace(fix, safety=Safety.UNSAFE, title=title)
+                fix = fix.doubted(f"line {flow.span(told).row} expects no gradient")
             flag = call.keyword("requires_grad")
-            if flag is not None and flag.const is False:  # somebody means what it does
-                fix = replace(fix, safety=Safety.UNSAFE)
-            if is_put_away(flow, call):  # what is made of it then is not to be seen
-                fix = replace(fix, safety=Safety.UNSAFE)
+            if flag is not None and flag.const is False:
+                fix = fix.doubted("`requires_grad=False` is written out, and may be meant")
+            if is_put_away(flow, call):
+                fix = fix.doubted("it is put away, and what is made of it then is not seen")
         except NotFixable as reason:
             why_not = str(reason)
         return self.finding(

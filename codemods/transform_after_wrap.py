@@ -17,8 +17,8 @@ from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
-from gradfix.model import Edit, EditKind, Finding, Fix, Safety
-from gradfix.recipes.new_parameter import safety_of
+from gradfix.model import Edit, EditKind, Finding, Fix
+from gradfix.recipes.new_parameter import doubt_of
 
 
 class TransformAfterWrap(Codemod):
@@ -118,9 +118,10 @@ class TransformAfterWrap(Codemod):
         try:
             _must_not_be_written(flow, value)
             text = _wrap_last(flow, call.node, top, call.result)
-            alone = (Safety.UNSAFE, "") if keepers else safety_of(flow, top, call.result)
+            doubt = "other callers may need the result as it is"
+            doubt = doubt if keepers else doubt_of(flow, top, call.result)
             edit = Edit(EditKind.REPLACE, flow.span(top), text)
-            fix = self.fix(alone[0], f"transform first, wrap last{alone[1]}", edit)
+            fix = self.fix("transform first, wrap last", edit, doubt=doubt)
         except NotFixable as reason:
             why_not = str(reason)
         yield self.finding(
@@ -179,7 +180,7 @@ class TransformAfterWrap(Codemod):
             transform.statement, ast.Assign
         )
         right = transform.statement.value
-        safety, doubt = safety_of(flow, right, leaf.value)
+        doubt = doubt_of(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
         others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
@@ -197,12 +198,12 @@ class TransformAfterWrap(Codemod):
         text = flow.source_of(right)
         if mark is not None:
             return self.fix(
-                safety,
-                f"transform first, make it a leaf last{doubt}",
+                "transform first, make it a leaf last",
                 Edit(EditKind.STATEMENT, flow.span(mark), ""),
                 Edit(
                     EditKind.REPLACE, flow.span(right), f"{bracketed(text, right)}.requires_grad_()"
                 ),
+                doubt=doubt,
             )
         made = leaf.statement.value
         if not isinstance(made, ast.Call):
@@ -215,10 +216,10 @@ class TransformAfterWrap(Codemod):
             wrapped = f"{bracketed(text, right)}.requires_grad_()"
             raw = _without_requires_grad(flow, made)
         return self.fix(
-            safety,
-            f"transform first, wrap last{doubt}",
+            "transform first, wrap last",
             Edit(EditKind.REPLACE, flow.span(made), raw),
             Edit(EditKind.REPLACE, flow.span(right), wrapped),
+            doubt=doubt,
         )
 
 

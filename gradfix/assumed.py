@@ -123,8 +123,8 @@ def with_callers(
         note = call_of(facts, finding.span)
         if finding.span not in known and note is not None:
             fix = finding.fix
-            if fix is not None and fix.safety is Safety.SAFE:
-                fix = replace(fix, safety=Safety.UNSAFE)
+            if fix is not None:
+                fix = fix.doubted("others may give the function something else than this file does")
             found.append(replace(finding, fix=fix, because=(note, *finding.because)))
     again.release()
     return found
@@ -141,10 +141,8 @@ def undoubted(found: Sequence[Finding], certain: Sequence[Finding]) -> list[Find
 
 
 def _unsafe(finding: Finding) -> Finding:
-    fix = finding.fix
-    if fix is None or fix.safety is not Safety.SAFE:
-        return finding
-    return replace(finding, fix=replace(fix, safety=Safety.UNSAFE))
+    doubt = "it rests on what another place of the project may change"
+    return replace(finding, fix=finding.fix and finding.fix.doubted(doubt))
 
 
 def combined(
@@ -187,8 +185,7 @@ def _resting(finding: Finding, told: dict[Span, Note]) -> Finding:
     """The finding, resting on recorded facts."""
     fix = finding.fix
     if fix is not None:
-        safety = Safety.UNSAFE if fix.safety is Safety.SAFE else fix.safety
-        fix = replace(fix, safety=safety, assumes=True)
+        fix = replace(fix.doubted("it rests on recorded facts"), assumes=True)
     note = told.get(finding.span)
     because = (*finding.because, note) if note is not None else finding.because
     return replace(finding, fix=fix, because=because)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from gradfix.model import Edit, Finding, Fix, Note, Safety, Span, Values
+from gradfix.model import Edit, Finding, Fix, Note, Span, Values
 from gradfix.words import mentions
 
 if TYPE_CHECKING:
@@ -132,9 +132,12 @@ class Codemod(ABC):
         )
 
     @staticmethod
-    def fix(safety: Safety, title: str, *edits: Edit, values: Values = Values.SAME) -> Fix:
-        """A fix made of edits that only make sense together, and what it promises about values."""
-        return Fix(safety, title, edits, values)
+    def fix(title: str, *edits: Edit, doubt: str = "", values: Values = Values.SAME) -> Fix:
+        """A fix made of edits that only make sense together, and what it promises about values.
+
+        It is safe, unless ``doubt`` says in a clause what is not proven of it.
+        """
+        return Fix.of(title, edits, doubt, values)
 
     # -- LibCST's runner --------------------------------------------------------------------
 

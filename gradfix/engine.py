@@ -211,13 +211,12 @@ def _judged(
     reason = refusal or reasons.get(identity(finding, lines))
     if reason is not None:
         return replace(finding, fix=None, not_fixed_reason=reason)
-    safety = finding.fix.safety
-    proven = not finding.fix.assumes
-    if safety is Safety.UNSAFE and proven and finding.code in settings.extend_safe_fixes:
-        safety = Safety.SAFE
-    if safety is Safety.SAFE and finding.code in settings.extend_unsafe_fixes:
-        safety = Safety.UNSAFE
-    return replace(finding, fix=replace(finding.fix, safety=safety))
+    fix = finding.fix
+    if not fix.assumes and finding.code in settings.extend_safe_fixes:
+        fix = replace(fix, safety=Safety.SAFE)
+    if finding.code in settings.extend_unsafe_fixes:
+        fix = fix.doubted(f"the configuration says that fixes of {finding.code} are unsafe")
+    return replace(finding, fix=fix)
 
 
 def _refusal(text: str) -> str | None:

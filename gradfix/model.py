@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class Safety(enum.Enum):
@@ -58,7 +58,10 @@ class Edit:
 class Fix:
     """All edits that together mend one finding; they are applied together or not at all.
 
-    ``assumes`` says that the fix rests on recorded facts; no configuration makes such a fix safe.
+    ``doubt`` says in a clause what is not proven of an unsafe fix. ``assumes`` says that the fix
+    rests on recorded facts; no configuration makes such a fix safe.
+
+    Raises ValueError where an unsafe fix does not say why it is one.
     """
 
     safety: Safety
@@ -66,6 +69,24 @@ class Fix:
     edits: tuple[Edit, ...]
     values: Values = Values.SAME
     assumes: bool = False
+    doubt: str = ""
+
+    def __post_init__(self) -> None:
+        if self.safety is Safety.UNSAFE and not self.doubt:
+            raise ValueError(f"the unsafe fix {self.title!r} does not say what is not proven")
+
+    @classmethod
+    def of(
+        cls, title: str, edits: tuple[Edit, ...], doubt: str = "", values: Values = Values.SAME
+    ) -> Fix:
+        """A fix that is safe unless there is a doubt about it."""
+        return cls(Safety.UNSAFE if doubt else Safety.SAFE, title, edits, values, doubt=doubt)
+
+    def doubted(self, doubt: str) -> Fix:
+        """The same fix, unsafe for a reason; what is doubted already keeps its own."""
+        if self.safety is not Safety.SAFE or not doubt:
+            return self
+        return replace(self, safety=Safety.UNSAFE, doubt=doubt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _REPEATED = (
     ast.DictComp,
     ast.GeneratorExp,
 )
+_MOVES = CASTS | frozenset("long int short char byte bool".split())
 _PLAIN_ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim"})
 _LEAVES_PYTORCH = frozenset({"numpy", "cpu", "detach", "data"})
 
@@ -47,7 +48,7 @@ def is_new(flow: ModuleFlow, node: ast.expr) -> bool:
     if all(storage.node in inside for storage in value.storages):
         moved = [storage.node for storage in value.storages if _is_move(storage.node)]
         return all(isinstance(call, ast.Call) and is_new(flow, _owner(call)) for call in moved)
-    if value.view or value.op in CASTS:
+    if value.view or value.op in _MOVES:
         return isinstance(node, (ast.Call, ast.Subscript)) and is_new(flow, _owner(node))
     return False
 
@@ -64,7 +65,7 @@ def _is_move(node: ast.AST | None) -> bool:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr in CASTS
+        and node.func.attr in _MOVES
     )
 
 
@@ -94,21 +95,50 @@ def is_indistinguishable(flow: ModuleFlow, scope: Scope, data: ast.expr, wrapper
 
 
 def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
-    """Whether the data is a name of a new tensor that is used for nothing but the wrapper."""
+    """Whether the data is a name of a new tensor that is used for nothing but the wrapper.
+
+    Before that it may be made in one of several branches, and be moved to a device.
+    """
     if not isinstance(data, ast.Name) or scope.escapes is not None:
         return False
-    definitions = reaching(scope, data)
-    if len(definitions) != 1 or data.id in flow.shared_names:
+    if data.id in flow.shared_names or captured(flow, scope, data.id) is not None:
         return False
-    (definition,) = definitions
-    made = bound_to(definition)
-    if made is None or not is_new(flow, made) or flow.value(data).node is not made:
+    around = _repeated_around(flow, data)
+    reads, definitions = [data], list(reaching(scope, data))
+    for definition in definitions:  # which grows
+        made = bound_to(definition)
+        if made is None or len(definition.statement.targets) > 1:  # type: ignore[union-attr]
+            return False  # ``x = kept = torch.zeros(3)``
+        if _repeated_around(flow, made) != around:
+            return False
+        if not is_new(flow, made):
+            moved = made.func.value if _is_move(made) else None  # type: ignore[attr-defined]
+            if not isinstance(moved, ast.Name) or moved.id != data.id:
+                return False
+            reads.append(moved)
+            definitions += [d for d in reaching(scope, moved) if d not in definitions]
+    return bool(definitions) and all(
+        use in reads or (_is_between(flow, definition.node, use, data) and _asks_size(flow, use))
+        for definition in definitions
+        for use in uses_of(scope, definition)
+    )
+
+
+def _is_between(flow: ModuleFlow, first: ast.AST, use: ast.AST, last: ast.AST) -> bool:
+    return flow.span(first) < flow.span(use) < flow.span(last)
+
+
+def _asks_size(flow: ModuleFlow, use: ast.AST) -> bool:
+    """Whether a use only asks how large a tensor is, of what type, or where."""
+    parent = flow.parents.get(use)
+    if isinstance(parent, ast.Call):
+        return flow.value(parent.func).name == "builtins.len"
+    if not isinstance(parent, ast.Attribute):
         return False
-    if captured(flow, scope, data.id) is not None:
-        return False
-    if _repeated_around(flow, data) != _repeated_around(flow, made):
-        return False
-    return uses_of(scope, definition) == [data]
+    call = flow.parents.get(parent)
+    if isinstance(call, ast.Call) and call.func is parent:
+        return parent.attr in ("size", "dim", "numel")
+    return parent.attr in _PLAIN_ATTRIBUTES
 
 
 def _repeated_around(flow: ModuleFlow, node: ast.AST) -> list[ast.AST]:

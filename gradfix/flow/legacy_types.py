@@ -24,6 +24,9 @@ from gradfix.flow.values import (
     replace,
     unknown,
 )
+from gradfix.words import mentions
+
+_OWN_SIZE = "def size("
 
 
 class LegacyTypes(TensorOps):
@@ -35,7 +38,7 @@ class LegacyTypes(TensorOps):
         """A tensor of the sizes, or of the data, that a legacy constructor is given."""
         inputs = tuple(argument.value for argument in arguments)
         data = arguments[0].value if arguments and arguments[0].keyword in (None, "data") else None
-        if data is None or _are_sizes(arguments):
+        if data is None or self._are_sizes(arguments):
             sizes = [argument.value for argument in arguments if argument.keyword is None]
             shape = shapes.sizes(sizes) if sizes else (0,)
             return self.new_tensor(node, op, inputs, arguments, shape, dtype)
@@ -61,7 +64,7 @@ class LegacyTypes(TensorOps):
         dtype = dtypes.of_legacy_types(function)
         if dtype is None or any(argument.keyword is not None for argument in arguments):
             return None
-        if not arguments or _are_sizes(arguments) or _is_array(arguments):
+        if not arguments or self._are_sizes(arguments) or _is_array(arguments):
             return self.legacy_tensor(node, "torch.Tensor", dtype or None, arguments)
         return None
 
@@ -75,20 +78,40 @@ class LegacyTypes(TensorOps):
         is_data = isinstance(receiver.node, ast.Attribute) and receiver.node.attr == "data"
         if receiver.kind is not Kind.UNKNOWN or not is_data or len(arguments) < 2:
             return None
-        if any(a.keyword is not None for a in arguments) or not _are_sizes(arguments):
+        if any(a.keyword is not None for a in arguments) or not self._are_sizes(arguments):
             return None
         return self.legacy_tensor(node, "new", None, arguments)
 
+    def _are_sizes(self, arguments: list[Argument]) -> bool:
+        """Whether a legacy type is given how large the tensor is to be, not what it is to hold.
 
-def _are_sizes(arguments: list[Argument]) -> bool:
-    """Whether a legacy type is given how large the tensor is to be, not what it is to hold.
+        Data stand alone; two arguments are two sizes, be they numbers or tensors with one number
+        each. ``x.size()`` of anything is a size, where the project has no method of that name.
+        """
+        plain = [argument for argument in arguments if argument.keyword is None]
+        if any(isinstance(argument.node, ast.Starred) for argument in plain):
+            return False
+        if len(plain) != 1 or plain[0].value.kind is Kind.NUMBER:
+            return bool(plain)
+        return _asks_for_size(plain[0]) and not self._has_own_size()
 
-    Data stand alone; two arguments are two sizes, be they numbers or tensors with one number each.
-    """
-    plain = [argument for argument in arguments if argument.keyword is None]
-    if any(isinstance(argument.node, ast.Starred) for argument in plain):
-        return False
-    return len(plain) > 1 or (len(plain) == 1 and plain[0].value.kind is Kind.NUMBER)
+    def _has_own_size(self) -> bool:
+        if mentions(self.flow.text, _OWN_SIZE):
+            return True
+        doubts = self.flow.doubts
+        return doubts is not None and bool(doubts.mentioning((_OWN_SIZE,)))
+
+
+def _asks_for_size(argument: Argument) -> bool:
+    """Whether this is ``x.size()`` of what is not known."""
+    node = argument.node
+    return (
+        argument.value.kind is Kind.UNKNOWN
+        and isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "size"
+        and not (node.args or node.keywords)
+    )
 
 
 def _is_array(arguments: list[Argument]) -> bool:

@@ -197,9 +197,13 @@ class TensorOps(SavedTensors):
         arguments: Sequence[Argument],
     ) -> Value:
         base, target = arguments[0].node, arguments[0].value
-        others = tuple(argument.value for argument in arguments[1:])
         if not op.writes:
             return target
+        # An index or a mask is no part of the history of what is written.
+        apart = {
+            id(value) for name in _without_gradient(signature) for _, value in bound.get(name, ())
+        }
+        others = tuple(a.value for a in arguments[1:] if id(a.value) not in apart)
         self.save(node, op.name, signature, {**bound, "result": []}, unknown())
         how = "augment" if isinstance(node, ast.AugAssign) else "method"
         written = self.write(node, target, base, how, op.name, None, others)
@@ -208,6 +212,13 @@ class TensorOps(SavedTensors):
             if written.needs_grad is not Certainty.NO and self.state.mode is not GradMode.OFF:
                 self.remember(Saved(node, op.name, None, written, certain))
         return written
+
+
+def _without_gradient(signature: Signature) -> list[str]:
+    """The parameters that take a tensor which gets no gradient."""
+    if signature.saves is None:
+        return []
+    return [name for name in signature.tensors if name != "self" and name not in signature.saves]
 
 
 def may_need_grad(values: Iterable[Value]) -> bool:

@@ -162,12 +162,18 @@ def _why(finding: dict[str, Any]) -> str:
     """What became of the fix, in words."""
     fix = finding["fix"]
     if fix is not None and fix["applied"]:
-        kind = "not proven right (unsafe)" if fix["applicability"] == "unsafe" else "safe"
+        unsafe = f"not proven right (unsafe): {_doubt(fix)}"
+        kind = unsafe if fix["applicability"] == "unsafe" else "safe"
         said = f", {fix['verification']}" if fix["verification"] else ""
         return f"{fix['title']} \u2014 {kind}{said}"
     if finding["not_fixed_reason"]:
         return f"Not fixed: {finding['not_fixed_reason']}"
-    return "Not fixed: the fix is not proven right (unsafe-fixes = true applies it)" if fix else ""
+    return f"Not fixed: {_doubt(fix)} (unsafe-fixes = true applies it)" if fix else ""
+
+
+def _doubt(fix: dict[str, Any]) -> str:
+    """What is not proven of an unsafe fix; records of earlier versions do not say."""
+    return fix.get("doubt") or "the fix is not proven right"
 
 
 def _errors(errors: Sequence[dict[str, Any]]) -> Markup:

@@ -10,7 +10,7 @@ from gradfix.flow.assembly import Assembly, Fill, axis_of
 from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.nodes import walk
 from gradfix.flow.shapes import equal
-from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.allocations import options_text, size_text
 
 
@@ -46,9 +46,10 @@ def collect_parts(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
     value = flow.value(fill.part)
     parts = fresh_name(flow, f"{assembly.name}_parts")
     joined = f"{stack}({parts}{'' if axis == 0 else f', dim={axis}'})"
-    safety = Safety.SAFE if isinstance(counter.stop, int) and counter.stop > 0 else Safety.UNSAFE
+    sure = isinstance(counter.stop, int) and counter.stop > 0
+    doubt = "" if sure else "the loop may not run at all, and nothing cannot be stacked"
     if not value.is_tensor or not equal(value.shape, rest):
-        safety = Safety.UNSAFE
+        doubt = "the shape of the parts is not known"
         sizes = size_text(flow, assembly)
         if sizes is None:
             raise NotFixable("the shapes of the parts are not known")
@@ -56,11 +57,11 @@ def collect_parts(flow: ModuleFlow, assembly: Assembly, fill: Fill) -> Fix:
     joined += options_text(flow, assembly, [fill.part])
     assert assembly.definition.statement is not None
     part = flow.source_of(fill.part)
-    return Fix(safety, "collect the parts and stack them", (
+    return Fix.of("collect the parts and stack them", (
         Edit(EditKind.STATEMENT, flow.span(assembly.definition.statement), f"{parts} = []"),
         Edit(EditKind.STATEMENT, flow.span(fill.statement), f"{parts}.append({part})"),
         Edit(EditKind.BEFORE, flow.span(after[0]), f"{assembly.name} = {joined}"),
-    ))  # fmt: skip
+    ), doubt)  # fmt: skip
 
 
 def _jumps(loop: ast.For) -> bool:

@@ -18,7 +18,7 @@ from gradfix.flow.shapes import equal
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.state import Call, Write
 from gradfix.flow.values import SOMEWHERE, Kind, Shape
-from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.allocations import (
     comment_after,
     comments_above,
@@ -174,7 +174,7 @@ class _Straight:
 
     def __init__(self, flow: ModuleFlow, assembly: Assembly) -> None:
         self.flow, self.assembly = flow, assembly
-        self.safety = Safety.SAFE
+        self.doubt = ""
         self.reshape = False
 
     def plan(self) -> Fix:
@@ -193,7 +193,7 @@ class _Straight:
                 raise NotFixable("the shapes of the parts are not known")
             text = f"{text}.reshape({sizes})"
         edits = self._edits(f"{self.assembly.name} = {text}{options}")
-        return Fix(self.safety, "join the parts", tuple(edits))
+        return Fix.of("join the parts", tuple(edits), self.doubt)
 
     # -- one axis -----------------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ class _Straight:
         if value.kind is Kind.NUMBER:
             root = self._root()
             if root is None:
-                self.safety = Safety.UNSAFE
+                self.doubt = "the device and the element type of the numbers are not known"
                 return f"{self._spelled('torch.tensor')}({text})"
             return f"{root}.new_full({tuple_text(slot_shape)}, {text})"
         if value.is_tensor and value.shape is not None and None not in value.shape:
@@ -319,7 +319,7 @@ class _Straight:
             if all(isinstance(dim, int) for dim in (*value.shape, *slot_shape)):
                 whole = bracketed(text, fill.part) if self._inline else text
                 return f"{whole}{_spread(value.shape, slot_shape)}"
-        self.safety, self.reshape = Safety.UNSAFE, True
+        self.doubt, self.reshape = "the shape of a part is not known", True
         return text
 
     def _gap(self, slot_shape: Shape) -> str:
@@ -327,11 +327,11 @@ class _Straight:
         buffer = self.assembly.buffer
         kind = FILL_VALUES[buffer.op]
         if any(not isinstance(dim, int) for dim in slot_shape):
-            self.safety = Safety.UNSAFE
+            self.doubt = "the size of a slot that is never written is not known"
         size = tuple_text(slot_shape)
         root = self._root()
         if root is None:
-            self.safety = Safety.UNSAFE
+            self.doubt = "the device and the element type of the gaps are not known"
             if kind == "full":
                 raise NotFixable("no part is known to be like the value that fills the gaps")
             return f"{self._spelled(f'torch.{kind}')}({size})"

@@ -13,16 +13,15 @@ from gradfix.flow.registered import all_parameters_changed
 from gradfix.flow.said_plain import is_known_as_no_leaf, is_only_read_detached
 from gradfix.flow.strangers import binds_any
 from gradfix.flow.values import Value
-from gradfix.model import Safety
 
 #: What a class does when an attribute is bound, or is not in the ``__dict__`` of an object.
 _READS = frozenset({"__getattr__", "__setattr__", "__delattr__", "register_parameter"})
 
 
-def safety_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> tuple[Safety, str]:
-    """How sure it is that what gets ``kept`` here may become a Parameter, if the leaf is one.
+def doubt_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> str:
+    """Why what gets ``kept`` here should perhaps not become a Parameter, if the leaf is one.
 
-    The reason why it is not comes with it, in words that a title of a fix may end with.
+    Empty where nothing speaks against it.
 
     Raises NotFixable where other code certainly changes the attribute as no Parameter can be.
     """
@@ -34,7 +33,7 @@ def safety_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> tuple[Safety, st
         doubt = "the code asks whether it is a leaf, or says that it is none"
     elif not doubt and leaf.parameter:
         doubt = _met(flow, kept)
-    return (Safety.UNSAFE, f"; {doubt}") if doubt else (Safety.SAFE, "")
+    return doubt
 
 
 def _met(flow: ModuleFlow, kept: ast.expr) -> str:

@@ -12,7 +12,7 @@ from gradfix.flow.queries import keeps_dtype
 from gradfix.flow.source_text import OPERATORS, bracketed
 from gradfix.flow.state import GradMode, Saved, Write
 from gradfix.flow.torch_ops import op_facts
-from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.model import Edit, EditKind, Fix
 
 #: Up to this length a vector with one new element is written out with ``stack``.
 _SHORT = 4
@@ -67,8 +67,7 @@ def out_of_place(flow: ModuleFlow, write: Write) -> Fix:
         simple = isinstance(write.statement.value, (ast.Constant, ast.UnaryOp))
         right = flow.source_of(write.statement.value) if simple else right
         text = f"{name} = {name} {operator} {right}"
-        return Fix(
-            Safety.SAFE,
+        return Fix.of(
             "write out of place",
             (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
         )
@@ -79,8 +78,7 @@ def out_of_place(flow: ModuleFlow, write: Write) -> Fix:
             if call.func.value is write.base and op_facts(plain, "method") is not None:
                 arguments = ", ".join(flow.source_of(a) for a in [*call.args, *call.keywords])
                 text = f"{name} = {name}.{plain}({arguments})"
-                return Fix(
-                    Safety.SAFE,
+                return Fix.of(
                     "write out of place",
                     (Edit(EditKind.STATEMENT, flow.span(write.statement), text),),
                 )
@@ -134,8 +132,7 @@ def _one_slot(flow: ModuleFlow, write: Write) -> Fix:
         content = f"{name} = {stack}([{name}[:{at}], {one}, {name}[{at + 1}:]])"
     if stack is None:
         raise NotFixable("the file has no name for torch.stack")
-    return Fix(
-        Safety.SAFE,
+    return Fix.of(
         "join the elements out of place",
         (Edit(EditKind.STATEMENT, flow.span(statement), content),),
     )
@@ -158,7 +155,7 @@ def _clone_saved(flow: ModuleFlow, write: Write, saved: list[Saved]) -> Fix:
         if isinstance(flow.parents.get(node), ast.AugAssign):
             raise NotFixable("the value is saved by an in-place operation")
         edits[node] = Edit(EditKind.REPLACE, flow.span(node), f"{bracketed(inner, node)}.clone()")
-    return Fix(Safety.SAFE, "keep a copy of the saved value", tuple(edits.values()))
+    return Fix.of("keep a copy of the saved value", tuple(edits.values()))
 
 
 def _is_in_place_call(node: ast.AST | None) -> bool:

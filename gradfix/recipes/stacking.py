@@ -18,8 +18,10 @@ from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.stacked import input_of_forward
 from gradfix.flow.state import Call, Scope
 from gradfix.flow.values import Certainty, Kind, Value, element_of, parts_of
-from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.layer_input import copied_with_history
+
+_SHAPES = "whether each part is one number is not known"
 
 
 def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
@@ -36,27 +38,26 @@ def keep_graph(flow: ModuleFlow, call: Call, data: ast.expr) -> Fix:
         raise NotFixable(plain)
     value = flow.value(data)
     if input_of_forward(flow, call.scope, value):
-        text, safety = copied_with_history(flow, call, data), Safety.SAFE
+        text, doubt = copied_with_history(flow, call, data), ""
     elif value.is_tensor:
-        text, safety = _single(flow, call, data, value)
+        text, doubt = _single(flow, call, data, value)
     elif isinstance(data, (ast.List, ast.Tuple)):
-        text, safety = _literal(flow, call, data)
+        text, doubt = _literal(flow, call, data)
     else:
-        text, safety = _container(flow, call, data, value)
+        text, doubt = _container(flow, call, data, value)
     longer = outlived(flow, call)
     if longer is not None:
         raise NotFixable(longer)
     needed = needed_without_history(flow, call)
     if needed is not None and needed.sure:
         raise NotFixable(needed.how)
-    safety = safety if needed is None else Safety.UNSAFE
+    doubt = doubt if needed is None else needed.how
     flags = flags_set_later(flow, call)
     if any(isinstance(flag, ast.Assign) and len(flag.targets) > 1 for flag in flags):
         raise NotFixable("`requires_grad` is set in one statement with other names")
     later = [Edit(EditKind.STATEMENT, flow.span(flag), "") for flag in flags]
-    return Fix(
-        safety, "keep the graph", (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
-    )
+    edits = (Edit(EditKind.REPLACE, flow.span(call.node), text), *later)
+    return Fix.of("keep the graph", edits, doubt)
 
 
 def flags_set_later(flow: ModuleFlow, call: Call) -> list[ast.stmt]:
@@ -91,8 +92,8 @@ def _flags_set_in(scope: Scope) -> Iterator[tuple[ast.stmt, ast.expr]]:
             yield node, target
 
 
-def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
-    """``torch.tensor(x)`` of one tensor."""
+def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, str]:
+    """``torch.tensor(x)`` of one tensor, and what is not proven of it."""
     assert isinstance(call.node, ast.Call)
     options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
     if any(k.arg == "requires_grad" for k in call.node.keywords):
@@ -102,10 +103,12 @@ def _single(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple
         text = f"{text}.to({', '.join(options)})"
     else:
         text = f"{text}.clone()"
-    return text, Safety.SAFE if value.needs_grad is Certainty.YES else Safety.UNSAFE
+    return text, (
+        "" if value.needs_grad is Certainty.YES else "whether it has a history is not known"
+    )
 
 
-def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[str, Safety]:
+def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[str, str]:
     """A list or tuple written out."""
     stack = spelling(flow, call.scope, "torch.stack")
     if stack is None:
@@ -115,21 +118,18 @@ def _literal(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple) -> tuple[
         raise NotFixable("the list unpacks another one")
     if all(isinstance(item, (ast.List, ast.Tuple)) for item in data.elts):
         rows = []
-        safety = Safety.SAFE
+        doubt = ""
         for item in data.elts:
             row = _joined(flow, item, stack, call)
             rows.append((item, row[0]))
-            safety = max(safety, row[1], key=_RANK.__getitem__)
+            doubt = doubt or row[1]
         inner = replaced(flow, data, dict(rows))
-        return _with_options(flow, call, f"{stack}({inner})", safety, items)
+        return _with_options(flow, call, f"{stack}({inner})", doubt, items)
     row = _joined(flow, data, stack, call)
     return _with_options(flow, call, row[0], row[1], items)
 
 
-_RANK = {Safety.SAFE: 0, Safety.UNSAFE: 1, Safety.MANUAL: 2}
-
-
-def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[str, Safety]:
+def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[str, str]:
     """``stack([...])`` of one row whose elements are one number each."""
     if not isinstance(data, (ast.List, ast.Tuple)):
         raise NotFixable("the rows are of different kinds")
@@ -150,19 +150,19 @@ def _joined(flow: ModuleFlow, data: ast.expr, stack: str, call: Call) -> tuple[s
     if shapes == {(1,)} and not numbers:
         cat = spelling(flow, call.scope, "torch.cat")
         if cat is not None:
-            return f"{cat}({flow.source_of(data)})", Safety.SAFE
+            return f"{cat}({flow.source_of(data)})", ""
     if shapes == {()}:
-        return f"{stack}({replaced(flow, data, numbers)})", Safety.SAFE
+        return f"{stack}({replaced(flow, data, numbers)})", ""
     if None in shapes and not numbers:
         # One-element tensors of any shape count as numbers in torch.tensor.
-        return f"{stack}({flow.source_of(data)}).reshape({len(items)})", Safety.UNSAFE
+        return f"{stack}({flow.source_of(data)}).reshape({len(items)})", _SHAPES
     scalars = {
         node: f"{bracketed(flow.source_of(node), node)}.reshape(())"
         for node, item in zip(data.elts, items, strict=True)
         if item.is_tensor and item.shape != ()
     }
-    safety = Safety.UNSAFE if None in shapes else Safety.SAFE
-    return f"{stack}({replaced(flow, data, {**numbers, **scalars})})", safety
+    text = f"{stack}({replaced(flow, data, {**numbers, **scalars})})"
+    return text, _SHAPES if None in shapes else ""
 
 
 def _number(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple, node: ast.expr) -> str:
@@ -178,8 +178,8 @@ def _number(flow: ModuleFlow, call: Call, data: ast.List | ast.Tuple, node: ast.
 
 
 def _with_options(
-    flow: ModuleFlow, call: Call, text: str, safety: Safety, items: list[Value]
-) -> tuple[str, Safety]:
+    flow: ModuleFlow, call: Call, text: str, doubt: str, items: list[Value]
+) -> tuple[str, str]:
     """Add a conversion where element type or device would differ without it."""
     assert isinstance(call.node, ast.Call)
     if is_integer(call.result.dtype):
@@ -190,9 +190,9 @@ def _with_options(
         convert = {"float32": "float", "float64": "double", "float16": "half"}.get(legacy)
         if convert is None:
             raise NotFixable("the element type of the parts is not known")
-        return f"{text}.{convert}()", safety
+        return f"{text}.{convert}()", doubt
     options = [flow.source_of(k) for k in call.node.keywords if k.arg in ("dtype", "device")]
-    return (f"{text}.to({', '.join(options)})" if options else text), safety
+    return (f"{text}.to({', '.join(options)})" if options else text), doubt
 
 
 def _dtypes_of(items: list[Value]) -> set[str | None]:
@@ -205,7 +205,7 @@ def _dtypes_of(items: list[Value]) -> set[str | None]:
     return found
 
 
-def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, Safety]:
+def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tuple[str, str]:
     """A named list or a comprehension: its length and elements are known only as a whole."""
     element = element_of(value)
     if element is None or not (element.is_tensor or element.kind is Kind.UNKNOWN):
@@ -218,7 +218,10 @@ def _container(flow: ModuleFlow, call: Call, data: ast.expr, value: Value) -> tu
     if isinstance(data, ast.GeneratorExp):
         raise NotFixable("the data is a generator")
     text = f"{stack}({flow.source_of(data)})"
-    safety = Safety.SAFE if isinstance(value.length, int) and value.length > 0 else Safety.UNSAFE
-    if not element.is_tensor or element.shape != ():
-        text, safety = f"{text}.reshape(-1)", Safety.UNSAFE
-    return _with_options(flow, call, text, safety, [element])
+    filled = isinstance(value.length, int) and value.length > 0
+    doubt = "" if filled else "the list may be empty, and nothing cannot be stacked"
+    if not element.is_tensor:
+        text, doubt = f"{text}.reshape(-1)", "it is not known what the list holds"
+    elif element.shape != ():
+        text, doubt = f"{text}.reshape(-1)", doubt or _SHAPES
+    return _with_options(flow, call, text, doubt, [element])

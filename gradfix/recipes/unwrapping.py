@@ -15,10 +15,11 @@ from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role
-from gradfix.model import Edit, EditKind, Fix, Safety
+from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.no_grad import no_grad_in
 
 _NO = Certainty.NO
+_HISTORY = "whether what is wrapped has a history is not known"
 _TRAIN = ("backward", "step", "grad", "fit")
 #: What belongs to one tensor object, and not to the memory that it shares with others.
 _OF_THE_OBJECT = frozenset(
@@ -41,18 +42,23 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
         if call.mode is not GradMode.OFF:
             return _without_graph(flow, call, node, data)
     if flag is not None and not _is(flag, False):
-        text, safety = _leaf(flow, data, flag)
-        return Fix(safety, "use a tensor that requires grad", (_replacement(flow, node, text),))
+        text, doubt = _leaf(flow, data, flag)
+        edit = _replacement(flow, node, text)
+        return Fix.of("use a tensor that requires grad", (edit,), doubt)
     _must_not_be_written(flow, call, data)
-    safety = Safety.UNSAFE
+    doubt = _HISTORY
     if flag is not None and flow.value(data).needs_grad is not Certainty.NO:
         raise NotFixable("`requires_grad=False` is written out: it may be there to cut a history")
     if flow.value(data).needs_grad is Certainty.NO:
-        if is_indistinguishable(flow, call.scope, data, node):
-            safety = Safety.SAFE
-    if safety is Safety.UNSAFE:
+        told_apart = not is_indistinguishable(flow, call.scope, data, node)
+        doubt = (
+            "the wrapper is another object than what it wraps, and may be told apart"
+            if told_apart
+            else ""
+        )
+    if doubt:
         _must_not_be_another(flow, call, data)
-    return Fix(safety, "use the tensor itself", (_plain(flow, node, data),))
+    return Fix.of("use the tensor itself", (_plain(flow, node, data),), doubt)
 
 
 def _is(node: ast.expr, constant: bool) -> bool:
@@ -143,21 +149,22 @@ def _rebinds(statement: ast.Assign, data: ast.expr, node: ast.Call) -> bool:
     return value is node and ast.unparse(target) == ast.unparse(data)
 
 
-def _leaf(flow: ModuleFlow, data: ast.expr, flag: ast.expr) -> tuple[str, Safety]:
-    """The source of a new leaf over the data."""
+def _leaf(flow: ModuleFlow, data: ast.expr, flag: ast.expr) -> tuple[str, str]:
+    """The source of a new leaf over the data, and what is not proven of it."""
     always = _is(flag, True)
     text = flow.source_of(data)
-    known = flow.value(data).needs_grad is Certainty.NO and always
-    safety = Safety.SAFE if known else Safety.UNSAFE
+    doubt = "" if flow.value(data).needs_grad is _NO else _HISTORY
+    if not always:
+        doubt = "what `requires_grad` is set to is worked out"
     if not is_new(flow, data):
         # The wrapper is another tensor over the same memory: its flag is not the flag of the data.
         text = f"{bracketed(text, data)}.detach()"
     elif always and isinstance(data, ast.Call) and _takes_flag(flow, data):
         parts = [flow.source_of(part) for part in (*data.args, *data.keywords)]
-        return f"{flow.source_of(data.func)}({', '.join([*parts, 'requires_grad=True'])})", safety
+        return f"{flow.source_of(data.func)}({', '.join([*parts, 'requires_grad=True'])})", doubt
     else:
         text = bracketed(text, data)
-    return f"{text}.requires_grad_({'' if always else flow.source_of(flag)})", safety
+    return f"{text}.requires_grad_({'' if always else flow.source_of(flag)})", doubt
 
 
 def _takes_flag(flow: ModuleFlow, data: ast.Call) -> bool:
@@ -193,7 +200,11 @@ def _without_graph(flow: ModuleFlow, call: Call, node: ast.Call, data: ast.expr)
         content = "pass"
     edits = [Edit(EditKind.STATEMENT, flow.span(statement), content)]
     edits += [Edit(EditKind.STATEMENT, flow.span(later), "") for later in region[1:]]
-    return Fix(Safety.UNSAFE, "evaluate under no_grad", tuple(edits))
+    return Fix.of(
+        "evaluate under no_grad",
+        tuple(edits),
+        "something else may need the graph that is not built",
+    )
 
 
 def _region(flow: ModuleFlow, call: Call, node: ast.Call) -> list[ast.stmt]:

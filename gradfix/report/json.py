@@ -68,6 +68,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "applied": finding.applied,
         "verification": finding.verification or None,
         "title": finding.fix.title,
+        "doubt": finding.fix.doubt or None,
         "edits": [_edit_object(edit) for edit in finding.fix.edits],
     }
     return {

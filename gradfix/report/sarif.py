@@ -119,7 +119,7 @@ def _fixes(finding: Finding, text: str) -> list[Object]:
     ]
     if not changes:
         return []
-    doubt = "" if fix.safety is Safety.SAFE else " (not proven right)"
+    doubt = "" if fix.safety is Safety.SAFE else f" (not proven right: {fix.doubt})"
     return [
         {
             "description": {"text": fix.title + doubt},

@@ -194,7 +194,8 @@ def _advice(finding: Finding) -> Iterator[tuple[str, str]]:
     if finding.not_fixed_reason is not None:
         yield "not fixed", finding.not_fixed_reason
     elif _safety(finding) is Safety.UNSAFE:
-        yield "not fixed", "the fix is not proven right; `--unsafe-fixes` applies it"
+        assert finding.fix is not None
+        yield "not fixed", f"{finding.fix.doubt}; `--unsafe-fixes` applies the fix all the same"
     elif _safety(finding) is Safety.MANUAL:
         yield "not fixed", "this needs a person to decide"
 

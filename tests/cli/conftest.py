@@ -13,7 +13,7 @@ import pytest
 from gradfix import cli, registry, rules
 from gradfix.codemod import Codemod
 from gradfix.flow import ModuleFlow
-from gradfix.model import Edit, EditKind, Finding, Safety, Span
+from gradfix.model import Edit, EditKind, Finding, Span
 
 #: Cut off from the graph: one GF301, with a safe fix.
 FAULTY = """\
@@ -62,7 +62,7 @@ class Renames(Codemod):
     trigger = re.compile("")
     mentions = ""
     old, new = "old", "new"
-    safety = Safety.SAFE
+    doubt = ""
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         for node in ast.walk(flow.tree):
@@ -71,7 +71,7 @@ class Renames(Codemod):
             if node.func.id == self.old:
                 span = span_of(node.func)
                 edit = Edit(EditKind.REPLACE, span, self.new)
-                fix = self.fix(self.safety, f"call {self.new}", edit)
+                fix = self.fix(f"call {self.new}", edit, doubt=self.doubt)
                 yield self.finding(span, f"{self.old} is called", fix=fix)
 
 

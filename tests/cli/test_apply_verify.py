@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from gradfix import cli, journal, registry, rules
-from gradfix.model import Safety
 
 from .conftest import FAULTY, MENDED, PYTHON_2, Renames, Result, put
 
@@ -66,16 +65,16 @@ def net(call: str, arguments: str = "") -> str:
     return NET.format(call=call, arguments=arguments)
 
 
-def renaming(number: int, before: str, after: str, how: Safety = Safety.SAFE) -> type[Renames]:
+def renaming(number: int, before: str, after: str, doubt: str = "") -> type[Renames]:
     name = f"Renames{number}"
-    parts = {"code": f"GF99{number}", "old": before, "new": after, "safety": how}
+    parts = {"code": f"GF99{number}", "old": before, "new": after, "doubt": doubt}
     return type(name, (Renames,), {**parts, "__module__": f"renames_{number}"})
 
 
 CODEMODS = (
     renaming(1, "tensor", "stack"),
     renaming(2, "twice", "thrice"),
-    renaming(3, "half", "halved", Safety.UNSAFE),
+    renaming(3, "half", "halved", "it may be another function"),
     renaming(4, "breaking", "breaks"),
     renaming(5, "hanging", "hangs"),
     renaming(6, "setting", "missing"),

@@ -17,7 +17,7 @@ import pytest
 
 import gradfix as package
 from gradfix import cache, engine, jobs
-from gradfix.model import Edit, EditKind, Finding, Fix, Note, Safety, Span
+from gradfix.model import Edit, EditKind, Finding, Fix, Note, Span
 from gradfix.records import plain, restored
 
 from .conftest import ALONE, ALONE_MENDED, FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
@@ -529,7 +529,7 @@ def test_old_entries_go(project: Path, gradfix: Gradfix) -> None:
 
 def test_records_come_back_as_they_were() -> None:
     span = Span(1, 2, 3, 4)
-    fix = Fix(Safety.UNSAFE, "mend", (Edit(EditKind.BEFORE, span, "x = 1\n\ud800"),))
+    fix = Fix.of("mend", (Edit(EditKind.BEFORE, span, "x = 1\n\ud800"),), "it may be meant")
     finding = Finding(
         "GF101", "n", span, "m", (Note(span, "b"),), "h", fix, None, "f", 3, "p", True
     )

@@ -45,7 +45,7 @@ class Broken(Renames):
         for finding in super().find(flow):
             span = finding.span
             nowhere = Span(span.row, span.column, span.end_row, span.end_column + 1)
-            fix = self.fix(Safety.SAFE, "nothing", Edit(EditKind.REPLACE, nowhere, "x"))
+            fix = self.fix("nothing", Edit(EditKind.REPLACE, nowhere, "x"))
             yield self.finding(span, "broken is called", fix=fix)
 
 
@@ -54,7 +54,7 @@ class Unsafe(Renames):
 
     code = "GF996"
     old = "risky"
-    safety = Safety.UNSAFE
+    doubt = "it may be another function"
 
 
 def settings(*kinds: type[Codemod], **more: object) -> Settings:

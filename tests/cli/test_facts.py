@@ -184,7 +184,9 @@ NOTE = Note(SPAN, "recorded")
 
 
 def finding(safety: Safety | None, content: str = "x", span: Span = SPAN) -> Finding:
-    fix = None if safety is None else Fix(safety, "t", (Edit(EditKind.REPLACE, span, content),))
+    edits = (Edit(EditKind.REPLACE, span, content),)
+    doubt = "it may be meant" if safety is Safety.UNSAFE else ""
+    fix = None if safety is None else Fix.of("t", edits, doubt)
     reason = "no" if fix is None else None
     return Finding("GF302", "n", span, "m", fix=fix, not_fixed_reason=reason)
 

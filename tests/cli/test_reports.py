@@ -27,6 +27,7 @@ FIX = {
     "properties": {
         "applicability": {"enum": ["safe", "unsafe", "manual"]},
         "applied": {"type": "boolean"},
+        "doubt": {"type": ["string", "null"], "minLength": 1},
         "edits": {
             "type": "array",
             "items": {
@@ -100,6 +101,27 @@ def test_full_output_tells_the_story(project: Path, gradfix: Gradfix) -> None:
     assert any(re.match(r"   = because: line \d+: ", line) for line in lines)
     assert any(line.startswith("   = help: ") for line in lines)
     assert result.err == "Found 1 finding (1 fixable with `gradfix apply`).\n"
+
+
+DOUBTED = """import torch
+
+layer = torch.nn.Linear(2, 2)
+kernels = layer.weight.data
+kernels -= kernels.min()
+print(kernels)
+"""
+DOUBT = "the write may be meant to reach the leaf, as it does today"
+
+
+def test_an_unsafe_fix_says_what_is_not_proven(project: Path, gradfix: Gradfix) -> None:
+    put(project, m=DOUBTED)
+    said = f"not fixed: {DOUBT}; `--unsafe-fixes` applies the fix all the same"
+    assert f"  = {said}" in gradfix("check").out.splitlines()
+    (finding,) = document(gradfix("check", "--output-format", "json"))["findings"]  # type: ignore[misc]
+    assert (finding["fix"]["doubt"], finding["not_fixed_reason"]) == (DOUBT, None)  # type: ignore[has-type]
+    sarif = json.loads(gradfix("check", "--output-format", "sarif").out)
+    (fix,) = sarif["runs"][0]["results"][0]["fixes"]
+    assert fix["description"]["text"] == f"take a copy (not proven right: {DOUBT})"
 
 
 def test_carets_stand_under_wide_characters_and_tabs(

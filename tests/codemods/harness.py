@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from snippets import SHOWN, SPELLINGS, VARIANTS, Case, missing, run, same
 
@@ -13,6 +15,8 @@ from gradfix.model import Finding, Outcome, Source
 #: raises: it stops with an error. none: a gradient it shows is None. values: it runs, and shows
 #: other values than ``after``. works: it runs, and shows the same as ``after``.
 FAULTS = {"raises", "none", "values", "works"}
+#: How a fix says what is not proven of it: part of a sentence, in one line.
+_CLAUSE = re.compile(r"[a-z`][^\n]{10,110}[^.;,\s]")
 
 
 def table(found: list[Case]) -> pytest.MarkDecorator:
@@ -34,6 +38,8 @@ def found(text: str, code: str) -> list[Finding]:
     """What ``check`` with one codemod says about a text."""
     outcome = engine.check(Source("snippet.py", text), settings_from(select=[code]))
     assert not outcome.failures, outcome.failures
+    for fix in (finding.fix for finding in outcome.findings if finding.fix is not None):
+        assert not fix.doubt or _CLAUSE.fullmatch(fix.doubt), fix.doubt
     return [finding for finding in outcome.findings if finding.code == code]
 
 

@@ -95,7 +95,7 @@ def test_what_others_may_do_with_it_is_not_decided_for_them(text: str) -> None:
     (finding,) = found({"train.py": IMPORT + text})
     assert finding.fix is not None
     assert finding.fix.safety is Safety.UNSAFE
-    assert "train.py uses `.heads`, too" in finding.fix.title
+    assert "train.py uses `.heads`, too" in finding.fix.doubt
 
 
 def test_a_file_that_does_not_name_the_class_may_still_get_it() -> None:

@@ -48,7 +48,8 @@ def finding(code: str = "GF301", name: str = "tensor-rewrap", **changes: Any) ->
 def results() -> list[Result]:
     left = finding("GF304", "detached-branch", fix=None, not_fixed_reason="a person must decide")
     unsafe = finding("GF302", "fill-assembly")
-    unsafe["fix"] = {**unsafe["fix"], "applied": False, "applicability": "unsafe"}
+    unsafe["fix"] = {**unsafe["fix"], "applied": False, "applicability": "unsafe",
+                     "doubt": "the list may be empty"}  # fmt: skip
     migrated = Result(
         "zoo", "https://example.org/zoo.git", "migrated", base="a" * 40,
         branch="gradfix/migrate", commit="b" * 40, files=12, changed=["m.py"],

@@ -110,7 +110,7 @@ def test_it_says_what_there_is_to_say() -> None:
     text = shown().text
     for said in ("5 of 6 repositories done", "2026-01-02 03:04 UTC", "1 min 11 s",
                  "gradfix/migrate @ bbbbbbbbbb", "git apply patches/patchy.patch", "broken by it",
-                 "Not fixed: a person must decide", "Not fixed: the fix is not proven right",
+                 "Not fixed: a person must decide", "Not fixed: the list may be empty (unsafe",
                  "no such folder: /src/gone", "What would have been changed"):  # fmt: skip
         assert said in text, said
     details = [given for given in shown().named("details") if given["class"] == "repository"]

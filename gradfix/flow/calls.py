@@ -10,6 +10,7 @@ from gradfix.flow.constructors import FUNCTIONS, REWRAPS
 from gradfix.flow.cut_inside import may_cut, where_cut, with_cuts
 from gradfix.flow.doubts import hooks
 from gradfix.flow.kept_results import kept_at_call
+from gradfix.flow.loaders import of_torchvision
 from gradfix.flow.made_layers import build, is_layer
 from gradfix.flow.methods import revealed
 from gradfix.flow.operands import Argument
@@ -166,6 +167,8 @@ class Calls(PythonCalls):
                 return done
         if name in _ESCAPING:
             self.scope.escapes = node
+        if name.startswith(("torchvision.datasets.", "torchvision.transforms.")):
+            return of_torchvision(node, name, inputs)
         self._invalidate(arguments)
         return unknown(node, inputs)
 

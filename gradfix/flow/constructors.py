@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from gradfix.flow import dtypes
 from gradfix.flow.grown import united
 from gradfix.flow.legacy_types import literal_tensor
+from gradfix.flow.loaders import LOADER, loader
 from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
@@ -194,4 +195,5 @@ FUNCTIONS: dict[str, _Function] = {
     "torch.autograd.grad": Constructors._autograd_grad,
     "torch.set_grad_enabled": Constructors._set_grad_enabled,
     "torch.from_numpy": Constructors._from_numpy,
+    LOADER: lambda run, node, arguments: loader(node, arguments),
 }

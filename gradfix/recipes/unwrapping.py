@@ -8,11 +8,12 @@ import textwrap
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.apart import together
-from gradfix.flow.legacy import is_indistinguishable, is_new, went_through_numpy
+from gradfix.flow.legacy import went_through_numpy
 from gradfix.flow.names import uses_of
 from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import Backward, Call, GradMode, Write
+from gradfix.flow.told_apart import is_indistinguishable, is_new
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role
 from gradfix.model import Edit, EditKind, Fix

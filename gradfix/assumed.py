@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gradfix.flow import ModuleFlow, View
 
 _Key = tuple[str, Span]
+_CHANGED = "it rests on what another place of the project may change"
+_EXPECTED = "another file expects an error here, perhaps the one that would go"
 
 
 def found(
@@ -51,7 +53,7 @@ def _found(
     findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
     if doubting:
         expected = Expected(facts)
-        findings = [_unsafe(f) if _is_safe(f) and expected.at(f.span.row) else f for f in findings]
+        findings = [_doubted(f, _EXPECTED) if expected.at(f.span.row) else f for f in findings]
     facts.release()
     return findings
 
@@ -137,11 +139,10 @@ def undoubted(found: Sequence[Finding], certain: Sequence[Finding]) -> list[Find
     their fixes are unsafe at best.
     """
     sure = {_key(finding): finding for finding in certain}
-    return [one if one.fix is None else sure.get(_key(one)) or _unsafe(one) for one in found]
+    return [one if one.fix is None else sure.get(_key(one)) or _doubted(one, _CHANGED) for one in found]
 
 
-def _unsafe(finding: Finding) -> Finding:
-    doubt = "it rests on what another place of the project may change"
+def _doubted(finding: Finding, doubt: str) -> Finding:
     return replace(finding, fix=finding.fix and finding.fix.doubted(doubt))
 
 

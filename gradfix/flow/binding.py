@@ -38,7 +38,7 @@ class Bindings(Expressions):
         asked = flow.read_from_inside
         if asked and (scope, name) in asked:
             flow.forget_summaries()
-        key = (scope, node, how)
+        key = (scope, node, how, name)  # a star binds several names
         definition = flow.definitions.get(key)
         if definition is None:
             definition = Definition(name, node, self.statement, value, how, self.loops)

@@ -49,7 +49,8 @@ class LegacyTypes(TensorOps):
         made = self.new_tensor(node, op, inputs, arguments, shape, dtype)
         made.cut = op if cut else ""
         if data.kind is Kind.UNKNOWN:
-            return replace(made, role=Role.UNKNOWN, storages=UNKNOWN_MEMORY)
+            role = Role.UNTRACKED if dtypes.is_integer(dtype) else Role.UNKNOWN
+            return replace(made, role=role, storages=UNKNOWN_MEMORY)
         if data.kind is Kind.FOREIGN:
             made.storages = united(made.storages, UNKNOWN_MEMORY)
         return made

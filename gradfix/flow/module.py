@@ -66,7 +66,7 @@ class ModuleFlow(Summaries):
         self.cut_calls: dict[ast.AST, CutInside] = {}  # calls that lose an argument's history
         self.from_arguments = FromArguments()
         self.turns: dict[ast.AST, Turn] = {}  # the loops that were run
-        self.definitions: dict[tuple[Scope, ast.AST, str], Definition] = {}
+        self.definitions: dict[tuple[Scope, ast.AST, str, str], Definition] = {}
         self.scopes: list[Scope] = []
         self.rebound_inside = rebound_inside(tree) if self.shares_names else {}
         self.shared_names: set[str] = set().union(*self.rebound_inside.values())

@@ -126,6 +126,34 @@ w = torch.ones(3, requires_grad=True)
 out = (read(np.arange(3)) * w).sum()
 out.backward()
 grad = w.grad
+=== lengths that may be a list or a tensor | works
+import torch
+from torch.autograd import Variable
+
+
+def mask(lengths, w):
+    length = Variable(torch.LongTensor(lengths))
+    return (length.unsqueeze(1) > torch.arange(4)).float() * w
+
+
+w = torch.ones(4, requires_grad=True)
+out = mask([1, 3], w) + mask(torch.tensor([2, 2]), w)
+out.sum().backward()
+grad = w.grad
+--->
+import torch
+from torch.autograd import Variable
+
+
+def mask(lengths, w):
+    length = torch.LongTensor(lengths)
+    return (length.unsqueeze(1) > torch.arange(4)).float() * w
+
+
+w = torch.ones(4, requires_grad=True)
+out = mask([1, 3], w) + mask(torch.tensor([2, 2]), w)
+out.sum().backward()
+grad = w.grad
 === ones where the labels are | works
 import torch
 from torch import nn
@@ -257,6 +285,16 @@ def read(box):
 
 
 out = read(Box()).requires_grad
+=== numbers that may be a tensor with a history
+import torch
+from torch.autograd import Variable
+
+
+def read(numbers):
+    return Variable(torch.FloatTensor(numbers))
+
+
+out = read(torch.ones(3, requires_grad=True)).requires_grad
 === what goes to an index has a history
 import torch
 from torch.autograd import Variable

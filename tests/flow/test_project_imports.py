@@ -233,6 +233,15 @@ def test_a_star_may_bind_a_name_once_more(helpers: str, kind: Kind) -> None:
     assert (value.name == "torch.autograd.Variable") is (kind is Kind.REFERENCE)
 
 
+def test_a_star_binds_each_name_by_itself() -> None:
+    """Functions see what each of the names holds, not what the last one does."""
+    others = {"layers": "import torch\nimport torch.nn as nn\nN = 3\nM = 4"}
+    main = "import torch\nimport torch.nn as nn\nN = 3\nM = 4\nfrom layers import *\n"
+    for name, seen in {"torch": "torch", "nn": "torch.nn", "N": 3, "M": 4}.items():
+        value = last(analysed(f"{main}def f():\n    return {name}\nf()", **others))
+        assert (value.const if name in "NM" else value.name) == seen
+
+
 def test_two_files_of_one_name_are_neither() -> None:
     files = {"a/config.py": "N = 3\n", "config.py": "N = 4\n"}
     assert last(flow.analyse("from config import N\nN", project(files).at("/p/a/m.py"))).const is (

@@ -139,7 +139,9 @@ def undoubted(found: Sequence[Finding], certain: Sequence[Finding]) -> list[Find
     their fixes are unsafe at best.
     """
     sure = {_key(finding): finding for finding in certain}
-    return [one if one.fix is None else sure.get(_key(one)) or _doubted(one, _CHANGED) for one in found]
+    return [
+        one if one.fix is None else sure.get(_key(one)) or _doubted(one, _CHANGED) for one in found
+    ]
 
 
 def _doubted(finding: Finding, doubt: str) -> Finding:

@@ -7,6 +7,7 @@ that has a history, would show in the other if the wrapper goes.
 from __future__ import annotations
 
 import ast
+import re
 
 from gradfix.flow.dtypes import LEGACY_TYPES
 from gradfix.flow.iterators import may_follow
@@ -33,6 +34,11 @@ _REPEATED = (
     ast.GeneratorExp,
 )
 _MOVES = CASTS | frozenset("long int short char byte bool".split())
+#: Gives a tensor object another shape, or may do so.
+_RESHAPES = re.compile(
+    r"\.(?:(?:un)?squeeze|resize|resize_as|t|transpose|swapaxes|swapdims|set|as_strided)_\("
+    r"|\.data\s*=(?!=)|setattr|__setattr__"
+)
 _PLAIN_ATTRIBUTES = frozenset({"shape", "dtype", "device", "ndim"})
 
 
@@ -80,7 +86,7 @@ def _owner(node: ast.Call | ast.Subscript) -> ast.expr:
 
 def is_indistinguishable(flow: ModuleFlow, scope: Scope, data: ast.expr, wrapper: ast.Call) -> bool:
     """Whether nobody can tell a tensor without history from the wrapper around it."""
-    if is_new(flow, data) or _is_handed_over(flow, scope, _unmoved(data)):
+    if is_new(flow, data) or _is_handed_over(flow, scope, data):
         return True
     value = flow.value(data)
     if value.parameter or SOMEWHERE in value.storages:
@@ -92,39 +98,83 @@ def is_indistinguishable(flow: ModuleFlow, scope: Scope, data: ast.expr, wrapper
 
 
 def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
-    """Whether the data is a name of a new tensor that is used for nothing but the wrapper.
+    """Whether the data are a new tensor whose names are used for nothing but the wrapper.
 
-    Before that it may be made in one of several branches, and be moved to a device.
+    Before that it may be made in one of several branches, filled, moved to a device, or viewed.
     """
-    if not isinstance(data, ast.Name) or scope.escapes is not None:
+    root = _root(flow, data)
+    if root is None or scope.escapes is not None:
         return False
-    if data.id in flow.shared_names or captured(flow, scope, data.id) is not None:
-        return False
-    around = _repeated_around(flow, data)
-    reads, definitions = [data], list(reaching(scope, data))
+    around = _repeated_around(flow, root)
+    reads, definitions = [root], list(reaching(scope, root))
     for definition in definitions:  # which grows
+        name = definition.name
+        if name in flow.shared_names or captured(flow, scope, name) is not None:
+            return False
+        if _repeated_around(flow, definition.node) != around:
+            return False
         if _is_fresh_batch(scope, definition):
-            if _repeated_around(flow, definition.node) != around:
-                return False
             continue
         made = bound_to(definition)
         if made is None or len(definition.statement.targets) > 1:  # type: ignore[union-attr]
             return False  # ``x = kept = torch.zeros(3)``
-        if _repeated_around(flow, made) != around:
-            return False
         if not is_new(flow, made):
-            moved = made.func.value if _is_move(made) else None  # type: ignore[attr-defined]
-            if not isinstance(moved, ast.Name) or moved.id != data.id:
+            further = _root(flow, made)
+            if further is None:
                 return False
-            reads.append(moved)
-            definitions += [d for d in reaching(scope, moved) if d not in definitions]
+            reads.append(further)
+            definitions += [d for d in reaching(scope, further) if d not in definitions]
     return bool(definitions) and all(
-        use in reads
-        or (_is_between(flow, definition.node, use, data) and _asks_size(flow, use))
-        or _is_alternative(flow, use, data)
+        use in reads or _is_harmless(flow, definition.node, use, root)
         for definition in definitions
         for use in uses_of(scope, definition)
     )
+
+
+def _root(flow: ModuleFlow, node: ast.expr) -> ast.Name | None:
+    """The name of the tensor that is moved to a device or another type, or viewed."""
+    while not isinstance(node, ast.Name):
+        viewed = isinstance(node, (ast.Call, ast.Subscript)) and flow.value(node).view
+        if not viewed and not _is_move(node):
+            return None
+        node = _owner(node)  # type: ignore[arg-type]
+    return node
+
+
+def _is_harmless(flow: ModuleFlow, made: ast.AST, use: ast.AST, wrapped: ast.AST) -> bool:
+    """Whether a use of what is made, and wrapped later, is none that could tell the two apart."""
+    if _is_alternative(flow, use, wrapped):
+        return True
+    before = flow.span(made) < flow.span(use) < flow.span(wrapped)
+    if _asks_size(flow, use):
+        return before or not _reshapes_in_place(flow)
+    return before and _fills(flow, use)
+
+
+def _reshapes_in_place(flow: ModuleFlow) -> bool:
+    """Whether any code that may be loaded could give a tensor object another shape."""
+    if _RESHAPES.search(flow.text) is not None:
+        return True
+    return flow.doubts is not None and flow.doubts.any(_reshapes)
+
+
+def _reshapes(text: str) -> bool:
+    return _RESHAPES.search(text) is not None
+
+
+def _fills(flow: ModuleFlow, use: ast.AST) -> bool:
+    """Whether a use writes numbers into a tensor, and nothing else: ``x[0] = 1``, ``x.zero_()``."""
+    parent = flow.parents.get(use)
+    if isinstance(parent, ast.Subscript) and parent.value is use:
+        return isinstance(parent.ctx, ast.Store)
+    while isinstance(parent, ast.Attribute) and parent.attr.endswith("_"):
+        call = flow.parents.get(parent)
+        if not isinstance(call, ast.Call) or call.func is not parent:
+            return False
+        parent = flow.parents.get(call)
+        if isinstance(parent, ast.Expr):
+            return True
+    return False
 
 
 def _is_fresh_batch(scope: Scope, definition: Definition) -> bool:
@@ -146,17 +196,6 @@ def _is_fresh_batch(scope: Scope, definition: Definition) -> bool:
         return False
     batches = reaching(scope, whole)
     return all(one.how == "for" and uses_of(scope, one) == [whole] for one in batches)
-
-
-def _unmoved(node: ast.expr) -> ast.expr:
-    """What is moved to a device or another type, the node itself where it is no move."""
-    while _is_move(node):
-        node = node.func.value  # type: ignore[attr-defined]
-    return node
-
-
-def _is_between(flow: ModuleFlow, first: ast.AST, use: ast.AST, last: ast.AST) -> bool:
-    return flow.span(first) < flow.span(use) < flow.span(last)
 
 
 def _is_alternative(flow: ModuleFlow, use: ast.AST, other: ast.AST) -> bool:

@@ -154,6 +154,106 @@ w = torch.ones(4, requires_grad=True)
 out = mask([1, 3], w) + mask(torch.tensor([2, 2]), w)
 out.sum().backward()
 grad = w.grad
+=== filled one by one before it is given away | works
+import torch
+from torch.autograd import Variable
+
+
+def letters(text):
+    tensor = torch.zeros(len(text)).long()
+    for at in range(len(text)):
+        tensor[at] = ord(text[at])
+    tensor.clamp_(max=127)
+    return Variable(tensor)
+
+
+w = torch.ones(3, requires_grad=True)
+out = (letters("abc") * w).sum()
+out.backward()
+grad = w.grad
+--->
+import torch
+from torch.autograd import Variable
+
+
+def letters(text):
+    tensor = torch.zeros(len(text)).long()
+    for at in range(len(text)):
+        tensor[at] = ord(text[at])
+    tensor.clamp_(max=127)
+    return tensor
+
+
+w = torch.ones(3, requires_grad=True)
+out = (letters("abc") * w).sum()
+out.backward()
+grad = w.grad
+=== views of what nobody else needs | works
+import numpy as np
+import torch
+from torch.autograd import Variable
+
+
+def read(image):
+    x = torch.from_numpy(image).permute(1, 0)
+    rows = x[:2]
+    x = Variable(rows.unsqueeze(0))
+    return x
+
+
+w = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+out = (read(np.arange(9.0).reshape(3, 3)) * w).sum()
+out.backward()
+grad = w.grad
+--->
+import numpy as np
+import torch
+from torch.autograd import Variable
+
+
+def read(image):
+    x = torch.from_numpy(image).permute(1, 0)
+    rows = x[:2]
+    x = rows.unsqueeze(0)
+    return x
+
+
+w = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+out = (read(np.arange(9.0).reshape(3, 3)) * w).sum()
+out.backward()
+grad = w.grad
+=== asked for its size afterwards, where nothing has it changed | works
+import torch
+from torch.autograd import Variable
+
+
+def train(w):
+    images = torch.ones(2, 3)
+    real = Variable(images.type(torch.DoubleTensor))
+    noise = torch.zeros(images.shape[0], 3)
+    return ((real + noise) * w).sum()
+
+
+w = torch.ones(3, requires_grad=True)
+out = train(w)
+out.backward()
+grad = w.grad
+--->
+import torch
+from torch.autograd import Variable
+
+
+def train(w):
+    images = torch.ones(2, 3)
+    real = images.type(torch.DoubleTensor)
+    noise = torch.zeros(images.shape[0], 3)
+    return ((real + noise) * w).sum()
+
+
+w = torch.ones(3, requires_grad=True)
+out = train(w)
+out.backward()
+grad = w.grad
 === ones where the labels are | works
 import torch
 from torch import nn
@@ -248,6 +348,36 @@ for _ in range(2):
     found.append(y)
 found[0].requires_grad = True
 out = found[1].requires_grad
+=== a view of what somebody needs later
+import torch
+from torch.autograd import Variable
+
+w = torch.ones((), requires_grad=True)
+x = torch.ones(3)
+rows = x[:2]
+y = Variable(rows.unsqueeze(0))
+y[0, 0] = w
+out = x.requires_grad
+=== kept before it is filled
+import torch
+from torch.autograd import Variable
+
+held = []
+x = torch.zeros(3)
+held.append(x.zero_())
+x[0] = 1
+y = Variable(x)
+y.requires_grad = True
+out = held[0].requires_grad
+=== filled later
+import torch
+from torch.autograd import Variable
+
+w = torch.ones((), requires_grad=True)
+x = torch.zeros(3)
+y = Variable(x)
+x[0] = w
+out = y.requires_grad
 === asked for its size after the wrapper
 import torch
 from torch.autograd import Variable

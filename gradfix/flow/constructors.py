@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gradfix.flow import dtypes
 from gradfix.flow.grown import united
 from gradfix.flow.legacy_types import literal_tensor
-from gradfix.flow.loaders import LOADER, loader
+from gradfix.flow.loaders import KIND, LOADER, changes_datasets, loader
 from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
@@ -68,6 +68,14 @@ class Constructors(Methods):
             # Given a tensor, all but ``torch.tensor`` keep its history and its memory.
             return replace(made, role=Role.UNKNOWN, storages=Value().storages)
         return made
+
+    def _loader(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        made, doubts = loader(node, arguments), self.flow.doubts
+        if made.name != KIND:
+            return made
+        changed = changes_datasets(self.flow.text)
+        changed = changed or (doubts is not None and doubts.any(changes_datasets))
+        return unknown(node, made.inputs) if changed else made
 
     def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:
         inputs = tuple(argument.value for argument in arguments)
@@ -195,5 +203,5 @@ FUNCTIONS: dict[str, _Function] = {
     "torch.autograd.grad": Constructors._autograd_grad,
     "torch.set_grad_enabled": Constructors._set_grad_enabled,
     "torch.from_numpy": Constructors._from_numpy,
-    LOADER: lambda run, node, arguments: loader(node, arguments),
+    LOADER: Constructors._loader,
 }

@@ -80,7 +80,7 @@ def may_follow(flow: ModuleFlow, first: ast.AST, second: ast.AST) -> bool:
         if parent in above:
             return not _apart(parent, at, above[parent])
         if isinstance(at, ast.stmt) and _leaves_after(flow, at):
-            return False
+            return _is_caught(flow, at, above)
         at = parent
     return True
 
@@ -96,6 +96,17 @@ def spent_before(flow: ModuleFlow, first: ast.AST, second: ast.AST) -> bool:
                 if first in set(walk(earlier)):
                     return True
         at = flow.parents.get(at)
+    return False
+
+
+def _is_caught(flow: ModuleFlow, leaving: ast.AST, above: dict[ast.AST | None, ast.AST]) -> bool:
+    """Whether a ``finally`` or ``except`` around what leaves leads to the place below ``above``."""
+    at: ast.AST | None = leaving
+    while at is not None:
+        parent = flow.parents.get(at)
+        if isinstance(parent, ast.Try) and parent in above:
+            return above[parent] in parent.finalbody or above[parent] in parent.handlers
+        at = parent
     return False
 
 

@@ -9,12 +9,14 @@ of the user's, or one that collates the samples, may do anything.
 from __future__ import annotations
 
 import ast
+import re
 
 from gradfix.flow.operands import Argument
 from gradfix.flow.values import Kind, Role, Storage, Value, sequence, unknown
 
 LOADER = "torch.utils.data.DataLoader"
 BATCH = "batch"  # the operation that makes the tensors
+KIND = "loader"  # the name of the sequence that a loader is
 #: They give one image and one number, which is a class.
 _LABELLED = frozenset(
     """MNIST FashionMNIST KMNIST QMNIST EMNIST USPS CIFAR10 CIFAR100 SVHN STL10 ImageFolder ImageNet
@@ -30,6 +32,12 @@ _TRANSFORMS = frozenset(
     """ToTensor Resize Scale CenterCrop RandomCrop RandomHorizontalFlip RandomVerticalFlip
     RandomResizedCrop RandomSizedCrop Pad Grayscale RandomGrayscale ColorJitter RandomRotation
     RandomAffine ToPILImage""".split()
+)
+#: Gives a dataset or a loader something else to work with.
+_CHANGES = re.compile(
+    r"\.(?<!\bself\.)(?:transform|target_transform|collate_fn|dataset)\s*=(?!=)"
+    r"|(?<!torchvision)(?<!\bself)\.transforms\b"
+    r"|setattr\([^\n]*[\"'](?:transform|target_transform|collate_fn|dataset)[\"']"
 )
 _NUMBERS = (Kind.NUMBER, Kind.STRING)
 
@@ -50,7 +58,12 @@ def loader(node: ast.Call, arguments: list[Argument]) -> Value:
         for made in (node, node.func)
     )
     batch = sequence([images, labels], node=node)
-    return sequence(None, element=batch, node=node, name="loader")
+    return sequence(None, element=batch, node=node, name=KIND)
+
+
+def changes_datasets(text: str) -> bool:
+    """Whether code may give a dataset another transform, or a loader another dataset."""
+    return _CHANGES.search(text) is not None
 
 
 def _is_labelled(dataset: Value) -> bool:
@@ -73,7 +86,12 @@ def _is_transform(value: Value) -> bool:
     if module not in ("torchvision.transforms", "torchvision.transforms.transforms"):
         return False
     if name == "Compose":
-        parts = value.inputs[0].items if len(value.inputs) == 1 else None
+        call = value.node
+        if not isinstance(call, ast.Call) or not call.args or len(value.inputs) != 1:
+            return False
+        if not isinstance(call.args[0], (ast.List, ast.Tuple)):
+            return False  # a list with a name may get more later
+        parts = value.inputs[0].items
         return parts is not None and all(map(_is_transform, parts))
     if name == "Normalize":
         return all(map(_is_plain, value.inputs))

@@ -141,8 +141,10 @@ def _needs(project: Project, path: str, asked: _Asked, *, met: bool) -> Iterator
     if not known and not met:
         return
     for node, sure in _needing(other.tree, asked):
-        how = f"line {node.lineno} of {project.shown(path)} needs it without history"
-        yield Needed(how, sure and known)
+        certain = sure and known
+        needs = "needs" if certain else "may need"
+        how = f"line {node.lineno} of {project.shown(path)} {needs} it without history"
+        yield Needed(how, certain)
 
 
 def _needing(tree: ast.Module, asked: _Asked) -> Iterator[tuple[ast.expr, bool]]:

@@ -11,7 +11,7 @@ import re
 
 from gradfix.flow.dtypes import LEGACY_TYPES
 from gradfix.flow.iterators import may_follow
-from gradfix.flow.loaders import BATCH
+from gradfix.flow.loaders import BATCH, KIND
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import bound_to, captured, places_of, reaching, uses_of
 from gradfix.flow.nodes import walk
@@ -86,7 +86,11 @@ def _owner(node: ast.Call | ast.Subscript) -> ast.expr:
 
 def is_indistinguishable(flow: ModuleFlow, scope: Scope, data: ast.expr, wrapper: ast.Call) -> bool:
     """Whether nobody can tell a tensor without history from the wrapper around it."""
-    if is_new(flow, data) or _is_handed_over(flow, scope, data):
+    if is_new(flow, data):
+        return True
+    if isinstance(scope.node, ast.ClassDef):
+        return False  # the names of a class are attributes
+    if _is_handed_over(flow, scope, data):
         return True
     value = flow.value(data)
     if value.parameter or SOMEWHERE in value.storages:
@@ -113,7 +117,7 @@ def _is_handed_over(flow: ModuleFlow, scope: Scope, data: ast.expr) -> bool:
             return False
         if _repeated_around(flow, definition.node) != around:
             return False
-        if _is_fresh_batch(scope, definition):
+        if _is_fresh_batch(flow, scope, definition):
             continue
         made = bound_to(definition)
         if made is None or len(definition.statement.targets) > 1:  # type: ignore[union-attr]
@@ -177,7 +181,7 @@ def _fills(flow: ModuleFlow, use: ast.AST) -> bool:
     return False
 
 
-def _is_fresh_batch(scope: Scope, definition: Definition) -> bool:
+def _is_fresh_batch(flow: ModuleFlow, scope: Scope, definition: Definition) -> bool:
     """Whether a name gets a tensor of a loader that nothing else holds.
 
     That is so for the names of a loop, and where the one name of a loop is unpacked and then
@@ -187,7 +191,7 @@ def _is_fresh_batch(scope: Scope, definition: Definition) -> bool:
     if not value.is_tensor or value.op != BATCH:
         return False
     if definition.how == "for":
-        return True
+        return _runs_through_loaders(flow, definition)
     statement = definition.statement
     if definition.how != "assign" or not isinstance(statement, ast.Assign):
         return False
@@ -195,7 +199,23 @@ def _is_fresh_batch(scope: Scope, definition: Definition) -> bool:
     if not isinstance(whole, ast.Name) or len(statement.targets) > 1:
         return False
     batches = reaching(scope, whole)
-    return all(one.how == "for" and uses_of(scope, one) == [whole] for one in batches)
+    return all(
+        one.how == "for" and uses_of(scope, one) == [whole] and _runs_through_loaders(flow, one)
+        for one in batches
+    )
+
+
+def _runs_through_loaders(flow: ModuleFlow, definition: Definition) -> bool:
+    """Whether the loop goes through loaders themselves, not through a list that keeps batches."""
+    loop = definition.statement
+    if not isinstance(loop, (ast.For, ast.AsyncFor)):
+        return False
+    given = [loop.iter]
+    if isinstance(loop.iter, ast.Call):
+        called = flow.value(loop.iter.func).name
+        if called in ("builtins.enumerate", "builtins.zip"):
+            given = loop.iter.args[: 1 if called.endswith("enumerate") else None]
+    return all(flow.value(one).name == KIND for one in given)
 
 
 def _is_alternative(flow: ModuleFlow, use: ast.AST, other: ast.AST) -> bool:

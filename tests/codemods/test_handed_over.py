@@ -369,6 +369,37 @@ x[0] = 1
 y = Variable(x)
 y.requires_grad = True
 out = held[0].requires_grad
+=== a branch that leaves by way of what wraps
+import torch
+from torch.autograd import Variable
+
+
+def run(flag, held):
+    x = torch.zeros(3)
+    try:
+        if flag:
+            held.append(x)
+            return
+    finally:
+        y = Variable(x)
+        y.requires_grad_()
+
+
+held = []
+run(True, held)
+out = held[0].requires_grad
+=== names of a class
+import torch
+from torch.autograd import Variable
+
+
+class Noise:
+    x = torch.ones(3)
+    y = Variable(x)
+
+
+Noise.y.requires_grad_()
+out = Noise.x.requires_grad
 === filled later
 import torch
 from torch.autograd import Variable

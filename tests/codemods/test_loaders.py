@@ -231,6 +231,27 @@ for images, labels in DataLoader(train, batch_size=2):
     x = Variable(images)
     x.requires_grad = True
 out = kept[0].requires_grad
+=== a list that keeps the batches
+train = datasets.MNIST("data", transform=transforms.ToTensor())
+batches = list(DataLoader(train, batch_size=2))
+for images, labels in batches:
+    x = Variable(images)
+    x.requires_grad = True
+out = batches[0][0].requires_grad
+=== a dataset that is given another transform later
+train = datasets.MNIST("data", transform=transforms.ToTensor())
+loader = DataLoader(train, batch_size=2)
+train.transform = lambda image: w * image
+for images, labels in loader:
+    x = Variable(images)
+out = x.requires_grad
+=== a list of transforms that gets another one later
+steps = [transforms.ToTensor()]
+train = datasets.MNIST("data", transform=transforms.Compose(steps))
+steps.append(lambda image: w * image)
+for images, labels in DataLoader(train, batch_size=2):
+    x = Variable(images)
+out = x.requires_grad
 === what is unpacked is kept, too
 kept = []
 train = datasets.MNIST("data", transform=transforms.ToTensor())

@@ -62,6 +62,13 @@ def of_legacy_types(value: Value) -> str | None:
     return LEGACY_TYPES.get(value.name.replace("torch.cuda.", "torch.", 1))
 
 
+def of_type(value: Value) -> str | None:
+    """The dtype that ``x.type(...)`` is given: a dtype, a legacy type, or the name of one."""
+    if value.kind is Kind.STRING and isinstance(value.const, str):
+        return LEGACY_TYPES.get(value.const.replace("torch.cuda.", "torch.", 1))
+    return of_argument(value) or of_legacy_types(value) or None
+
+
 def named(name: str) -> str | None:
     """The dtype called ``torch.<name>``, or None when that is no dtype."""
     name = _ALIASES.get(name, name)

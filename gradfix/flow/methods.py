@@ -209,7 +209,9 @@ class Methods(LegacyTypes):
         """Casts and moves: recorded, but they return the tensor itself when nothing changes."""
         dtype = CONVERSIONS.get(name, receiver.dtype)
         for argument in arguments:
-            if argument.value.kind is Kind.REFERENCE:
+            if name == "type":
+                dtype = dtypes.of_type(argument.value)
+            elif argument.value.kind is Kind.REFERENCE:
                 dtype = dtypes.of_argument(argument.value) or dtype
             elif argument.value.kind is Kind.UNKNOWN or argument.value.is_tensor:
                 dtype = None

@@ -21,6 +21,10 @@ KNOWN = {
     "other code holds the buffer": "functions that write into what they are given",
     "a history that is written into one of the two": "memory that is shared, but no history",
     "a view of what somebody holds": "memory that is shared, but no history",
+    "a view of what somebody needs later": "memory that is shared, but no history",
+    "names of a class": "attributes of a class whose flag is set from outside",
+    "what goes to an index has a history": "a Variable around what the same line has written",
+    "filled later": "memory that is shared, but no history",
     "GF102 all Parameters are given by name": "functional_call puts others in their place",
     "the best model is the one that is trained on": "functions that return what they are given",
 }

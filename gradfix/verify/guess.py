@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from gradfix.verify.drive import is_lazy
+from gradfix.verify.sides import sides_stated
 
 BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
 
@@ -272,6 +273,9 @@ def starts(
         start = main or Spec(next(iter(documented.values())))
         guessed = [_flowing(i, 0, start, shapes, known) for i in needed]
         yield [_as_stated(i, s, documented) for i, s in zip(needed, guessed, strict=True)]
+    for side in sides_stated(module):
+        guessed = [_flowing(i, 0, main or _first_image(shapes), shapes, known) for i in needed]
+        yield [_with_sides(s, side) for s in guessed]
     if main is not None:
         for rank in range(3):
             yield [_flowing(i, rank, main, shapes, known) for i in needed]
@@ -280,6 +284,14 @@ def starts(
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
+
+
+def _first_image(shapes: list[Spec]) -> Spec:
+    return next(s for s in shapes if len(s.shape) == 4)
+
+
+def _with_sides(spec: Spec, side: tuple[int, int]) -> Spec:
+    return replace(spec, shape=(*spec.shape[:2], *side)) if len(spec.shape) == 4 else spec
 
 
 def beside(each: Input, main: Spec) -> Spec:

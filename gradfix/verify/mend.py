@@ -70,7 +70,7 @@ def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
         found += _instead_of(kwargs, error, (float,), 8)
     if match := _LACKS.search(text):
         found += _with_what_has(kwargs, error, *match.groups())
-    if "'int' object is not callable" in text:
+    if "'int' object is not callable" in text or "int is not a Module subclass" in text:
         found += [*numbers(Part()), *numbers(nn.Identity)]
     if "indices must be integers" in text:
         found += lists(MadeUp())
@@ -79,6 +79,8 @@ def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
+    if "between 0 and 1" in text or "in range [0, 1]" in text:
+        found += numbers(0.0)
     if "called with an iterable, but got int" in text:
         found += numbers([Part()])
     if "must be a mapping" in text:
@@ -366,6 +368,8 @@ def _menu(value: Any) -> list[Any]:
 
 def _same(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
+        return False
+    if type(one).__module__ == "numpy":
         return False
     if isinstance(one, (list, tuple)):  # what is in them may be tensors, which have no one answer
         return len(one) == len(other) and all(map(_same, one, other))

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from gradfix.verify.guess import SIDE, WIDTH, annotation
@@ -73,7 +74,7 @@ def worded(w: Wanted) -> list[Any]:
     """Words that the code compares it with, or keys of the table it is looked up in."""
     if annotation(w.note) in ("int", "bool"):
         return []
-    found: list[Any] = list(w.use.words)
+    found: list[Any] = [*w.use.words, *([] if w.use.keys else w.use.sought)]
     for table in w.use.tables:
         value = w.space.get(table)
         if isinstance(value, dict):
@@ -174,6 +175,26 @@ def named(w: Wanted) -> list[Any]:
         if any(word in name for word in words):
             return [value, 8]
     return [NUMBER]
+
+
+_MAKES_TENSORS = frozenset(
+    "torch.tensor torch.as_tensor torch.Tensor torch.FloatTensor torch.from_numpy".split()
+)
+_HOLDS_ROWS = ("embed", "weight", "matrix", "vectors", "pretrained", "glove", "word2vec")
+
+
+def tables(w: Wanted) -> list[Any]:
+    """A table of numbers for what becomes a tensor, or the rows of an embedding, as such."""
+    functions = [function for function, _ in w.use.passed]
+    if any(f.endswith("Embedding.from_pretrained") for f in functions):
+        return [torch.eye(NUMBER)]
+    if not any(word in w.name.lower() for word in _HOLDS_ROWS):
+        return []
+    made = [f for f in functions if f in _MAKES_TENSORS]
+    if not made or annotation(w.note) in ("int", "bool", "str"):
+        return []
+    table = torch.eye(NUMBER)
+    return [table.numpy() if "torch.from_numpy" in made else table]
 
 
 def is_loss(name: str) -> bool:

@@ -103,6 +103,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         if len(specs) == 1 and len(specs[0].shape) > 3:  # halved and doubled again by layers
             found += [[_larger(specs[0])]]
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
+        found += _images_beside(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
@@ -112,6 +113,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
+        found += _images_beside(specs)
     return found
 
 
@@ -153,6 +155,8 @@ def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
     if any(len(s.shape) == len(shape) for s in specs):
         found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
         found += _widened(specs, 1, columns, wanted)
+    elif len(specs) > 1:  # they are folded or grouped before they are joined
+        found += _widened(specs, 1, columns, wanted) + _widened(specs, -1, columns, wanted)
     return found
 
 
@@ -175,17 +179,25 @@ def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
     """With states as recurrent layers want them."""
     found: list[list[Spec]] = []
     if _BATCHED.search(text):  # the steps first, then the batch
-        turned = [s for s in specs if s.kind == "float" and len(s.shape) > 2]
+        turned = [s for s in specs if len(s.shape) > (2 if s.kind == "float" else 1)]
         found += [
             _set(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
         ]
     if match := _HIDDEN.search(text):
         size = tuple(int(n) for n in match.groups())
-        found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
+        states = range(len(specs) - 1, -1, -1)
+        found += [_as_state(specs, i, size) for i in states]
     if "hx" in text and "3-D" in text:
-        states = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
-        found += [_set(specs, i, (1, *s.shape)) for i, s in states]
+        pairs = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
+        found += [_set(specs, i, (1, *s.shape)) for i, s in pairs]
+        others = [i for i, s in enumerate(specs) if i and s.kind in ("float", "long")]
+        found += [_as_state(specs, i, (1, BATCH, specs[i].shape[-1])) for i in others]
     return found
+
+
+def _as_state(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
+    kind = "float" if specs[index].kind == "long" else specs[index].kind
+    return [replace(s, shape=shape, kind=kind) if i == index else s for i, s in enumerate(specs)]
 
 
 def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
@@ -284,15 +296,24 @@ def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
 def _shared(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
     """Inputs of one width that are joined before a layer, with equal shares of what it wants."""
     wide = [s for s in specs if len(s.shape) > 1 and s.kind == "float"]
-    if len(wide) < 2 or new % len(wide) or sum(s.shape[axis] for s in wide) != old:
+    if not 1 < len(wide) <= new or sum(s.shape[axis] for s in wide) != old:
         return []
-    changed = list(specs)
+    changed, rest = list(specs), new % len(wide)
     for i, spec in enumerate(specs):
         if spec in wide:
             shape = list(spec.shape)
-            shape[axis] = new // len(wide)
-            changed[i] = replace(spec, shape=tuple(shape))
+            shape[axis] = new // len(wide) + rest  # the first one gets what is left over
+            changed[i], rest = replace(spec, shape=tuple(shape)), 0
     return [changed]
+
+
+def _images_beside(specs: list[Spec]) -> list[list[Spec]]:
+    """Labels and the like as images beside an image, which they are joined to as channels."""
+    image = next((s for s in specs if s.kind == "float" and len(s.shape) == 4), None)
+    others = [s for s in specs if s.kind == "long"]
+    if image is None or not others:
+        return []
+    return [[image if s in others else s for s in specs]]
 
 
 def _alike(specs: list[Spec]) -> list[list[Spec]]:

@@ -34,6 +34,7 @@ _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpa
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
 _COUNTED = re.compile(r"values to unpack \(expected (\d)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_DIVISIBLE = re.compile(r"\((\d+)\) must be divisible by \w+ \((\d+)\)")
 _NEAR, _FAR = 26, 8
 _PLACES = 8
 
@@ -137,6 +138,9 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
         found += [larger(kwargs, (SIDE,), 4 * SIDE)]
     if "must be greater than 0" in text or "by zero" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
+    if match := _DIVISIBLE.search(text):
+        number, by = map(int, match.groups())
+        found += _fitting(kwargs, number, -(-number // max(1, by)) * by)
     if "divisible" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
@@ -200,14 +204,23 @@ def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
 
 
 def _fitting(kwargs: Arguments, wanted: int, got: int) -> list[Arguments]:
-    """With a layer as wide as what it was given; of a list of widths the first one, or the last."""
+    """With a layer as wide as what it was given; of a list of widths the first one, or the last.
+
+    The layer may be some times as wide as the argument says, as where two things are joined.
+    """
     found: list[Arguments] = []
-    for name, value in kwargs.items():
+    for slot in slots_of(kwargs):
+        value = value_at(kwargs, slot)
         if type(value) is int and value == wanted:
-            found.append({**kwargs, name: got})
+            found.append(with_value(kwargs, slot, got))
         elif type(value) in (list, tuple) and wanted in value[:1]:
-            found.append({**kwargs, name: type(value)((got, *value[1:]))})
-    return found[:3]
+            found.append(with_value(kwargs, slot, type(value)((got, *value[1:]))))
+    for slot in slots_of(kwargs):
+        value = value_at(kwargs, slot)
+        if type(value) is int and value > 1 and wanted % value == 0 and 1 < wanted // value < 5:
+            if got % (wanted // value) == 0:
+                found.append(with_value(kwargs, slot, got // (wanted // value)))
+    return found[:4]
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:

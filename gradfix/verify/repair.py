@@ -16,6 +16,7 @@ from gradfix.verify.kinds import of_other_kinds
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
+_MOST_ROWS = 256
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
@@ -92,8 +93,10 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
         found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
+        found += _unfolded(specs, columns, wanted)
         found += _widened(specs, -1, columns, wanted)
-        found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
+        flat = [i for i, s in enumerate(specs) if len(s.shape) < 4 and rows <= _MOST_ROWS]
+        found += [_set(specs, i, (rows, wanted)) for i in flat]
     found += _of_views(specs, text)
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
@@ -113,7 +116,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
-        found += _images_beside(specs)
+        found = [*_images_beside(specs), *found]
     return found
 
 
@@ -165,6 +168,7 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
     found: list[list[Spec]] = []
     if match := _LAST.search(text):
         found += _swap_last(specs, int(match[2]), int(match[1]))
+        found += _unfolded(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
         tail = tuple(int(n) for n in match[1].split(","))
         found += [_set(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
@@ -305,6 +309,16 @@ def _shared(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
             shape[axis] = new // len(wide) + rest  # the first one gets what is left over
             changed[i], rest = replace(spec, shape=tuple(shape)), 0
     return [changed]
+
+
+def _unfolded(specs: list[Spec], got: int, wanted: int) -> list[list[Spec]]:
+    """Indices one at a time where the rows of all of them came out side by side."""
+    times = got // wanted if wanted and got % wanted == 0 else 0
+    found: list[list[Spec]] = []
+    for i, spec in enumerate(specs):
+        if spec.kind == "long" and times > 1 and times == spec.shape[-1]:
+            found += [_set(specs, i, (*spec.shape[:-1], 1)), _set(specs, i, spec.shape[:-1])]
+    return found
 
 
 def _images_beside(specs: list[Spec]) -> list[list[Spec]]:

@@ -69,6 +69,11 @@ def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
         found += lists((SIDE,) * int(match[1]))
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
         found += _instead_of(kwargs, error, (float,), 8)
+    if "invalid combination of arguments" in text:  # a size that its name took for a share
+        found += [
+            *_instead_of(kwargs, error, (float,), 1),
+            *_instead_of(kwargs, error, (float,), 8),
+        ]
     if match := _LACKS.search(text):
         found += _with_what_has(kwargs, error, *match.groups())
     if "'int' object is not callable" in text or "int is not a Module subclass" in text:

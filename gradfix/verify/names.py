@@ -27,6 +27,7 @@ NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("embd", "embed", "hidden", "dim", "model"), 8),
     (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale", "reps"), 1),
     (("padding",), 0),
+    (("sample_rate", "sampling_rate"), 16_000),
     (("layer", "n_block", "num_block", "blocks", "stage"), 2),
     (("class", "n_out", "num_out", "output", "out_"), 3),
     (("max_len", "seq", "length", "maxlen", "timesteps", "steps", "context"), 16),
@@ -50,6 +51,8 @@ NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "typ
 OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
+#: Whole numbers, whatever else is in the name: ``dilation_rate``, ``alphabet``.
+_WHOLE = ("dilation", "sample_rate", "sampling_rate", "alphabet")
 WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 
@@ -141,7 +144,8 @@ def named(w: Wanted) -> list[Any]:
     name, kind = w.name.lower(), annotation(w.note)
     if name.endswith(("_type", "mode", "name", "activation")) and kind != "int":
         return ["relu", "mean", "sum", "x"]
-    if kind == "float" or (kind != "int" and any(word in name for word in FLOATS)):
+    counts = name.endswith(("size", "dim", "dims", "num")) or any(w in name for w in _WHOLE)
+    if kind == "float" or (kind != "int" and not counts and any(w in name for w in FLOATS)):
         return [0.0 if "drop" in name else 0.5]
     if "device" in name:
         return ["cpu"]

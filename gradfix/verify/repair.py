@@ -284,7 +284,7 @@ def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
     found = []
     for i, spec in enumerate(specs):
         width = spec.shape[axis] if len(spec.shape) > 1 and spec.kind == "float" else old
-        if old < width:  # cut into pieces, the last of which may be smaller
+        if 0 < old < width:  # cut into pieces, the last of which may be smaller
             wide = new * -(-width // old)
         elif old > width and old % width == 0 and new % (old // width) == 0:
             wide = new // (old // width)

@@ -13,6 +13,7 @@ import torch
 from gradfix.verify.compared import compared, raised_by_code, ranks_compared
 from gradfix.verify.guess import BATCH, Spec, with_rank
 from gradfix.verify.kinds import of_other_kinds
+from gradfix.verify.states import images_beside, of_states, unfolded
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
@@ -37,12 +38,10 @@ _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:g
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
 _VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
 _NUMBERS = re.compile(r"(?<![\w.])\d{1,4}(?![\w.])")
-_BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
-_HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
 _SMALL = re.compile(
     r"[Kk]ernel size can't be greater|Output size is too small|too small|"
     r"more than 1 (?:value per channel|spatial element)"
@@ -77,7 +76,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
     text = str(error)
     found = _of_other_sizes(specs, text) + _normalized(specs, text) + _other_rank(specs, text)
-    found += of_other_kinds(specs, text) + _states(specs, text)
+    found += of_other_kinds(specs, text) + of_states(specs, text)
     if not found:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
@@ -93,7 +92,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
         found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
-        found += _unfolded(specs, columns, wanted)
+        found += unfolded(specs, columns, wanted)
         found += _widened(specs, -1, columns, wanted)
         flat = [i for i, s in enumerate(specs) if len(s.shape) < 4 and rows <= _MOST_ROWS]
         found += [_set(specs, i, (rows, wanted)) for i in flat]
@@ -106,7 +105,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         if len(specs) == 1 and len(specs[0].shape) > 3:  # halved and doubled again by layers
             found += [[_larger(specs[0])]]
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
-        found += _images_beside(specs)
+        found += images_beside(specs)
     if match := _EXPANDED.search(text):
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
@@ -116,7 +115,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
-        found = [*_images_beside(specs), *found]
+        found = [*images_beside(specs), *found]
     return found
 
 
@@ -168,7 +167,7 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
     found: list[list[Spec]] = []
     if match := _LAST.search(text):
         found += _swap_last(specs, int(match[2]), int(match[1]))
-        found += _unfolded(specs, int(match[2]), int(match[1]))
+        found += unfolded(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
         tail = tuple(int(n) for n in match[1].split(","))
         found += [_set(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
@@ -177,31 +176,6 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
     return found
-
-
-def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
-    """With states as recurrent layers want them."""
-    found: list[list[Spec]] = []
-    if _BATCHED.search(text):  # the steps first, then the batch
-        turned = [s for s in specs if len(s.shape) > (2 if s.kind == "float" else 1)]
-        found += [
-            _set(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
-        ]
-    if match := _HIDDEN.search(text):
-        size = tuple(int(n) for n in match.groups())
-        states = range(len(specs) - 1, -1, -1)
-        found += [_as_state(specs, i, size) for i in states]
-    if "hx" in text and "3-D" in text:
-        pairs = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
-        found += [_set(specs, i, (1, *s.shape)) for i, s in pairs]
-        others = [i for i, s in enumerate(specs) if i and s.kind in ("float", "long")]
-        found += [_as_state(specs, i, (1, BATCH, specs[i].shape[-1])) for i in others]
-    return found
-
-
-def _as_state(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
-    kind = "float" if specs[index].kind == "long" else specs[index].kind
-    return [replace(s, shape=shape, kind=kind) if i == index else s for i, s in enumerate(specs)]
 
 
 def _as_checked(specs: list[Spec], error: Exception) -> list[list[Spec]]:
@@ -309,25 +283,6 @@ def _shared(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
             shape[axis] = new // len(wide) + rest  # the first one gets what is left over
             changed[i], rest = replace(spec, shape=tuple(shape)), 0
     return [changed]
-
-
-def _unfolded(specs: list[Spec], got: int, wanted: int) -> list[list[Spec]]:
-    """Indices one at a time where the rows of all of them came out side by side."""
-    times = got // wanted if wanted and got % wanted == 0 else 0
-    found: list[list[Spec]] = []
-    for i, spec in enumerate(specs):
-        if spec.kind == "long" and times > 1 and times == spec.shape[-1]:
-            found += [_set(specs, i, (*spec.shape[:-1], 1)), _set(specs, i, spec.shape[:-1])]
-    return found
-
-
-def _images_beside(specs: list[Spec]) -> list[list[Spec]]:
-    """Labels and the like as images beside an image, which they are joined to as channels."""
-    image = next((s for s in specs if s.kind == "float" and len(s.shape) == 4), None)
-    others = [s for s in specs if s.kind == "long"]
-    if image is None or not others:
-        return []
-    return [[image if s in others else s for s in specs]]
 
 
 def _alike(specs: list[Spec]) -> list[list[Spec]]:

@@ -279,3 +279,18 @@ def test_labels_without_an_image_stay_labels() -> None:
     specs = [Spec((2, 5, 8)), Spec((2,), "long")]
     error = RuntimeError("Tensors must have same number of dimensions: got 3 and 1")
     assert all(changed[1].kind == "long" for changed in repairs(specs, error))
+
+
+def test_a_forward_that_does_nothing_has_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(
+        "from torch import nn\nclass Nothing(nn.Module):\n    def forward(self):\n        pass\n"
+    )
+    result = results_of(path, "Nothing")["Nothing"]
+    assert result.status == "not_verified"
+    assert "returns no floating-point tensor" in str(result.reason)
+
+
+def test_a_layer_without_inputs_is_no_error_of_ours() -> None:
+    error = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x0 and 8x3)")
+    assert isinstance(repairs([Spec((2, 4)), Spec((2, 4))], error), list)

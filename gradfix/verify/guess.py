@@ -20,6 +20,8 @@ from gradfix.verify.drive import is_lazy
 from gradfix.verify.sides import sides_stated
 
 BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
+#: The side of images of handwritten digits, for which many small networks are made.
+_OF_DIGITS = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,9 @@ def for_layer(layer: nn.Module) -> list[Spec]:
         width = layer.in_features
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
     if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ConvTranspose2d):
-        return [Spec((BATCH, _channels(layer), s, s)) for s in (SIDE, 2 * SIDE, 4 * SIDE)]
+        channels = _channels(layer)
+        sides = (SIDE, *([_OF_DIGITS] if channels == 1 else []), 2 * SIDE, 4 * SIDE)
+        return [Spec((BATCH, channels, side, side)) for side in sides]
     if isinstance(layer, nn.GroupNorm):
         width = layer.num_channels
         return [Spec((BATCH, width, SIDE, SIDE)), Spec((BATCH, width, SIDE))]
@@ -342,6 +346,14 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
         return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
+    if name in (
+        "alpha",
+        "lambda_",
+        "lambd",
+        "lamda",
+        "lam",
+    ):  # how much of a term, or of a gradient
+        return Spec(())
     if name in ("t", "time", "timestep", "timesteps"):
         return Spec(main.shape[:1])
     if any(w in name for w in ("idx", "index", "indices", "token", "_ids")) and (

@@ -51,8 +51,8 @@ NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "typ
 OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
-#: Whole numbers, whatever else is in the name: ``dilation_rate``, ``alphabet``.
-_WHOLE = ("dilation", "sample_rate", "sampling_rate", "alphabet")
+#: Whole numbers, whatever else is in the name: ``temp_epochs``, ``alphabet``.
+_WHOLE = ("epoch", "dilation", "sample_rate", "sampling_rate", "alphabet")
 WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 

@@ -107,6 +107,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
         found += images_beside(specs)
     if match := _EXPANDED.search(text):
+        found += _swap_all(specs, int(match[2]), int(match[1]))
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
         found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))

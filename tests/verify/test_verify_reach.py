@@ -129,6 +129,14 @@ class Judging(nn.Module):
     def forward(self, input, label):
         return self.conv(torch.cat([input, label], 1))
 
+class Digits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+        self.rows = nn.Parameter(torch.rand(2 * 26 * 26))
+    def forward(self, x, alpha):
+        return self.conv(x).flatten(1) * self.rows * float(alpha)
+
 class Normed(nn.Module):
     def __init__(self, in_channel, out_channel):
         super().__init__()
@@ -149,6 +157,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TargetResult]:
     ("name", "call"),
     [
         ("Dropping", "Dropping(dropout=0.0)(torch.randn(2, 4))"),
+        ("Digits", "Digits()(torch.randn(2, 1, 28, 28), torch.randn(()))"),
         ("Sized", "Sized()(torch.randn(2, 1, 20, 12))"),
         ("StepsFirst", "StepsFirst()(torch.randint(1, 9, (5, 2)), torch.full((2,), 5))"),
         (
@@ -295,3 +304,17 @@ def test_a_forward_that_does_nothing_has_a_reason(tmp_path: Path) -> None:
 def test_a_layer_without_inputs_is_no_error_of_ours() -> None:
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x0 and 8x3)")
     assert isinstance(repairs([Spec((2, 4)), Spec((2, 4))], error), list)
+
+
+def test_both_sides_of_an_image_at_once() -> None:
+    error = RuntimeError(
+        "The expanded size of the tensor (28) must match the existing size (16) at non-singleton "
+        "dimension 3.  Target sizes: [2, 3, 28, 28].  Tensor sizes: [2, 3, 16, 16]"
+    )
+    assert repairs([Spec((2, 3, 16, 16))], error)[0] == [Spec((2, 3, 28, 28))]
+
+
+def test_names_of_whole_numbers_are_no_shares() -> None:
+    for name in ("warmup_temp_epochs", "dilation_rate", "alphabet_size"):
+        assert type(values_for(Wanted(name))[0]) is int
+    assert values_for(Wanted("temp"))[0] == 0.5

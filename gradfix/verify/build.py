@@ -208,6 +208,8 @@ def call_text(cls: type, kwargs: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, torch.Tensor):  # the only one that is made up
         return f"torch.eye({len(value)})"
+    if type(value).__module__ == "numpy":
+        return f"torch.eye({len(value)}).numpy()"
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if inspect.isclass(value) and issubclass(value, nn.Module):

@@ -48,14 +48,24 @@ def compared(error: Exception) -> list[tuple[int, int]]:
 def ranks_compared(error: Exception) -> list[int]:
     """The numbers of dimensions that a check asks for."""
     found: list[int] = []
-    for node, frame in _checks(error):
+    for node, frame in (*_checks(error), *_told_apart(error)):
         sides = [node.left, node.comparators[0]]
         for side, other in (sides, sides[::-1]):
             if _is_rank(side):
                 value = _value(other, frame)
                 several = value if isinstance(value, (list, tuple)) else [value]
                 found += [rank for rank in several if type(rank) is int]
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _told_apart(error: Exception) -> Iterator[tuple[ast.Compare, FrameType]]:
+    """What the conditions of an ``if`` chain compare whose ``else`` raised."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames or frames[-1][0].f_code.co_filename.startswith(_TORCH):
+        return
+    frame, row = frames[-1]
+    for test in conditions_around(frame.f_code.co_filename, row):
+        yield from ((n, frame) for n in ast.walk(test) if isinstance(n, ast.Compare))
 
 
 def _is_rank(side: ast.expr) -> bool:

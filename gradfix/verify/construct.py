@@ -46,6 +46,7 @@ from gradfix.verify.names import (
     of_torch,
     parameter_at,
     resolve,
+    tables,
     worded,
 )
 from gradfix.verify.parts import part_for
@@ -55,7 +56,7 @@ from gradfix.verify.uses import Use
 
 def values_for(wanted: Wanted) -> list[Any]:
     """Candidates for one value, most likely first; never empty."""
-    for rule in (_annotated, worded, _used, _passed_on, elsewhere, named):
+    for rule in (_annotated, worded, tables, _used, _passed_on, elsewhere, named):
         found = rule(wanted)
         if found:
             return found
@@ -334,7 +335,8 @@ def fresh(value: Any) -> Any:
     """An argument for one build: a module among the arguments is changed by use."""
     if isinstance(value, MadeUp):
         return value.again()
-    if not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
+    table = type(value).__module__ == "numpy"
+    if not table and not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
         return value
     copied = copy.deepcopy(value)
     GIVEN.update((id(leaf), leaf) for leaf in _leaves(copied))

@@ -13,7 +13,7 @@ from torch import nn
 
 from gradfix.verify.arguments import Argument, arguments_of
 from gradfix.verify.documented import Dims, documented, sizes
-from gradfix.verify.guess import Input, Spec, for_layer, for_state, with_rank
+from gradfix.verify.guess import BATCH, LENGTH, Input, Spec, for_layer, for_state, with_rank
 from gradfix.verify.source import tree_of
 from gradfix.verify.structure import parts_beside
 
@@ -27,9 +27,27 @@ def shapes_by_input(module: nn.Module, method: str) -> dict[str, list[Spec]]:
         specs = _specs(module, argument, 0)
         if argument.rank:
             specs = _ranked(specs, argument.rank)
+        specs = specs or _by_recurrence(module, name)
         if specs:
             found[name] = list(dict.fromkeys(specs))
     return found
+
+
+_STATES = re.compile(r"(^|_)(hidden|state|states|hx|h0|h_0|hiddens|prev_h|cell)(_|$)")
+_OUTPUTS = re.compile(r"^(encoder_outputs?|enc_outputs?|encoder_out|annotations)$")
+
+
+def _by_recurrence(module: nn.Module, name: str) -> list[Spec]:
+    """A state, or what an encoder gave for each step, where a recurrent layer is at hand."""
+    if not _STATES.search(name) and not _OUTPUTS.match(name):
+        return []
+    for part in module.modules():
+        if isinstance(part, (nn.RNNBase, nn.RNNCellBase)):
+            size = part.hidden_size
+            if _STATES.search(name):
+                return for_state(part)
+            return [Spec((LENGTH, BATCH, size)), Spec((BATCH, LENGTH, size))]
+    return []
 
 
 def documented_inputs(

@@ -17,8 +17,11 @@ import torch
 from torch import nn
 
 from gradfix.verify.drive import is_lazy
+from gradfix.verify.sides import sides_stated
 
 BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
+#: The side of images of handwritten digits, for which many small networks are made.
+_OF_DIGITS = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,9 @@ def for_layer(layer: nn.Module) -> list[Spec]:
         width = layer.in_features
         return [Spec((BATCH, width)), Spec((BATCH, LENGTH, width)), *_images_of(width)]
     if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.ConvTranspose2d):
-        return [Spec((BATCH, _channels(layer), s, s)) for s in (SIDE, 2 * SIDE, 4 * SIDE)]
+        channels = _channels(layer)
+        sides = (SIDE, *([_OF_DIGITS] if channels == 1 else []), 2 * SIDE, 4 * SIDE)
+        return [Spec((BATCH, channels, side, side)) for side in sides]
     if isinstance(layer, nn.GroupNorm):
         width = layer.num_channels
         return [Spec((BATCH, width, SIDE, SIDE)), Spec((BATCH, width, SIDE))]
@@ -272,6 +277,9 @@ def starts(
         start = main or Spec(next(iter(documented.values())))
         guessed = [_flowing(i, 0, start, shapes, known) for i in needed]
         yield [_as_stated(i, s, documented) for i, s in zip(needed, guessed, strict=True)]
+    for side in sides_stated(module):
+        guessed = [_flowing(i, 0, main or _first_image(shapes), shapes, known) for i in needed]
+        yield [_with_sides(s, side) for s in guessed]
     if main is not None:
         for rank in range(3):
             yield [_flowing(i, rank, main, shapes, known) for i in needed]
@@ -280,6 +288,14 @@ def starts(
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
+
+
+def _first_image(shapes: list[Spec]) -> Spec:
+    return next(s for s in shapes if len(s.shape) == 4)
+
+
+def _with_sides(spec: Spec, side: tuple[int, int]) -> Spec:
+    return replace(spec, shape=(*spec.shape[:2], *side)) if len(spec.shape) == 4 else spec
 
 
 def beside(each: Input, main: Spec) -> Spec:
@@ -330,6 +346,14 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
         return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
+    if name in (
+        "alpha",
+        "lambda_",
+        "lambd",
+        "lamda",
+        "lam",
+    ):  # how much of a term, or of a gradient
+        return Spec(())
     if name in ("t", "time", "timestep", "timesteps"):
         return Spec(main.shape[:1])
     if any(w in name for w in ("idx", "index", "indices", "token", "_ids")) and (

@@ -34,6 +34,7 @@ _UNIT = re.compile(
     r"values? (?:in|within) (?:the range |the interval )?\[0(?:\.0)?, ?1"
 )
 _POSITIVE = re.compile(r"GreaterThan(?:Eq)?\(lower_bound=0\.0\)|must be (?:strictly )?positive")
+_AMBIGUOUS = re.compile(r"Boolean value of Tensor with (?:more than one|no) value")
 _SEVERAL = ("list", "pair")
 
 
@@ -51,6 +52,10 @@ def of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
         ]
     if _WANTS_INT.search(text):
         found += [_number(specs, i, 4) for i in range(len(specs) - 1, -1, -1)]
+    if _AMBIGUOUS.search(text):  # a flag or a count, perhaps one that is in a tensor
+        places = [i for i, s in enumerate(specs) if s.kind != "int" and s.shape]
+        found += [_number(specs, i, 2) for i in places]
+        found += [[*specs[:i], Spec(()), *specs[i + 1 :]] for i in places]
     if _WANTS_INTS.search(text):
         pair = Spec((SIDE, SIDE), "ints")
         places = [i for i, s in enumerate(specs) if s.kind == "int" or "of ints" in text]

@@ -101,9 +101,9 @@ class StubBase:
 class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Last on ``sys.meta_path``: finds the packages that nothing else found."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, path: Path) -> None:
         self.packages: set[str] = set()
-        self.project = project
+        self.project, self.path = project, path
         self.folders: set[str] = set()
 
     def finds_in_project(self, name: str) -> bool:
@@ -111,7 +111,7 @@ class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
         Research code puts such folders on ``sys.path`` in the script that is run.
         """
-        for folder in _folders_with(self.project, name):
+        for folder in _folders_with(self.project, self.path, name):
             if folder not in self.folders:
                 self.folders.add(folder)
                 sys.path.append(folder)
@@ -152,7 +152,7 @@ def load(
     ``definitions`` skips straight to running only imports, definitions and constants, for files
     whose import has been seen not to come back.
     """
-    finder = _StubFinder(project)
+    finder = _StubFinder(project, path)
     sys.meta_path.append(finder)
     first: str | None = None
     called = dotted
@@ -199,18 +199,26 @@ def _with_stubs(
     return None, first
 
 
-def _folders_with(project: Path, name: str) -> list[str]:
-    """Folders of the project that hold a module or package of this name."""
+def _folders_with(project: Path, path: Path, name: str) -> list[str]:
+    """The folder of the project that holds the module or package of this name; none if unclear.
+
+    Of several the one around the file is meant. There it may also be a folder of modules that has
+    no ``__init__``.
+    """
     found: list[str] = []
+    around: list[str] = []
     for folder, below, files in os.walk(project):
         below[:] = sorted(b for b in below if not b.startswith((".", "__")))[:200]
-        if f"{name}.py" in files or (
-            name in below and (Path(folder) / name / "__init__.py").exists()
-        ):
+        package = Path(folder) / name if name in below else None
+        if f"{name}.py" in files or (package is not None and (package / "__init__.py").exists()):
             found.append(folder)
-        if len(found) > 1:  # which one is meant cannot be told
-            return []
-    return found
+        elif package is None or not any(package.glob("*.py")):
+            continue
+        if path.is_relative_to(folder):
+            around.append(folder)
+    if len(found) == 1:
+        return found
+    return around if len(around) == 1 else []
 
 
 def _missing(error: ImportError) -> str:

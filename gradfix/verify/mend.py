@@ -34,6 +34,7 @@ _WANTS_LIST = ("not iterable", "not subscriptable", "has no len()", "cannot unpa
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
 _COUNTED = re.compile(r"values to unpack \(expected (\d)")
 _LACKS = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_DIVISIBLE = re.compile(r"\((\d+)\) must be divisible by \w+ \((\d+)\)")
 _NEAR, _FAR = 26, 8
 _PLACES = 8
 
@@ -68,9 +69,14 @@ def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
         found += lists((SIDE,) * int(match[1]))
     if "must be tuple of ints, but found element of type float" in text or "'float'" in text:
         found += _instead_of(kwargs, error, (float,), 8)
+    if "invalid combination of arguments" in text:  # a size that its name took for a share
+        found += [
+            *_instead_of(kwargs, error, (float,), 1),
+            *_instead_of(kwargs, error, (float,), 8),
+        ]
     if match := _LACKS.search(text):
         found += _with_what_has(kwargs, error, *match.groups())
-    if "'int' object is not callable" in text:
+    if "'int' object is not callable" in text or "int is not a Module subclass" in text:
         found += [*numbers(Part()), *numbers(nn.Identity)]
     if "indices must be integers" in text:
         found += lists(MadeUp())
@@ -79,6 +85,8 @@ def _of_another_kind(kwargs: Arguments, error: Exception) -> list[Arguments]:
     if words := [w for w in _QUOTED.findall(text) if w not in kwargs][:6]:
         named = [n for n, v in kwargs.items() if isinstance(v, str) and v not in words]
         found += [{**kwargs, n: word} for n in named for word in words]
+    if "between 0 and 1" in text or "in range [0, 1]" in text:
+        found += numbers(0.0)
     if "called with an iterable, but got int" in text:
         found += numbers([Part()])
     if "must be a mapping" in text:
@@ -135,6 +143,9 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
         found += [larger(kwargs, (SIDE,), 4 * SIDE)]
     if "must be greater than 0" in text or "by zero" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
+    if match := _DIVISIBLE.search(text):
+        number, by = map(int, match.groups())
+        found += _fitting(kwargs, number, -(-number // max(1, by)) * by)
     if "divisible" in text:
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
@@ -198,14 +209,23 @@ def _matching(kwargs: Arguments, a: int, b: int) -> list[Arguments]:
 
 
 def _fitting(kwargs: Arguments, wanted: int, got: int) -> list[Arguments]:
-    """With a layer as wide as what it was given; of a list of widths the first one, or the last."""
+    """With a layer as wide as what it was given; of a list of widths the first one, or the last.
+
+    The layer may be some times as wide as the argument says, as where two things are joined.
+    """
     found: list[Arguments] = []
-    for name, value in kwargs.items():
+    for slot in slots_of(kwargs):
+        value = value_at(kwargs, slot)
         if type(value) is int and value == wanted:
-            found.append({**kwargs, name: got})
+            found.append(with_value(kwargs, slot, got))
         elif type(value) in (list, tuple) and wanted in value[:1]:
-            found.append({**kwargs, name: type(value)((got, *value[1:]))})
-    return found[:3]
+            found.append(with_value(kwargs, slot, type(value)((got, *value[1:]))))
+    for slot in slots_of(kwargs):
+        value = value_at(kwargs, slot)
+        if type(value) is int and value > 1 and wanted % value == 0 and 1 < wanted // value < 5:
+            if got % (wanted // value) == 0:
+                found.append(with_value(kwargs, slot, got // (wanted // value)))
+    return found[:4]
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
@@ -366,6 +386,8 @@ def _menu(value: Any) -> list[Any]:
 
 def _same(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
+        return False
+    if type(one).__module__ == "numpy":
         return False
     if isinstance(one, (list, tuple)):  # what is in them may be tensors, which have no one answer
         return len(one) == len(other) and all(map(_same, one, other))

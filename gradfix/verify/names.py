@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from gradfix.verify.guess import SIDE, WIDTH, annotation
@@ -26,6 +27,7 @@ NAMED_INTS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("embd", "embed", "hidden", "dim", "model"), 8),
     (("stride", "dilation", "groups", "ratio", "expansion", "depth", "scale", "reps"), 1),
     (("padding",), 0),
+    (("sample_rate", "sampling_rate"), 16_000),
     (("layer", "n_block", "num_block", "blocks", "stage"), 2),
     (("class", "n_out", "num_out", "output", "out_"), 3),
     (("max_len", "seq", "length", "maxlen", "timesteps", "steps", "context"), 16),
@@ -49,6 +51,8 @@ NO_OBJECTS = frozenset({"builtins", "typing", "collections.abc", "inspect", "typ
 OF_LOSSES = frozenset({"reduction"})
 OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False, True]}
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
+#: Whole numbers, whatever else is in the name: ``temp_epochs``, ``alphabet``.
+_WHOLE = ("epoch", "dilation", "sample_rate", "sampling_rate", "alphabet")
 WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 
@@ -73,7 +77,7 @@ def worded(w: Wanted) -> list[Any]:
     """Words that the code compares it with, or keys of the table it is looked up in."""
     if annotation(w.note) in ("int", "bool"):
         return []
-    found: list[Any] = list(w.use.words)
+    found: list[Any] = [*w.use.words, *([] if w.use.keys else w.use.sought)]
     for table in w.use.tables:
         value = w.space.get(table)
         if isinstance(value, dict):
@@ -140,7 +144,8 @@ def named(w: Wanted) -> list[Any]:
     name, kind = w.name.lower(), annotation(w.note)
     if name.endswith(("_type", "mode", "name", "activation")) and kind != "int":
         return ["relu", "mean", "sum", "x"]
-    if kind == "float" or (kind != "int" and any(word in name for word in FLOATS)):
+    counts = name.endswith(("size", "dim", "dims", "num")) or any(w in name for w in _WHOLE)
+    if kind == "float" or (kind != "int" and not counts and any(w in name for w in FLOATS)):
         return [0.0 if "drop" in name else 0.5]
     if "device" in name:
         return ["cpu"]
@@ -174,6 +179,26 @@ def named(w: Wanted) -> list[Any]:
         if any(word in name for word in words):
             return [value, 8]
     return [NUMBER]
+
+
+_MAKES_TENSORS = frozenset(
+    "torch.tensor torch.as_tensor torch.Tensor torch.FloatTensor torch.from_numpy".split()
+)
+_HOLDS_ROWS = ("embed", "weight", "matrix", "vectors", "pretrained", "glove", "word2vec")
+
+
+def tables(w: Wanted) -> list[Any]:
+    """A table of numbers for what becomes a tensor, or the rows of an embedding, as such."""
+    functions = [function for function, _ in w.use.passed]
+    if any(f.endswith("Embedding.from_pretrained") for f in functions):
+        return [torch.eye(NUMBER)]
+    if not any(word in w.name.lower() for word in _HOLDS_ROWS):
+        return []
+    made = [f for f in functions if f in _MAKES_TENSORS]
+    if not made or annotation(w.note) in ("int", "bool", "str"):
+        return []
+    table = torch.eye(NUMBER)
+    return [table.numpy() if "torch.from_numpy" in made else table]
 
 
 def is_loss(name: str) -> bool:

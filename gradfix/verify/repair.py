@@ -13,9 +13,11 @@ import torch
 from gradfix.verify.compared import compared, raised_by_code, ranks_compared
 from gradfix.verify.guess import BATCH, Spec, with_rank
 from gradfix.verify.kinds import of_other_kinds
+from gradfix.verify.states import images_beside, of_states, unfolded
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
+_MOST_ROWS = 256
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
@@ -36,12 +38,10 @@ _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:g
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
 _VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
 _NUMBERS = re.compile(r"(?<![\w.])\d{1,4}(?![\w.])")
-_BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
 _UNPACK = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _INDICES = re.compile(r"too many indices for tensor of dimension (\d)")
-_HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
 _SMALL = re.compile(
     r"[Kk]ernel size can't be greater|Output size is too small|too small|"
     r"more than 1 (?:value per channel|spatial element)"
@@ -76,7 +76,7 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
     """Changed inputs that may cure the error, most likely first; empty when it says nothing."""
     text = str(error)
     found = _of_other_sizes(specs, text) + _normalized(specs, text) + _other_rank(specs, text)
-    found += of_other_kinds(specs, text) + _states(specs, text)
+    found += of_other_kinds(specs, text) + of_states(specs, text)
     if not found:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
@@ -92,8 +92,10 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _other_images(specs, columns, wanted)
         found += _swap_last(specs, columns, wanted)
         found += _shared(specs, -1, columns, wanted) + _scaled(specs, -1, columns, wanted)
+        found += unfolded(specs, columns, wanted)
         found += _widened(specs, -1, columns, wanted)
-        found += [_set(specs, i, (rows, wanted)) for i, s in enumerate(specs) if len(s.shape) < 4]
+        flat = [i for i, s in enumerate(specs) if len(s.shape) < 4 and rows <= _MOST_ROWS]
+        found += [_set(specs, i, (rows, wanted)) for i in flat]
     found += _of_views(specs, text)
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
@@ -103,7 +105,9 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         if len(specs) == 1 and len(specs[0].shape) > 3:  # halved and doubled again by layers
             found += [[_larger(specs[0])]]
         found += _swap_any(specs, got, wanted) + _swap_any(specs, wanted, got) + _alike(specs)
+        found += images_beside(specs)
     if match := _EXPANDED.search(text):
+        found += _swap_all(specs, int(match[2]), int(match[1]))
         found += _swap_any(specs, int(match[1]), int(match[2]))
     if match := _SPLIT.search(text):
         found += _swap_any(specs, int(match[1]), sum(int(n) for n in match[2].split(",")))
@@ -112,6 +116,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         ranks = sorted({int(n) for n in match.groups()}, reverse=True)
         mended = [[_of_rank(s, rank) for s in specs] for rank in ranks]
         found += [m for m in mended if all(len(s.shape) == len(m[0].shape) for s in m)]
+        found = [*images_beside(specs), *found]
     return found
 
 
@@ -153,6 +158,8 @@ def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
     if any(len(s.shape) == len(shape) for s in specs):
         found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
         found += _widened(specs, 1, columns, wanted)
+    elif len(specs) > 1:  # they are folded or grouped before they are joined
+        found += _widened(specs, 1, columns, wanted) + _widened(specs, -1, columns, wanted)
     return found
 
 
@@ -161,6 +168,7 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
     found: list[list[Spec]] = []
     if match := _LAST.search(text):
         found += _swap_last(specs, int(match[2]), int(match[1]))
+        found += unfolded(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
         tail = tuple(int(n) for n in match[1].split(","))
         found += [_set(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
@@ -168,23 +176,6 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += _swap_any(specs, int(match[2]), int(match[1]))
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
-    return found
-
-
-def _states(specs: list[Spec], text: str) -> list[list[Spec]]:
-    """With states as recurrent layers want them."""
-    found: list[list[Spec]] = []
-    if _BATCHED.search(text):  # the steps first, then the batch
-        turned = [s for s in specs if s.kind == "float" and len(s.shape) > 2]
-        found += [
-            _set(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
-        ]
-    if match := _HIDDEN.search(text):
-        size = tuple(int(n) for n in match.groups())
-        found += [_set(specs, i, size) for i in range(len(specs) - 1, -1, -1)]
-    if "hx" in text and "3-D" in text:
-        states = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
-        found += [_set(specs, i, (1, *s.shape)) for i, s in states]
     return found
 
 
@@ -268,7 +259,7 @@ def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
     found = []
     for i, spec in enumerate(specs):
         width = spec.shape[axis] if len(spec.shape) > 1 and spec.kind == "float" else old
-        if old < width:  # cut into pieces, the last of which may be smaller
+        if 0 < old < width:  # cut into pieces, the last of which may be smaller
             wide = new * -(-width // old)
         elif old > width and old % width == 0 and new % (old // width) == 0:
             wide = new // (old // width)
@@ -284,14 +275,14 @@ def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
 def _shared(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
     """Inputs of one width that are joined before a layer, with equal shares of what it wants."""
     wide = [s for s in specs if len(s.shape) > 1 and s.kind == "float"]
-    if len(wide) < 2 or new % len(wide) or sum(s.shape[axis] for s in wide) != old:
+    if not 1 < len(wide) <= new or sum(s.shape[axis] for s in wide) != old:
         return []
-    changed = list(specs)
+    changed, rest = list(specs), new % len(wide)
     for i, spec in enumerate(specs):
         if spec in wide:
             shape = list(spec.shape)
-            shape[axis] = new // len(wide)
-            changed[i] = replace(spec, shape=tuple(shape))
+            shape[axis] = new // len(wide) + rest  # the first one gets what is left over
+            changed[i], rest = replace(spec, shape=tuple(shape)), 0
     return [changed]
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields
 _ITERATES = frozenset({"sum", "list", "tuple", "zip", "enumerate", "len", "sorted", "iter", "prod"})
 
 
+#: Whose attributes are functions of a library, which have the names of layers and settings.
+_LIBRARIES = frozenset({"F", "nn", "torch", "np", "numpy", "math", "functional", "jnp", "tf"})
 _STILL_THE_WORD = frozenset({"upper", "lower", "strip"})
 
 
@@ -27,7 +29,8 @@ class Use:
     ``called_on_self`` is an attribute of that name, as a part of a module is; ``passed`` are
     callables that get it, with the position or keyword; ``tables`` are names of containers it is
     looked up in, ``owners`` those of objects it names an attribute of; ``whole`` is how often the
-    name is read other than to take an element by its number; ``parts`` are the names that it is
+    name is read other than to take an element by its number; ``sought`` are words that are looked
+    for in it, be it a word or a dict; ``parts`` are the names that it is
     unpacked into; ``splats`` are calls with ``**name``: the callable, how many arguments are given
     by place, and which by name.
     """
@@ -44,6 +47,7 @@ class Use:
     tested: bool = False
     counted: bool = False
     words: list[str] = field(default_factory=list)
+    sought: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     owners: list[str] = field(default_factory=list)
@@ -212,6 +216,8 @@ def _note_index(use: Use, node: ast.Subscript, part: ast.AST) -> None:
 
 def _note_call(use: Use, node: ast.Call, part: ast.AST) -> None:
     if part is node.func:
+        if _of_library(part):
+            return
         use.called_on_self |= isinstance(part, ast.Attribute)
         use.called |= isinstance(part, ast.Name)
         use.given = max(use.given, len(node.args) + len(node.keywords))
@@ -238,13 +244,22 @@ def _note_call(use: Use, node: ast.Call, part: ast.AST) -> None:
                 use.splats.append((function, len(node.args), given))
 
 
+def _of_library(function: ast.AST) -> bool:
+    """Whether it is ``F.dropout`` or the like, and says nothing of what else has that name."""
+    if not isinstance(function, ast.Attribute):
+        return False
+    owner = ast.unparse(function.value)
+    return owner in _LIBRARIES or owner.startswith(("torch.", "nn."))
+
+
 def _note_comparison(use: Use, node: ast.Compare, part: ast.AST) -> None:
     others = [p for p in (node.left, *node.comparators) if p is not part]
+    sought = isinstance(node.ops[0], (ast.In, ast.NotIn)) and part is not node.left
     for other in others:
         for leaf in ast.walk(other):
             if isinstance(leaf, ast.Constant):
                 if isinstance(leaf.value, str) and leaf.value:
-                    use.words.append(leaf.value)
+                    (use.sought if sought else use.words).append(leaf.value)
                 elif type(leaf.value) is int:
                     if isinstance(node.ops[0], (ast.Eq, ast.In)):
                         use.numbers.append(leaf.value)

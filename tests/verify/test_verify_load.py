@@ -172,6 +172,19 @@ def test_a_module_in_another_folder_of_the_project(tmp_path: Path) -> None:
     assert results_of(other, settings=QUICK)["Net"].status == "not_verified"
 
 
+def test_of_several_modules_the_one_around_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("")
+    for folder, factor in (("first", "3"), ("second", "missing")):
+        (tmp_path / folder / "nets").mkdir(parents=True)
+        (tmp_path / folder / "which_one.py").write_text(f"FACTOR = {factor}\n")
+        (tmp_path / folder / "loose").mkdir()
+        (tmp_path / folder / "loose" / "shift.py").write_text(f"SHIFT = {factor}\n")
+    path = tmp_path / "first" / "nets" / "net.py"
+    imports = "from which_one import FACTOR\nfrom loose.shift import SHIFT\n"
+    path.write_text(imports + HEAD + net("Net", "self.w * FACTOR + SHIFT"))
+    assert results_of(path, settings=QUICK)["Net"].status == "passed"
+
+
 def test_files_of_the_project_that_do_not_import_are_defined_too(tmp_path: Path) -> None:
     package = tmp_path / "pkg"
     package.mkdir()

@@ -20,6 +20,8 @@ from gradfix.verify.drive import is_lazy
 from gradfix.verify.sides import sides_stated
 
 BATCH, LENGTH, SIDE, WIDTH = 2, 5, 16, 4
+#: How much of a term counts, or of a gradient.
+_WEIGHTS = frozenset({"alpha", "lambda_", "lambd", "lamda", "lam"})
 #: The side of images of handwritten digits, for which many small networks are made.
 _OF_DIGITS = 28
 
@@ -277,8 +279,9 @@ def starts(
         start = main or Spec(next(iter(documented.values())))
         guessed = [_flowing(i, 0, start, shapes, known) for i in needed]
         yield [_as_stated(i, s, documented) for i, s in zip(needed, guessed, strict=True)]
+    image = main or next(s for s in shapes if len(s.shape) == 4)
     for side in sides_stated(module):
-        guessed = [_flowing(i, 0, main or _first_image(shapes), shapes, known) for i in needed]
+        guessed = [_flowing(i, 0, image, shapes, known) for i in needed]
         yield [_with_sides(s, side) for s in guessed]
     if main is not None:
         for rank in range(3):
@@ -288,10 +291,6 @@ def starts(
     if len(needed) == 2:
         for first, second in itertools.islice(itertools.product(shapes[:5], repeat=2), 25):
             yield [first, second]
-
-
-def _first_image(shapes: list[Spec]) -> Spec:
-    return next(s for s in shapes if len(s.shape) == 4)
 
 
 def _with_sides(spec: Spec, side: tuple[int, int]) -> Spec:
@@ -346,13 +345,7 @@ def _named(each: Input, main: Spec, shapes: list[Spec]) -> Spec:
         return Spec(main.shape[:1], "lengths")
     if name in ("label", "labels", "target", "targets", "y") and main.kind == "float":
         return Spec(main.shape[:1], "long", 2)
-    if name in (
-        "alpha",
-        "lambda_",
-        "lambd",
-        "lamda",
-        "lam",
-    ):  # how much of a term, or of a gradient
+    if name in _WEIGHTS:
         return Spec(())
     if name in ("t", "time", "timestep", "timesteps"):
         return Spec(main.shape[:1])

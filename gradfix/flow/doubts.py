@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gradfix.flow import classes
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _OWN_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bvars\(\)|\blocals\(\)")
 _HOOKS = re.compile(r"\bregister_(?:module_)?(?:full_)?forward_|\bregister_module_forward")
+_MAKES_CLASS = re.compile(r"\b(?:type|new_class|make_dataclass)\([^,()]*,\s*([^\n]*)")
+_WORD = re.compile(r"\w+")
 _PARAMETERS = frozenset({"Parameter", "UninitializedParameter"})
 
 
@@ -221,7 +224,7 @@ class Doubts:
         if bound is None:
             made_of = {entry.node for entry in classes.lineage(flow, facts)}
             others = [bound_by(n) for n in self._relatives(flow, facts.node.name, made_of)]
-            if self._is_called_base(facts.node.name):
+            if facts.node.name in self._called_bases:
                 others.append(Bound(frozenset(), frozenset(), True))
             bound = self._bound[facts.node] = Bound(
                 frozenset().union(*(other.words for other in others)),
@@ -230,10 +233,11 @@ class Doubts:
             )
         return bound
 
-    def _is_called_base(self, name: str) -> bool:
-        """Whether classes are derived from one of this name by a call of ``type``."""
-        made = re.compile(rf"\b(?:type|new_class|make_dataclass)\([^,()]*,\s*[^\n]*\b{name}\b")
-        return any(name in text and made.search(text) is not None for text in self.texts.values())
+    @cached_property
+    def _called_bases(self) -> frozenset[str]:
+        """The names of classes that others may be derived from by a call of ``type``."""
+        found = (given for text in self.texts.values() for given in _MAKES_CLASS.findall(text))
+        return frozenset(word for given in found for word in _WORD.findall(given))
 
     def _relatives(
         self, flow: ModuleFlow, name: str, but: set[ast.ClassDef]

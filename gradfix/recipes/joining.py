@@ -89,8 +89,9 @@ def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt
             if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
                 row = flow.span(write.node).row
                 raise NotFixable(f"a part may be changed in place on line {row}")
+    held = _held(flow, assembly)
     for call in _calls_between(flow, assembly, statements):
-        if writes_what_it_is_given(flow, call, _held(flow, assembly)):
+        if writes_what_it_is_given(flow, call, held):
             row = flow.span(call.node).row
             raise NotFixable(f"a part may be changed in place by the call on line {row}")
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gradfix import config, engine, flow
+from gradfix.flow import doubts
 from gradfix.flow.queries import flow_sinks
 from gradfix.flow.values import Value
 from gradfix.model import Source
@@ -108,6 +109,17 @@ class N{n}(nn.Module):
         self.seen{n} = torch.tensor([y.mean(), w.mean()])
         return y
 """
+FILLED = """\
+class F{n}(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.rand(3))
+    def forward(self, x):
+        out = torch.zeros(3)
+        for i in range(3):
+            out[i] = self.w[i] * x
+        return out
+"""
 SHAPES = {
     "tensors that loops collect": COLLECTED,
     "functions and what they are given": GIVEN,
@@ -194,6 +206,34 @@ def test_where_values_go_is_not_asked_of_each(monkeypatch: pytest.MonkeyPatch) -
         calls(shape, count)
         numbers.append(len(walked))
     assert numbers[1] <= 2 * numbers[0]
+
+
+def test_a_buffer_with_many_parts() -> None:
+    """What its parts hold is worked out once, not for every call between them."""
+
+    def counted(count: int) -> int:
+        lines = [f"    y{n} = torch.exp(x[{n}])\n    out[{n}] = y{n}\n" for n in range(count)]
+        body = f"    out = torch.zeros({count})\n{''.join(lines)}    return out.sum() * w\n"
+        return calls(f"def many(x):\n{body}", 1)
+
+    counted(2)
+    assert counted(200) < 2.5 * counted(100)
+
+
+def test_classes_made_by_calls_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in all texts for each of the classes."""
+
+    class Counting:
+        asked = 0
+
+        def findall(self, text: str) -> list[str]:
+            self.asked += 1
+            return found.findall(text)
+
+    found, counting = doubts._MAKES_CLASS, Counting()
+    monkeypatch.setattr(doubts, "_MAKES_CLASS", counting)
+    calls(FILLED, 30)
+    assert counting.asked == 1
 
 
 def test_how_far_back_a_question_goes_is_bounded() -> None:

@@ -98,8 +98,10 @@ class Attempt:
     def _note_uncommitted(self, git: Git, result: Result) -> None:
         number = git.uncommitted(result.source) if self.repository.local else 0
         if number:
-            changes = f"{number} uncommitted change{'' if number == 1 else 's'}"
-            result.notes.append(f"{changes} of the checkout were not looked at")
+            changes = (
+                "change of the checkout was" if number == 1 else "changes of the checkout were"
+            )
+            result.notes.append(f"{number} uncommitted {changes} not looked at")
 
     def _test(self, command: tuple[str, ...], git: Git, result: Result) -> None:
         """Let the tests decide. Raises Rejected where they failed after the rewrite.

@@ -111,6 +111,13 @@ def test_another_ref_and_only_some_paths(tmp_path: Path, outcome: Outcome) -> No
 # -- left alone ---------------------------------------------------------------------------------
 
 
+def test_one_change_was_not_looked_at(tmp_path: Path, outcome: Outcome) -> None:
+    source = repository(tmp_path / "src", {"m.py": FAULTY})
+    put(source, {"new.py": FAULTY})
+    _, done = outcome(campaign(tmp_path, 'repositories = ["src"]'))
+    assert done["src"]["notes"] == ["1 uncommitted change of the checkout was not looked at"]
+
+
 def test_a_dirty_checkout_is_not_disturbed(tmp_path: Path, outcome: Outcome) -> None:
     source = repository(tmp_path / "src", {"m.py": FAULTY, "n.py": FINE})
     put(source, {"m.py": FAULTY + "# in work\n", "new.py": FAULTY, "n.py": FINE + "# staged\n"})

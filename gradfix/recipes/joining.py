@@ -89,11 +89,10 @@ def _must_not_change(flow: ModuleFlow, assembly: Assembly, region: list[ast.stmt
             if storages & write.target.storages or SOMEWHERE in storages | write.target.storages:
                 row = flow.span(write.node).row
                 raise NotFixable(f"a part may be changed in place on line {row}")
-    held = _held(flow, assembly)
-    for call in _calls_between(flow, assembly, statements):
-        if writes_what_it_is_given(flow, call, held):
-            row = flow.span(call.node).row
-            raise NotFixable(f"a part may be changed in place by the call on line {row}")
+    held, calls = _held(flow, assembly), _calls_between(flow, assembly, statements)
+    for call in (call for call in calls if writes_what_it_is_given(flow, call, held)):
+        row = flow.span(call.node).row
+        raise NotFixable(f"a part may be changed in place by the call on line {row}")
 
 
 def may_be_changed(flow: ModuleFlow, assembly: Assembly) -> bool:
@@ -193,8 +192,8 @@ class _Straight:
             if any(not isinstance(dim, int) for dim in shape):
                 raise NotFixable("the shapes of the parts are not known")
             text = f"{text}.reshape({sizes})"
-        edits = self._edits(f"{self.assembly.name} = {text}{options}")
-        return Fix.of("join the parts", tuple(edits), self.doubt)
+        edits = tuple(self._edits(f"{self.assembly.name} = {text}{options}"))
+        return Fix.of("join the parts", edits, self.doubt)
 
     # -- one axis -----------------------------------------------------------------------------
 

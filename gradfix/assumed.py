@@ -53,7 +53,10 @@ def _found(
     findings = _held_back(findings, facts, {c.code for c in codemods if c.modernises})
     if doubting:
         expected = Expected(facts)
-        findings = [_doubted(f, _EXPECTED) if expected.at(f.span.row) else f for f in findings]
+        findings = [
+            _doubted(f, _EXPECTED) if _is_safe(f) and expected.at(f.span.row) else f
+            for f in findings
+        ]
     facts.release()
     return findings
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from gradfix.flow import dtypes
 from gradfix.flow.grown import united
 from gradfix.flow.legacy_types import literal_tensor
-from gradfix.flow.loaders import KIND, LOADER, changes_datasets, loader
+from gradfix.flow.loaders import BATCHES, LOADER, changes_datasets, loader
 from gradfix.flow.methods import Methods, retains_graph
 from gradfix.flow.operands import Argument, requires_grad_role
 from gradfix.flow.state import Backward, GradMode, OptimizerMade
@@ -70,11 +70,8 @@ class Constructors(Methods):
         return made
 
     def _loader(self, node: ast.Call, arguments: list[Argument]) -> Value:
-        made, doubts = loader(node, arguments), self.flow.doubts
-        if made.name != KIND:
-            return made
-        changed = changes_datasets(self.flow.text)
-        changed = changed or (doubts is not None and doubts.any(changes_datasets))
+        made = loader(node, arguments)
+        changed = made.name == BATCHES and self.flow.is_so(changes_datasets)
         return unknown(node, made.inputs) if changed else made
 
     def _parameter(self, node: ast.Call, arguments: list[Argument]) -> Value:

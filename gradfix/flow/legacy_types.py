@@ -26,8 +26,6 @@ from gradfix.flow.values import (
 )
 from gradfix.words import mentions
 
-_OWN_SIZE = "def size("
-
 
 class LegacyTypes(TensorOps):
     """The part of the interpreter that knows what such a constructor makes."""
@@ -94,13 +92,11 @@ class LegacyTypes(TensorOps):
             return False
         if len(plain) != 1 or plain[0].value.kind is Kind.NUMBER:
             return bool(plain)
-        return _asks_for_size(plain[0]) and not self._has_own_size()
+        return _asks_for_size(plain[0]) and not self.flow.is_so(_has_own_size)
 
-    def _has_own_size(self) -> bool:
-        if mentions(self.flow.text, _OWN_SIZE):
-            return True
-        doubts = self.flow.doubts
-        return doubts is not None and bool(doubts.mentioning((_OWN_SIZE,)))
+
+def _has_own_size(text: str) -> bool:
+    return mentions(text, "def size(")
 
 
 def _asks_for_size(argument: Argument) -> bool:

@@ -16,7 +16,7 @@ from gradfix.flow.values import Kind, Role, Storage, Value, sequence, unknown
 
 LOADER = "torch.utils.data.DataLoader"
 BATCH = "batch"  # the operation that makes the tensors
-KIND = "loader"  # the name of the sequence that a loader is
+BATCHES = "loader"  # the name of the sequence of batches that a loader is
 #: They give one image and one number, which is a class.
 _LABELLED = frozenset(
     """MNIST FashionMNIST KMNIST QMNIST EMNIST USPS CIFAR10 CIFAR100 SVHN STL10 ImageFolder ImageNet
@@ -58,7 +58,7 @@ def loader(node: ast.Call, arguments: list[Argument]) -> Value:
         for made in (node, node.func)
     )
     batch = sequence([images, labels], node=node)
-    return sequence(None, element=batch, node=node, name=KIND)
+    return sequence(None, element=batch, node=node, name=BATCHES)
 
 
 def changes_datasets(text: str) -> bool:

@@ -84,14 +84,14 @@ class TextFacts(Facts):
     @cached_property
     def changes_reductions(self) -> bool:
         """Whether the file may change how a loss object reduces."""
-        return self._is_so(_changes_reductions)
+        return self.is_so(_changes_reductions)
 
     @cached_property
     def changes_dtypes(self) -> bool:
         """Whether something in the file may make tensors of another float type."""
-        return self._is_so(_changes_dtypes)
+        return self.is_so(_changes_dtypes)
 
-    def _is_so(self, ask: Callable[[str], bool]) -> bool:
+    def is_so(self, ask: Callable[[str], bool]) -> bool:
         """Whether something is so of this text or, in doubt, of any text of the project."""
         return ask(self.text) or (self.doubts is not None and self.doubts.any(ask))
 

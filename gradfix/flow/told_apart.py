@@ -11,7 +11,7 @@ import re
 
 from gradfix.flow.dtypes import LEGACY_TYPES
 from gradfix.flow.iterators import may_follow
-from gradfix.flow.loaders import BATCH, KIND
+from gradfix.flow.loaders import BATCH, BATCHES
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import bound_to, captured, places_of, reaching, uses_of
 from gradfix.flow.nodes import walk
@@ -151,18 +151,12 @@ def _is_harmless(flow: ModuleFlow, made: ast.AST, use: ast.AST, wrapped: ast.AST
         return True
     before = flow.span(made) < flow.span(use) < flow.span(wrapped)
     if _asks_size(flow, use):
-        return before or not _reshapes_in_place(flow)
+        return before or not flow.is_so(_reshapes)
     return before and _fills(flow, use)
 
 
-def _reshapes_in_place(flow: ModuleFlow) -> bool:
-    """Whether any code that may be loaded could give a tensor object another shape."""
-    if _RESHAPES.search(flow.text) is not None:
-        return True
-    return flow.doubts is not None and flow.doubts.any(_reshapes)
-
-
 def _reshapes(text: str) -> bool:
+    """Whether code may give a tensor object another shape."""
     return _RESHAPES.search(text) is not None
 
 
@@ -215,7 +209,7 @@ def _runs_through_loaders(flow: ModuleFlow, definition: Definition) -> bool:
         called = flow.value(loop.iter.func).name
         if called in ("builtins.enumerate", "builtins.zip"):
             given = loop.iter.args[: 1 if called.endswith("enumerate") else None]
-    return all(flow.value(one).name == KIND for one in given)
+    return all(flow.value(one).name == BATCHES for one in given)
 
 
 def _is_alternative(flow: ModuleFlow, use: ast.AST, other: ast.AST) -> bool:

@@ -20,6 +20,7 @@ from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.no_grad import no_grad_in
 
 _NO = Certainty.NO
+_TOLD_APART = "the wrapper is another object than what it wraps, and may be told apart"
 _HISTORY = "whether what is wrapped has a history is not known"
 _TRAIN = ("backward", "step", "grad", "fit")
 #: What belongs to one tensor object, and not to the memory that it shares with others.
@@ -51,12 +52,7 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
     if flag is not None and flow.value(data).needs_grad is not Certainty.NO:
         raise NotFixable("`requires_grad=False` is written out: it may be there to cut a history")
     if flow.value(data).needs_grad is Certainty.NO:
-        told_apart = not is_indistinguishable(flow, call.scope, data, node)
-        doubt = (
-            "the wrapper is another object than what it wraps, and may be told apart"
-            if told_apart
-            else ""
-        )
+        doubt = "" if is_indistinguishable(flow, call.scope, data, node) else _TOLD_APART
     if doubt:
         _must_not_be_another(flow, call, data)
     return Fix.of("use the tensor itself", (_plain(flow, node, data),), doubt)

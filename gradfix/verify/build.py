@@ -25,6 +25,7 @@ from gradfix.verify.mend import (
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
 from gradfix.verify.slots import names_at_fault
+from gradfix.verify.values import is_numpy
 
 _MAX_BUILT = 16
 _MAX_BUILDS = 60
@@ -208,7 +209,7 @@ def call_text(cls: type, kwargs: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, torch.Tensor):  # the only one that is made up
         return f"torch.eye({len(value)})"
-    if type(value).__module__ == "numpy":
+    if is_numpy(value):
         return f"torch.eye({len(value)}).numpy()"
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"

@@ -52,6 +52,7 @@ from gradfix.verify.names import (
 from gradfix.verify.parts import part_for
 from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
+from gradfix.verify.values import is_numpy
 
 
 def values_for(wanted: Wanted) -> list[Any]:
@@ -335,8 +336,7 @@ def fresh(value: Any) -> Any:
     """An argument for one build: a module among the arguments is changed by use."""
     if isinstance(value, MadeUp):
         return value.again()
-    table = type(value).__module__ == "numpy"
-    if not table and not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
+    if not is_numpy(value) and not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
         return value
     copied = copy.deepcopy(value)
     GIVEN.update((id(leaf), leaf) for leaf in _leaves(copied))

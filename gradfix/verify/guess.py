@@ -115,6 +115,11 @@ def _half_true_text(shape: tuple[int, ...]) -> str:
     return f"(torch.arange({shape[-1]}) < {(shape[-1] + 1) // 2}).expand({shape}).clone()"
 
 
+def with_shape(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
+    """The inputs, one of them with another shape."""
+    return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
+
+
 def with_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...] | None:
     """A shape brought to a number of dimensions; None where it has that already."""
     if rank == len(shape) or not 1 <= rank <= 5:

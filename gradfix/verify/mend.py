@@ -26,6 +26,7 @@ from gradfix.verify.slots import Arguments, names_at_fault, nearness, slots_of, 
 from gradfix.verify.source import uses_of_code
 from gradfix.verify.told import asked_for, of_choices, of_settings_files
 from gradfix.verify.uses import Use
+from gradfix.verify.values import is_numpy
 
 _TORCH = str(Path(torch.__file__).parent)
 _OF_TENSORS = ("shape", "size", "dim", "ndim", "to", "device", "dtype", "clone", "detach", "float")
@@ -385,9 +386,9 @@ def _menu(value: Any) -> list[Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other) or isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
+    if type(one) is not type(other) or is_numpy(one):
         return False
-    if type(one).__module__ == "numpy":
+    if isinstance(one, (torch.Tensor, nn.Module, MadeUp)):
         return False
     if isinstance(one, (list, tuple)):  # what is in them may be tensors, which have no one answer
         return len(one) == len(other) and all(map(_same, one, other))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from gradfix.verify.compared import compared, raised_by_code, ranks_compared
-from gradfix.verify.guess import BATCH, Spec, with_rank
+from gradfix.verify.guess import BATCH, Spec, with_rank, with_shape
 from gradfix.verify.kinds import of_other_kinds
 from gradfix.verify.states import images_beside, of_states, unfolded
 
@@ -95,7 +95,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += unfolded(specs, columns, wanted)
         found += _widened(specs, -1, columns, wanted)
         flat = [i for i, s in enumerate(specs) if len(s.shape) < 4 and rows <= _MOST_ROWS]
-        found += [_set(specs, i, (rows, wanted)) for i in flat]
+        found += [with_shape(specs, i, (rows, wanted)) for i in flat]
     found += _of_views(specs, text)
     if match := MISMATCH.search(text):
         a, b = map(int, match.groups())
@@ -136,7 +136,7 @@ def _of_views(specs: list[Spec], text: str) -> list[list[Spec]]:
             side = round(spec.shape[-1] * (product / part) ** 0.5)
             near = sorted(_SIDES, key=lambda each: abs(each - side))[:2]
             sides += [each for each in (side, *near) if 1 < each < 320]
-        found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
+        found += [with_shape(specs, i, (*spec.shape[:2], s, s)) for s in dict.fromkeys(sides)]
     return found
 
 
@@ -149,9 +149,9 @@ def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
     shape = tuple(int(n) for n in match[1].split(","))
     for i, spec in enumerate(specs):
         if (1, *spec.shape) == shape:  # taken for one image without a batch
-            found.append(_set(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
+            found.append(with_shape(specs, i, (BATCH, int(match[2]), *spec.shape[1:])))
         if len(spec.shape) == len(shape):
-            found.append(_set(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
+            found.append(with_shape(specs, i, (spec.shape[0], int(match[2]), *spec.shape[2:])))
     if len(shape) > 1:
         found += _swap_any(specs, shape[1], int(match[2]))
     columns, wanted = shape[1 if len(shape) > 1 else 0], int(match[2])
@@ -171,7 +171,7 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += unfolded(specs, int(match[2]), int(match[1]))
     if match := _NORMALIZED.search(text):
         tail = tuple(int(n) for n in match[1].split(","))
-        found += [_set(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
+        found += [with_shape(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
     if match := _RUNNING.search(text):
         found += _swap_any(specs, int(match[2]), int(match[1]))
     if (match := _EMBED.search(text)) and match[1]:
@@ -201,7 +201,7 @@ def numbers_told(text: str) -> list[tuple[int, int]]:
 def _swap_all(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
     """One input with every axis of a length brought to another, as both sides of an image."""
     return [
-        _set(specs, i, tuple(new if n == old else n for n in s.shape))
+        with_shape(specs, i, tuple(new if n == old else n for n in s.shape))
         for i, s in enumerate(specs)
         if s.shape.count(old) > 1 and new <= _LONGEST
     ]
@@ -221,7 +221,9 @@ def _fitting(specs: list[Spec], wanted: list[int], size: int) -> list[list[Spec]
                 and size * longer == product * length
                 and spec.kind in ("float", "long")
             ):
-                found.append(_set(specs, i, (*spec.shape[:axis], longer, *spec.shape[axis + 1 :])))
+                found.append(
+                    with_shape(specs, i, (*spec.shape[:axis], longer, *spec.shape[axis + 1 :]))
+                )
     return found
 
 
@@ -232,12 +234,10 @@ def _other_images(specs: list[Spec], columns: int, wanted: int) -> list[list[Spe
         if len(spec.shape) == 4 and columns != wanted:
             near = round(spec.shape[-1] * (wanted / columns) ** 0.5)
             sides = sorted(_SIDES, key=lambda side: abs(side - near))[:3]
-            found += [_set(specs, i, (*spec.shape[:2], s, s)) for s in (*sides, near) if s < 320]
+            found += [
+                with_shape(specs, i, (*spec.shape[:2], s, s)) for s in (*sides, near) if s < 320
+            ]
     return found
-
-
-def _set(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
-    return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]
 
 
 def _widened(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]]:
@@ -250,7 +250,7 @@ def _widened(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec
         if len(shape) > 1 and spec.kind == "float" and 0 < shape[axis] + new - old <= _LONGEST:
             if len(specs) > 1 or shape[axis] != old:
                 shape[axis] += new - old
-                found.append(_set(specs, i, tuple(shape)))
+                found.append(with_shape(specs, i, tuple(shape)))
     return found
 
 
@@ -268,7 +268,7 @@ def _scaled(specs: list[Spec], axis: int, old: int, new: int) -> list[list[Spec]
         shape = list(spec.shape)
         shape[axis] = wide
         if 0 < wide <= _LONGEST:
-            found.append(_set(specs, i, tuple(shape)))
+            found.append(with_shape(specs, i, tuple(shape)))
     return found
 
 
@@ -302,13 +302,15 @@ def _of_rank(spec: Spec, rank: int) -> Spec:
 
 def _swap_last(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
     return [
-        _set(specs, i, (*s.shape[:-1], new)) for i, s in enumerate(specs) if s.shape[-1:] == (old,)
+        with_shape(specs, i, (*s.shape[:-1], new))
+        for i, s in enumerate(specs)
+        if s.shape[-1:] == (old,)
     ]
 
 
 def _swap_any(specs: list[Spec], old: int, new: int) -> list[list[Spec]]:
     return [
-        _set(specs, i, (*s.shape[:d], new, *s.shape[d + 1 :]))
+        with_shape(specs, i, (*s.shape[:d], new, *s.shape[d + 1 :]))
         for i, s in enumerate(specs)
         for d in reversed(range(len(s.shape)))
         if s.shape[d] == old
@@ -328,14 +330,14 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         wanted.add(int(match[1]))
     if _VECTOR.search(text):
         longs = [i for i, s in enumerate(specs) if s.kind == "long" and len(s.shape) != 1]
-        return [_set(specs, i, specs[i].shape[:1] or (BATCH,)) for i in longs]
+        return [with_shape(specs, i, specs[i].shape[:1] or (BATCH,)) for i in longs]
     if "Dimension out of range" in text:
         wanted |= {len(s.shape) + 1 for s in specs}
     if match := _INDICES.search(text):
         flat = int(match[1])
         longer = [(i, with_rank(s.shape, flat + 1)) for i, s in enumerate(specs)]
         return [
-            _set(specs, i, shape)
+            with_shape(specs, i, shape)
             for i, shape in longer
             if shape is not None and len(specs[i].shape) == flat
         ]
@@ -344,7 +346,7 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
         for rank in sorted(wanted):
             shape = with_rank(spec.shape, rank)
             if shape is not None:
-                found.append(_set(specs, i, shape))
+                found.append(with_shape(specs, i, shape))
     return found
 
 

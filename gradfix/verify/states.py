@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gradfix.verify.guess import BATCH, Spec
+from gradfix.verify.guess import BATCH, Spec, with_shape
 
 _BATCHED = re.compile(r"`len\(lengths\)` to be equal to batch_size")
 _HIDDEN = re.compile(r"Expected hidden(?:\[\d\])? size \((\d+), (\d+), (\d+)\)")
@@ -17,7 +17,8 @@ def of_states(specs: list[Spec], text: str) -> list[list[Spec]]:
     if _BATCHED.search(text):  # the steps first, then the batch
         turned = [s for s in specs if len(s.shape) > (2 if s.kind == "float" else 1)]
         found += [
-            _shaped(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:])) for s in turned
+            with_shape(specs, specs.index(s), (s.shape[1], s.shape[0], *s.shape[2:]))
+            for s in turned
         ]
     if match := _HIDDEN.search(text):
         size = tuple(int(n) for n in match.groups())
@@ -25,7 +26,7 @@ def of_states(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += [_as_state(specs, i, size) for i in states]
     if "hx" in text and "3-D" in text:
         pairs = [(i, s) for i, s in enumerate(specs) if s.kind == "pair" and len(s.shape) == 2]
-        found += [_shaped(specs, i, (1, *s.shape)) for i, s in pairs]
+        found += [with_shape(specs, i, (1, *s.shape)) for i, s in pairs]
         others = [i for i, s in enumerate(specs) if i and s.kind in ("float", "long")]
         found += [_as_state(specs, i, (1, BATCH, specs[i].shape[-1])) for i in others]
     return found
@@ -42,7 +43,10 @@ def unfolded(specs: list[Spec], got: int, wanted: int) -> list[list[Spec]]:
     found: list[list[Spec]] = []
     for i, spec in enumerate(specs):
         if spec.kind == "long" and times > 1 and times == spec.shape[-1]:
-            found += [_shaped(specs, i, (*spec.shape[:-1], 1)), _shaped(specs, i, spec.shape[:-1])]
+            found += [
+                with_shape(specs, i, (*spec.shape[:-1], 1)),
+                with_shape(specs, i, spec.shape[:-1]),
+            ]
     return found
 
 
@@ -53,7 +57,3 @@ def images_beside(specs: list[Spec]) -> list[list[Spec]]:
     if image is None or not others:
         return []
     return [[image if s in others else s for s in specs]]
-
-
-def _shaped(specs: list[Spec], index: int, shape: tuple[int, ...]) -> list[Spec]:
-    return [replace(s, shape=shape) if i == index else s for i, s in enumerate(specs)]

@@ -27,6 +27,11 @@ def dense(gradient: torch.Tensor) -> torch.Tensor:
     return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 
+def is_numpy(value: object) -> bool:
+    """Whether this is an array or a number of NumPy, which need not be installed."""
+    return type(value).__module__ == "numpy"
+
+
 def floats_in(value: object, depth: int = 4) -> Iterator[float]:
     """The Python and NumPy numbers in nested containers (tensors excluded)."""
     if isinstance(value, (bool, torch.Tensor)):
@@ -36,7 +41,7 @@ def floats_in(value: object, depth: int = 4) -> Iterator[float]:
     elif depth and isinstance(value, (list, tuple)):
         for item in value[:_MATCHED_ELEMENTS]:
             yield from floats_in(item, depth - 1)
-    elif type(value).__module__ == "numpy":
+    elif is_numpy(value):
         array: Any = value
         if getattr(getattr(array, "dtype", None), "kind", "") == "f":
             yield from (float(v) for v in array.ravel()[:_MATCHED_ELEMENTS])

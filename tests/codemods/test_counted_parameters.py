@@ -22,6 +22,7 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(2)).sum().backward()
 weight, bias = net.parameters()
+reason: takes or changes all Parameters
 === GF102 a kept list of Parameters is indexed
 class Net(nn.Module):
     def __init__(self):
@@ -37,6 +38,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 weights = [p for p in net.parameters() if p.requires_grad]
 last = weights[-1]
+reason: takes or changes all Parameters
 === GF102 the first Parameter is taken
 class Net(nn.Module):
     def __init__(self):
@@ -51,6 +53,7 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(2)).sum().backward()
 weight = next(net.parameters())
+reason: takes or changes all Parameters
 === GF102 the Parameters are numbered
 class Net(nn.Module):
     def __init__(self):
@@ -66,6 +69,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 for place, p in enumerate(net.parameters()):
     p.requires_grad_(place > 0)
+reason: takes or changes all Parameters
 === GF102 the Parameters are paired with other things
 class Net(nn.Module):
     def __init__(self):
@@ -81,6 +85,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 for p, rate in zip(net.parameters(), [0.1, 0.2]):
     p.data -= rate * p.grad
+reason: takes or changes all Parameters
 === GF102 the names of the Parameters are compared
 class Net(nn.Module):
     def __init__(self):
@@ -95,6 +100,7 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(2)).sum().backward()
 assert set(dict(net.named_parameters())) == {"layer.weight", "layer.bias"}
+reason: takes or changes all Parameters
 === GF102 the optimizer's Parameters are taken by their place
 class Net(nn.Module):
     def __init__(self):
@@ -110,6 +116,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 opt = torch.optim.SGD(net.parameters(), 0.1)
 weight = opt.param_groups[0]["params"][0]
+reason: takes or changes all Parameters
 === GF102 the state of an optimizer is loaded
 class Net(nn.Module):
     def __init__(self):
@@ -125,6 +132,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 opt = torch.optim.SGD(net.parameters(), 0.1)
 opt.load_state_dict(torch.load("optimizer.pt"))
+reason: may have been saved without it
 === GF102 the number of elements is compared
 class Net(nn.Module):
     def __init__(self):
@@ -141,6 +149,7 @@ net(torch.ones(2)).sum().backward()
 count = sum(p.numel() for p in net.parameters())
 if count != 6:
     raise ValueError(count)
+reason: takes or changes all Parameters
 === GF102 the function that makes the model fills all Parameters
 class Net(nn.Module):
     def __init__(self):
@@ -157,6 +166,7 @@ net(torch.ones(2)).sum().backward()
 for p in net.parameters():
     if p.dim() > 1:
         nn.init.xavier_uniform_(p)
+reason: takes or changes all Parameters
 === GF102 all Parameters are frozen
 class Net(nn.Module):
     def __init__(self):
@@ -172,6 +182,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 for p in net.parameters():
     p.requires_grad = False
+reason: takes or changes all Parameters
 === GF102 names of Parameters are taken apart
 class Net(nn.Module):
     def __init__(self):
@@ -188,6 +199,7 @@ net(torch.ones(2)).sum().backward()
 for name, p in net.named_parameters():
     layer, kind = name.split(".")
     print(layer, kind)
+reason: takes or changes all Parameters
 === GF102 the second size of each Parameter
 class Net(nn.Module):
     def __init__(self):
@@ -203,6 +215,7 @@ net = Net()
 net(torch.ones(2)).sum().backward()
 for p in net.parameters():
     print(p.shape[1])
+reason: takes or changes all Parameters
 === GF102 the Parameters are made one vector, and changed by one
 class Net(nn.Module):
     def __init__(self):
@@ -217,6 +230,7 @@ class Net(nn.Module):
 net = Net()
 net(torch.ones(2)).sum().backward()
 torch.nn.utils.vector_to_parameters(torch.ones(6), net.parameters())
+reason: takes or changes all Parameters
 === GF105 each Parameter needs a gradient, and one head is used
 class Net(nn.Module):
     def __init__(self):
@@ -234,6 +248,7 @@ loss.backward()
 with torch.no_grad():
     for p in net.parameters():
         p -= 0.1 * p.grad
+reason: needs a gradient of each Parameter
 === GF105 norms of all gradients, and one head is used
 class Net(nn.Module):
     def __init__(self):
@@ -249,6 +264,7 @@ net = Net()
 loss = net(torch.ones(2), 0).sum()
 loss.backward()
 print([p.grad.norm() for p in net.parameters()])
+reason: needs a gradient of each Parameter
 === GF105 the gradient of each Parameter, and one head is used
 class Net(nn.Module):
     def __init__(self):
@@ -263,6 +279,7 @@ class Net(nn.Module):
 net = Net()
 loss = net(torch.ones(2), 0).sum()
 grads = torch.autograd.grad(loss, list(net.parameters()))
+reason: needs a gradient of each Parameter
 === GF105 all is computed under no_grad
 class Net(nn.Module):
     def __init__(self):
@@ -277,6 +294,7 @@ class Net(nn.Module):
 
 
 Net()(torch.ones(2)).sum().backward()
+reason: computes with it without a gradient
 === GF105 all that is computed is detached
 class Net(nn.Module):
     def __init__(self):
@@ -291,6 +309,7 @@ class Net(nn.Module):
 
 
 Net()(torch.ones(2)).sum().backward()
+reason: computes with it without a gradient
 """)
 
 SAFE = cases("""
@@ -426,7 +445,7 @@ Net()(torch.ones(2)).sum().backward()
 def test_unsafe_with_the_reason(case: Case) -> None:
     (finding,) = found(case.before, code_of(case))
     assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
-    assert finding.fix.doubt
+    assert case.reason in finding.fix.doubt
     assert fixed(case.before, code_of(case)).text == case.before
 
 

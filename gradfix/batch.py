@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gradfix import engine, files
 from gradfix.config import Settings
-from gradfix.errors import SourceError, internal
+from gradfix.errors import PutOff, SourceError, internal
 from gradfix.flow.places import Listing
 from gradfix.flow.project import Project, View
 from gradfix.model import Failure, Outcome, Source
@@ -32,13 +32,17 @@ _IN_USE = 0.5  # how many objects of syntax trees and facts come to a character 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """What became of one file: the outcome, its bytes before and after, and a crash's traceback."""
+    """What became of one file: the outcome, its bytes before and after, and a crash's traceback.
+
+    What is ``put_off`` has no outcome yet: it is still to be processed, and not hastily.
+    """
 
     path: str
     outcome: Outcome
     before: bytes = b""
     after: bytes = b""
     crash: str | None = None
+    put_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ def opening(
         decoded = _opened(raw, item.filename)
     except SourceError as error:
         return _unreadable(item.path, item.filename, error)
+    project.hasty = item.hasty
     opened = Opened(item, decoded, project.at(os.path.abspath(item.path)))
     if cache is not None and isinstance(decoded, files.Decoded):
         known = cache.get(opened.source, opened.view.path, raw, item.settings, project)
@@ -161,7 +166,7 @@ def _analysed(
         rewriting=rewriting, view=view, place=item.place,
     )  # fmt: skip
     # What is said of a notebook's cells is not kept.
-    if cache is None or not isinstance(decoded, files.Decoded):
+    if cache is None or done.put_off or not isinstance(decoded, files.Decoded):
         return done
     if _as_checked(done.outcome, rewriting):
         cache.put(done.outcome, view.path, decoded.raw, settings, view.project)
@@ -205,15 +210,29 @@ def process(
     """Check or fix one decoded file; a crash of ours becomes a Failure that names the file."""
     source = Source(filename, decoded.text, place or from_root(filename))
     try:
+        return _processed(path, source, decoded, settings, view, rewriting)
+    except PutOff:
+        return Processed(path, Outcome(source, ""), decoded.raw, decoded.raw, put_off=True)
+    except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
+        failure = Failure(filename, internal(error))
+        outcome = Outcome(source, source.text, failures=(failure,))
+        return Processed(path, outcome, decoded.raw, decoded.raw, traceback.format_exc())
+
+
+def _processed(
+    path: str,
+    source: Source,
+    decoded: files.Decoded | Notebook,
+    settings: Settings,
+    view: View | None,
+    rewriting: bool,
+) -> Processed:
+    try:
         outcome = _with_room(lambda: _outcome(source, decoded, settings, view, rewriting))
         after = decoded.encode(outcome.text) if outcome.changed else decoded.raw
     except SourceError as error:
         outcome = _without_fixes(source, decoded, settings, str(error), view)
         return Processed(path, outcome, decoded.raw, decoded.raw)
-    except Exception as error:  # a bug of ours: recorded here, exit code 2, the other files go on
-        failure = Failure(filename, internal(error))
-        outcome = Outcome(source, source.text, failures=(failure,))
-        return Processed(path, outcome, decoded.raw, decoded.raw, traceback.format_exc())
     return Processed(path, outcome, decoded.raw, after)
 
 

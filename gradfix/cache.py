@@ -4,8 +4,9 @@ NOTE: when an entry counts. It is found under a key of everything that decides a
 files: gradfix's own source, Python's version, the settings, the folders that imports start from,
 and the path. It counts if the file has the same content, and if every path that was looked for to
 resolve its imports has the same text, or still none: a module that comes into being may change
-what an import means. What depends on who else is there counts as long as the whole project stays
-the same, which is written down as one more path, with a star for all files below a folder.
+what an import means. These paths are written down once for all entries of a run (see
+`gradfix.grounds`). What depends on who else is there counts as long as the whole project stays the
+same, which is written down with the entry, by a star for all files below a folder.
 
 The cache is a help and nothing else. Whatever is wrong with it (damaged, locked, read-only, full),
 the run goes on without it, with one warning. Several runs may share it.
@@ -24,37 +25,36 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradfix
 from gradfix import registry
 from gradfix.config import Settings
+from gradfix.grounds import ALL, Asks, Digests, Grounds, as_bytes, digest, packed
 from gradfix.model import Finding, Outcome, Source
 from gradfix.records import plain, restored
-
-try:
-    from _blake2 import blake2b
-except ImportError:  # all that `hashlib` adds is OpenSSL, which takes long to load
-    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from gradfix.flow import Project
 
 FOLDER = ".gradfix_cache"
-_FILE = "checked-1.sqlite"
-_ALL = "*"  # stands for all source files below a folder
+_FILE = "checked-2.sqlite"
 _DAY = 24 * 3600
 _KEPT_DAYS = 30
-_TOGETHER = 200  # entries that are written in one transaction
+_TOGETHER = 200  # entries that are written in the first transaction; then twice as many each time
 _PATIENCE = 2.0  # seconds to wait for another run that is writing
 #: Settings that do not change what is found in a file; all others are part of an entry's key.
 _NO_MATTER = frozenset(
     {"baseline", "baselined", "black", "exclude", "force_exclude", "per_file_ignores", "verify"}
 )
-_TABLE = """\
+_TABLES = """\
 CREATE TABLE IF NOT EXISTS checked (
-    key BLOB PRIMARY KEY, content BLOB NOT NULL, made INTEGER NOT NULL, entry BLOB NOT NULL
-) WITHOUT ROWID"""
+    key BLOB PRIMARY KEY, content BLOB NOT NULL, made INTEGER NOT NULL, run TEXT NOT NULL,
+    entry BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS grounds (run TEXT PRIMARY KEY, content BLOB NOT NULL)"""
+
+_Row = tuple[bytes, bytes, int, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +63,6 @@ class Learned:
 
     content: bytes
     looked_for: dict[str, str | None]
-
-
-class Digests:
-    """The digests of texts, each made only once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[str, bytes]] = {}
-
-    def looked_for(self, path: str, project: Project) -> dict[str, str | None]:
-        """All that was looked for to find out about one file; None for what is not there."""
-        top = project.looked_around.get(path)
-        whole = () if top is None else (os.path.join(top, _ALL),)
-        return {other: self.of(other, project) for other in (*project.looked_for(path), *whole)}
-
-    def of(self, path: str, project: Project) -> str | None:
-        """The digest of a file's text, None where it cannot be read."""
-        if os.path.basename(path) == _ALL:
-            return self._of_all(os.path.dirname(path), project)
-        text = project.text(path)
-        if text is None:
-            return None
-        known = self._known.get(path)
-        if known is None or known[0] is not text:
-            known = self._known[path] = text, digest(_bytes(text))
-        return known[1].hex()
-
-    def _of_all(self, top: str, project: Project) -> str:
-        """One digest of all source files below a folder."""
-        from gradfix.flow.around import files_below
-
-        files = files_below(project, top)
-        parts = ["many"] if files is None else [f"{f} {self.of(f, project)}" for f in files]
-        return digest(_bytes("\0".join(parts))).hex()
 
 
 class Cache:
@@ -110,7 +77,12 @@ class Cache:
         self._warn = warn
         self._off = False
         self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[bytes, bytes, int, bytes]] = []
+        self._run = os.urandom(8).hex()
+        self._waiting: list[_Row] = []
+        self._together = _TOGETHER
+        self._put: dict[Project, list[str]] = {}
+        self._learned: dict[str, Learned] = {}
+        self._grounds: dict[str, Grounds | None] = {}  # of earlier runs
         self._settings: dict[int, tuple[Settings, str]] = {}
         self._digests = Digests()
 
@@ -122,42 +94,33 @@ class Cache:
             return None
         key = self._key(source, path, settings, project.roots)
         try:
-            row = (
-                self._opened()
-                .execute(
-                    "SELECT entry FROM checked WHERE key = ? AND content = ?", (key, digest(raw))
-                )
-                .fetchone()
+            row = self._one(
+                "SELECT run, entry FROM checked WHERE key = ? AND content = ?", key, digest(raw)
             )
+            if row is None:
+                return None
+            whole, findings = json.loads(zlib.decompress(row[1]))
+            known = tuple(restored(Finding, finding) for finding in findings)
+            grounds = self._grounds_of(row[0], project)
+            same = grounds is not None and grounds.hold(path)
+            same = same and all(self._digests.of(top, project) == was for top, was in whole.items())
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
             return None
-        if row is None:
-            return None
-        try:
-            looked_for, findings = json.loads(zlib.decompress(row[0]))
-            known = tuple(restored(Finding, finding) for finding in findings)
-            same = all(
-                self._digests.of(other, project) == digest for other, digest in looked_for.items()
-            )
-        except (AttributeError, TypeError, ValueError, zlib.error):  # not what was written
-            return None
+        except (AttributeError, LookupError, TypeError, ValueError, zlib.error):
+            return None  # not what was written
         if not same:
             return None
-        there = (other for other, digest in looked_for.items() if digest is not None)
-        return Outcome(
-            source,
-            source.text,
-            tuple(replace(finding, filename=source.filename) for finding in known),
-            consulted=tuple(sorted(o for o in there if o != path and os.path.basename(o) != _ALL)),
-        )
+        named = tuple(replace(finding, filename=source.filename) for finding in known)
+        return Outcome(source, source.text, named)
 
     def put(
         self, outcome: Outcome, path: str, raw: bytes, settings: Settings, project: Project
     ) -> None:
         """Keep what ``check`` has found in the file at an absolute path."""
-        looked_for = self._digests.looked_for(path, project)
-        self.keep(outcome, path, Learned(digest(raw), looked_for), settings, project.roots)
+        self._put.setdefault(project, []).append(path)
+        whole = {top: self._digests.of(top, project) for top in whole_around(path, project)}
+        self._wait(outcome, path, digest(raw), whole, settings, project.roots)
 
     def keep(
         self,
@@ -168,14 +131,29 @@ class Cache:
         roots: Sequence[str],
     ) -> None:
         """Keep what ``check`` has found elsewhere in the file at an absolute path."""
+        self._learned[path] = learned
+        whole = {p: was for p, was in learned.looked_for.items() if os.path.basename(p) == ALL}
+        self._wait(outcome, path, learned.content, whole, settings, roots)
+
+    def _wait(
+        self,
+        outcome: Outcome,
+        path: str,
+        content: bytes,
+        whole: dict[str, str | None],
+        settings: Settings,
+        roots: Sequence[str],
+    ) -> None:
+        """Keep an outcome until there are enough of them; ``whole`` is what was looked around."""
         if self._off:
             return
         findings = [plain(replace(finding, filename="")) for finding in outcome.findings]
-        entry = zlib.compress(json.dumps([learned.looked_for, findings]).encode(), 1)
+        entry = zlib.compress(json.dumps([whole, findings]).encode(), 1)
         key = self._key(outcome.source, path, settings, roots)
-        self._waiting.append((key, learned.content, int(time.time()), entry))
-        if len(self._waiting) >= _TOGETHER:
+        self._waiting.append((key, content, int(time.time()), self._run, entry))
+        if len(self._waiting) >= self._together:
             self._write()
+            self._together *= 2
 
     def close(self) -> None:
         """Write what is left to write."""
@@ -189,7 +167,7 @@ class Cache:
         parts = (
             _stamp(registry.entries()), self._spelled(settings), *roots, path, source.place,
         )  # fmt: skip
-        return digest(_bytes("\0".join(parts)))
+        return digest(as_bytes("\0".join(parts)))
 
     def _spelled(self, settings: Settings) -> str:
         """Settings as text; most files share one object."""
@@ -203,6 +181,30 @@ class Cache:
             known = self._settings[id(settings)] = settings, spelled
         return known[1]
 
+    # -- what outcomes rest on ----------------------------------------------------------------
+
+    def _grounds_of(self, run: str, project: Project) -> Grounds | None:
+        """What the outcomes of an earlier run rest on."""
+        if run not in self._grounds:
+            row = self._one("SELECT content FROM grounds WHERE run = ?", run)
+            self._grounds[run] = None  # unless it can be read
+            if row is not None:
+                self._grounds[run] = Grounds(row[0], lambda path: self._digests.of(path, project))
+        return self._grounds[run]
+
+    def _own_grounds(self) -> bytes:
+        """What the outcomes of this run rest on, so far."""
+        asked_by: dict[str, Asks] = {}
+        now: dict[str, str | None] = {}
+        for project, paths in self._put.items():
+            asked_by.update(project.asks_behind(paths))
+            for path in {path for asks in asked_by.values() for ask in asks for path in ask}:
+                now[path] = self._digests.of(path, project)
+        for path, learned in self._learned.items():
+            now.update(learned.looked_for)
+            asked_by[path] = (frozenset(learned.looked_for),)
+        return packed(asked_by, now.get)
+
     # -- the file -----------------------------------------------------------------------------
 
     def _opened(self) -> sqlite3.Connection:
@@ -212,8 +214,13 @@ class Cache:
             with suppress(sqlite3.OperationalError):  # another run is doing the same
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(_TABLE)
+            for table in _TABLES.split(";"):
+                connection.execute(table)
         return self._connection
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._opened().execute(query, values).fetchone()
+        return row
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -223,7 +230,11 @@ class Cache:
             connection.execute("BEGIN IMMEDIATE")
             oldest = int(time.time()) - _KEPT_DAYS * _DAY
             connection.execute("DELETE FROM checked WHERE made < ?", (oldest,))
-            connection.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?)", waiting)
+            connection.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?, ?)", waiting)
+            connection.execute(
+                "INSERT OR REPLACE INTO grounds VALUES (?, ?)", (self._run, self._own_grounds())
+            )
+            connection.execute("DELETE FROM grounds WHERE run NOT IN (SELECT run FROM checked)")
             connection.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)
@@ -258,26 +269,28 @@ def _prepare(folder: Path) -> None:
         ignore.write_text("# Made by gradfix; may be deleted at any time.\n*\n", encoding="utf-8")
 
 
+def whole_around(path: str, project: Project) -> tuple[str, ...]:
+    """The folder that was looked through for one file, if one was, as a path with a star."""
+    top = project.looked_around.get(path)
+    return () if top is None else (os.path.join(top, ALL),)
+
+
 @lru_cache(maxsize=8)
 def _stamp(codemods: tuple[registry.Entry, ...]) -> str:
     """gradfix as it is, and Python's version."""
-    return digest(_bytes(f"{source_stamp(codemods)}\0{sys.version}")).hex()
+    return digest(as_bytes(f"{source_stamp(codemods)}\0{sys.version}")).hex()
 
 
 def source_stamp(codemods: tuple[registry.Entry, ...]) -> str:
     """gradfix as it is, wherever it is installed: its version, its source and the codemods'."""
     paths = {*_sources(os.path.dirname(gradfix.__file__)), *(c.path for c in codemods)}
     names = [f"{codemod.code} {codemod.name} {codemod.mentions}" for codemod in codemods]
-    total = blake2b(digest_size=16)
-    for text in (gradfix.__version__, *names):
-        total.update(_bytes(f"{text}\0"))
     contents = []
     for path in paths:
         with suppress(OSError), open(path, "rb", 0) as stream:  # an archive has its version
             contents.append(digest(stream.read()))
-    for content in sorted(contents):
-        total.update(content)
-    return total.hexdigest()
+    texts = (as_bytes(f"{text}\0") for text in (gradfix.__version__, *names))
+    return digest(b"".join((*texts, *sorted(contents)))).hex()
 
 
 def _sources(folder: str) -> Iterator[str]:
@@ -296,12 +309,3 @@ def _sources(folder: str) -> Iterator[str]:
 
 def _in_order(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else value
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def digest(data: bytes) -> bytes:
-    """A short name for some content."""
-    return blake2b(data, digest_size=16).digest()

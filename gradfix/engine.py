@@ -51,7 +51,7 @@ def check(
     except SourceError as error:
         return _failed(source, error)
     named = identified(findings, source.text, source)
-    return Outcome(source, source.text, named, consulted=_consulted(view))
+    return Outcome(source, source.text, named)
 
 
 def concerns(raw: bytes) -> bool:
@@ -89,7 +89,7 @@ def fix(
         return _failed(source, error)
     left = identified(findings, text, source)
     fixed, found_in = settled.named(source), settled.found_in
-    return Outcome(source, text, left, fixed, (), _consulted(view), found_in)
+    return Outcome(source, text, left, fixed, (), found_in)
 
 
 def without_fixes(
@@ -110,13 +110,7 @@ def without_fixes(
     ]
     failure = Failure(source.filename, f"nothing was rewritten: {trouble}")
     named = identified(findings, source.text, source)
-    consulted = _consulted(view)
-    return Outcome(source, source.text, named, failures=(failure,), consulted=consulted)
-
-
-def _consulted(view: View | None) -> tuple[str, ...]:
-    """The other files that the outcome depends on."""
-    return view.consulted() if view is not None else ()
+    return Outcome(source, source.text, named, failures=(failure,))
 
 
 def rewrite_tree(

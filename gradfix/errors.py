@@ -23,6 +23,10 @@ class RewriteError(GradfixError):
     """An edit could not be applied faithfully, so nothing of it was applied."""
 
 
+class PutOff(Exception):
+    """A file needs a look at the whole project, which this process leaves to another one."""
+
+
 def internal(error: BaseException) -> str:
     """How a bug of gradfix's own is told, in one line."""
     summary = str(error).partition("\n")[0]

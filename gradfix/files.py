@@ -28,7 +28,8 @@ class Found:
     """A file to process: where it is, the name it is reported under, and its settings.
 
     ``named`` says whether the user gave this very path, or it was found in a folder. ``place`` is
-    what `Source.place` will be; empty where the working folder tells.
+    what `Source.place` will be; empty where the working folder tells. A ``hasty`` file is put off
+    if it needs a look at the whole project.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Found:
     settings: Settings
     named: bool = False
     place: str = ""
+    hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

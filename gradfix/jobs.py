@@ -6,6 +6,11 @@ file, in the order it was given, so the first file without an answer is the one 
 or takes too long. A file whose worker died is tried once more, because the system may have killed
 it for what another program did. Results are passed on in the order of the files, whoever was first;
 how far the workers may run ahead is bounded, and so is the memory. Only the parent writes files.
+
+NOTE: who reads the whole project. A fix rests on what any other file may change, so where there is
+one, all files are read once. In a large project that takes longer than hundreds of files do, so
+only the first worker does it: the others put such files off, and the first gets them. Where more
+of them come than it gets done, the others do the same.
 """
 
 from __future__ import annotations
@@ -21,16 +26,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from gradfix import batch, files, registry
+from gradfix import batch, registry
 from gradfix.batch import Processed
 from gradfix.cache import Cache
 from gradfix.errors import GradfixError
-from gradfix.model import Failure, Source
-from gradfix.unwritten import Unwritten
+from gradfix.job import Item, Job
+from gradfix.model import Failure
 
 if TYPE_CHECKING:  # slow to import, and most runs are over before it is needed
     from multiprocessing import connection
@@ -46,54 +50,14 @@ STILL = 3.0
 WORTH = 16
 
 _GROUP = 16  # files that are handed out together
-_AHEAD = 64  # files that each worker may run ahead of what is passed on
+_AHEAD = 512  # files that each worker may run ahead of what is passed on
+_MANY = 256  # from so many files on, it is left to one worker to read them all
+_PUT_OFF = 32  # files that may wait for it
 _TICK = 0.2  # seconds
 _FAREWELL = 5.0  # seconds that an idle worker has for its end
 _GRACE = 30.0  # seconds after which a worker without a parent gives up a file on its own
 
 _one_by_one = threading.Lock()
-
-Item = files.Found | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to do with every file; ``timeout`` in seconds, None where none was asked for.
-
-    ``cache`` is the folder that results are kept in, None where they are not.
-    """
-
-    rewriting: bool
-    roots: tuple[str, ...] = ()
-    unwritten: Unwritten = field(default_factory=Unwritten)
-    timeout: float | None = None
-    cache: str | None = None
-
-    def run(
-        self,
-        items: Iterator[Item],
-        review: batch.Review | None = None,
-        cache: Cache | None = None,
-    ) -> Iterator[Processed]:
-        """Process files in this process."""
-        return batch.run(
-            items,
-            rewriting=self.rewriting,
-            roots=self.roots,
-            cache=cache,
-            review=review,
-            read=self.unwritten.text_of,
-        )
-
-    def answers(self, given: Iterator[Item]) -> Iterator[Processed]:
-        """Process files in a worker process: one answer for each, as it is sent to the parent."""
-        cache = None if self.cache is None else Cache(Path(self.cache), _quiet)
-        try:
-            for done in self.run(given, cache=cache):
-                yield light(done)
-        finally:
-            if cache is not None:
-                cache.close()
 
 
 def run(
@@ -156,6 +120,7 @@ class _Worker:
     process: BaseProcess
     pipe: connection.Connection
     ready: bool = False
+    hasty: bool = False  # leaves it to others to read the whole project
     carries: int = 0  # how much of the luggage it was given
     given: deque[int] = field(default_factory=deque)
     spent: float = 0.0
@@ -215,6 +180,7 @@ class Pool:
         self._items = items
         self._count = min(self._most, len(items))
         self._todo = deque(range(len(items)))
+        self._put_off: deque[int] = deque()
         self._tried: set[int] = set()  # files that a worker has died of once
         self._done: dict[int, Processed] = {}
         self._next = 0
@@ -243,22 +209,33 @@ class Pool:
         except OSError as error:
             raise _no_worker(error.strerror or str(error)) from error
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, hasty=len(self._items) >= _MANY)
 
     def _hand_out(self) -> None:
         """Give each worker that has nothing left the next group; it reads at once, never later."""
         for worker in self._workers:
             if not worker.ready or worker.given:
                 continue
-            size = min(_GROUP, max(1, len(self._todo) // (2 * self._count)))
-            limit = self._next + _AHEAD * self._count
-            while self._todo and self._todo[0] < limit and len(worker.given) < size:
-                worker.given.append(self._todo.popleft())
+            if worker is self._workers[0] or len(self._put_off) > _PUT_OFF:
+                worker.hasty = False
+            self._fill(worker)
             if worker.given:
                 worker.spent = 0.0
                 luggage, worker.carries = self.luggage[worker.carries :], len(self.luggage)
+                items = (self._items[index] for index in worker.given)
+                if worker.hasty:
+                    items = (one if isinstance(one, Failure) else replace(one, hasty=True)
+                             for one in items)  # fmt: skip
                 with suppress(OSError):  # it has died; that is heard of like any other death
-                    worker.pipe.send([*luggage, *(self._items[index] for index in worker.given)])
+                    worker.pipe.send([*luggage, *items])
+
+    def _fill(self, worker: _Worker) -> None:
+        size = min(_GROUP, max(1, len(self._todo) // (2 * self._count)))
+        while self._put_off and not worker.hasty and len(worker.given) < size:
+            worker.given.append(self._put_off.popleft())
+        limit = self._next + _AHEAD * self._count
+        while self._todo and self._todo[0] < limit and len(worker.given) < size:
+            worker.given.append(self._todo.popleft())
 
     def _listen(self) -> None:
         """Wait a moment for answers; look after workers that have died or take too long."""
@@ -295,7 +272,11 @@ class Pool:
             worker.ready = True
             return
         worker.spent = 0.0
-        self._done[worker.given.popleft()] = done
+        index = worker.given.popleft()
+        if done.put_off:
+            self._put_off.append(index)
+        else:
+            self._done[index] = done
 
     def _lost(self, worker: _Worker, why: str, *, again: bool) -> None:
         """A worker is gone: the file in hand is tried again or fails, the others go to the next."""
@@ -308,7 +289,7 @@ class Pool:
             item = self._items[index]
             self._done[index] = batch.failed(item, Failure(item.filename, why))
         self._todo.extendleft(reversed(left))
-        if self._todo:
+        if self._todo or self._put_off:
             self._workers.append(self._start())
 
 
@@ -361,10 +342,6 @@ def _work(pipe: connection.Connection, job: Job) -> None:
     os._exit(0)
 
 
-def _quiet(message: str) -> None:
-    """The parent has the same folder, and says what is wrong with it."""
-
-
 def _follow() -> None:
     """End when the parent does, whatever is going on in the other threads."""
     from multiprocessing import parent_process
@@ -388,13 +365,3 @@ def _received(pipe: connection.Connection, longest: float) -> Iterator[Item]:
                 # nobody else is there to end it.
                 faulthandler.dump_traceback_later(longest, exit=True, file=nowhere)
                 yield item
-
-
-def light(done: Processed) -> Processed:
-    """A result without the texts that nobody asks for."""
-    outcome = done.outcome
-    if done.before != done.after or outcome.findings or outcome.fixed or outcome.failures:
-        return done
-    return replace(
-        done, outcome=replace(outcome, source=Source(outcome.source.filename, ""), text="")
-    )

@@ -166,8 +166,7 @@ class Outcome:
     ``text`` is the new text (equal to the source's when nothing changed). ``findings`` holds what
     is left, with positions in ``text`` before the rewrite for ``check`` and after it for ``apply``;
     ``fixed`` holds what was rewritten, with positions in the text it was found in, which is
-    ``found_in`` at the same index (rewriting takes several rounds). ``consulted`` are the paths of
-    other files of the project that the outcome depends on.
+    ``found_in`` at the same index (rewriting takes several rounds).
 
     Where there are ``cells``, ``text`` is the program that they make up, and all positions are in
     the cell that goes with them.
@@ -178,7 +177,6 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     fixed: tuple[Finding, ...] = ()
     failures: tuple[Failure, ...] = field(default=())
-    consulted: tuple[str, ...] = ()
     found_in: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = ()
 

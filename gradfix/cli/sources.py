@@ -20,7 +20,7 @@ from gradfix.cli.options import overrides, source_options, style
 from gradfix.cli.progress import progress
 from gradfix.config import Finder
 from gradfix.errors import GradfixError
-from gradfix.jobs import Job
+from gradfix.job import Item, Job
 from gradfix.report import Run, formats, text
 from gradfix.report import json as machine
 from gradfix.repository import root
@@ -188,7 +188,7 @@ class _Command:
                 yield done
 
     def _processed(
-        self, found: list[jobs.Item], job: Job, cache: Cache | None
+        self, found: list[Item], job: Job, cache: Cache | None
     ) -> Iterator[batch.Processed]:
         address, count = self.options["scheduler"], self.options["jobs"]
         if address is None:

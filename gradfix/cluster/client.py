@@ -21,6 +21,7 @@ from gradfix.cluster.worker import Answer, Group, Refused, ShippedJob, hold, wor
 from gradfix.errors import GradfixError
 from gradfix.files import listed
 from gradfix.flow.project import Project
+from gradfix.job import Item, Job
 from gradfix.model import Failure, Source
 from gradfix.repository import from_root
 
@@ -40,8 +41,8 @@ _QUIET = 3.0  # seconds without workers before the user is told
 
 
 def run(
-    items: Sequence[jobs.Item],
-    job: jobs.Job,
+    items: Sequence[Item],
+    job: Job,
     address: str,
     count: int | None = None,
     cache: Cache | None = None,
@@ -80,8 +81,8 @@ class _Run:
 
     def __init__(
         self,
-        items: Sequence[jobs.Item],
-        job: jobs.Job,
+        items: Sequence[Item],
+        job: Job,
         cache: Cache | None,
         line: Line,
         say: Callable[[str], None],
@@ -213,7 +214,7 @@ class _Run:
             raise
         self._handed[key] = _Handed(future, indexes, len(self._shipped))
 
-    def _abroad(self, item: jobs.Item) -> jobs.Item:
+    def _abroad(self, item: Item) -> Item:
         """The item without anything that depends on the working folder."""
         if isinstance(item, Failure):
             return item

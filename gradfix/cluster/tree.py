@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from gradfix import files
-from gradfix.cache import digest
 from gradfix.errors import SourceError
+from gradfix.grounds import digest
 
 #: Compressed bytes that are shipped together.
 _TOGETHER = 4_000_000

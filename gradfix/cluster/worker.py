@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from gradfix import batch, jobs
 from gradfix.batch import Processed
-from gradfix.cache import Digests, Learned, digest
+from gradfix.cache import Learned, whole_around
 from gradfix.cluster import versions
 from gradfix.cluster.tree import Bundle, Tree
 from gradfix.config import Settings
 from gradfix.errors import GradfixError
 from gradfix.flow.project import Project
+from gradfix.grounds import Digests, digest
+from gradfix.job import Item, Job, light
 from gradfix.model import Outcome, Source
 
 #: Seconds that a process without work waits for the next group of its run.
@@ -35,12 +37,12 @@ class Answer(Processed):
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedJob(jobs.Job):
+class ShippedJob(Job):
     """A job over files that come in bundles; ``learns`` is whether somebody keeps a cache."""
 
     learns: bool = False
 
-    def answers(self, given: Iterator[jobs.Item]) -> Iterator[Processed]:
+    def answers(self, given: Iterator[Item]) -> Iterator[Processed]:
         """An answer for each file; bundles come between the files, and have none."""
         tree = Tree()
         items = _unpacked(given, tree)
@@ -65,7 +67,7 @@ class ShippedJob(jobs.Job):
             gc.collect()
 
 
-def _unpacked(given: Iterator[object], tree: Tree) -> Iterator[jobs.Item]:
+def _unpacked(given: Iterator[object], tree: Tree) -> Iterator[Item]:
     for one in given:
         if isinstance(one, Bundle):
             tree.add(one)
@@ -89,7 +91,9 @@ class _Notes:
         self, outcome: Outcome, path: str, raw: bytes, settings: Settings, project: Project
     ) -> None:
         """Note what the outcome of the file in hand rests on."""
-        self._last = Learned(digest(raw), self._digests.looked_for(path, project))
+        paths = (*project.looked_for(path), *whole_around(path, project))
+        looked_for = {other: self._digests.of(other, project) for other in paths}
+        self._last = Learned(digest(raw), looked_for)
 
     def taken(self) -> Learned | None:
         """What was noted since the last time."""
@@ -99,10 +103,10 @@ class _Notes:
 
 def _light(done: Processed, learned: Learned | None) -> Answer:
     """An answer without what the client has anyway: the bytes of a file that stays as it is."""
-    light = jobs.light(done)
+    lighter = light(done)
     changed = done.before != done.after
     before, after = (done.before, done.after) if changed else (b"", b"")
-    return Answer(done.path, light.outcome, before, after, done.crash, learned=learned)
+    return Answer(done.path, lighter.outcome, before, after, done.crash, learned=learned)
 
 
 # -- in the dask worker -------------------------------------------------------------------------
@@ -116,7 +120,7 @@ class Group:
     key: str
     versions: Mapping[str, str]
     job: ShippedJob
-    items: Sequence[jobs.Item]
+    items: Sequence[Item]
 
 
 class Refused(GradfixError):

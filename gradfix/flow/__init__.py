@@ -12,7 +12,7 @@ import ast
 import warnings
 from typing import TYPE_CHECKING
 
-from gradfix.errors import SourceError
+from gradfix.errors import PutOff, SourceError
 from gradfix.flow.apart import take_apart
 from gradfix.flow.project import Project, View
 
@@ -86,6 +86,7 @@ def analyse(
 
     Raises:
         SourceError: when the text is not valid Python, or nested too deeply to be analysed.
+        PutOff: when all files of the project would have to be read, and another process does so.
     """
     from gradfix.flow.module import ModuleFlow
 
@@ -117,6 +118,8 @@ def _session(view: View, *, doubting: bool) -> Session:
         return project.facts
     from gradfix.flow.doubts import doubts_around
 
+    if project.hasty and not project.facts.known_doubts:
+        raise PutOff(view.path)
     known = project.facts.doubting
     doubts = doubts_around(project, view.path, project.facts.known_doubts)
     if doubts not in known:

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 
 _OWN_NAMES = re.compile(r"\bglobals\(\)|\bexec\(|\bvars\(\)|\blocals\(\)")
 _HOOKS = re.compile(r"\bregister_(?:module_)?(?:full_)?forward_|\bregister_module_forward")
-_MAKES_CLASS = re.compile(r"\b(?:type|new_class|make_dataclass)\([^,()]*,\s*([^\n]*)")
+#: Each begins with what is fast to find.
+_MAKES_CLASS = tuple(
+    re.compile(rf"{name}\((?<!\w{name}\()[^,()]*,\s*([^\n]*)")
+    for name in ("type", "new_class", "make_dataclass")
+)
 _WORD = re.compile(r"\w+")
 _PARAMETERS = frozenset({"Parameter", "UninitializedParameter"})
 
@@ -68,7 +72,8 @@ class Doubts:
     _bound: dict[ast.AST, Bound] = field(default_factory=dict)
     _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _mentioning: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
-    _frozen: dict[str, frozenset[str] | None] | None = None
+    _frozen: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    _freeze_any: list[str] = field(default_factory=list)
     #: By file, the words of each place that expects an error (see `expected_elsewhere`).
     expecting: dict[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
@@ -96,13 +101,19 @@ class Doubts:
 
     def frozen(self, path: str) -> frozenset[str] | None:
         """The attributes whose layers, made in one file, others may freeze; None for any."""
-        if self.all:
+        # One other file that may freeze any layer is enough, and the rest need not be read.
+        if self.all or any(file != path for file in self._freeze_any):
             return None
-        if self._frozen is None:
-            self._frozen = frozen_by(self.project, self.texts)
-        others = [names for file, names in self._frozen.items() if file != path]
-        known = [names for names in others if names is not None]
-        return None if len(known) < len(others) else frozenset().union(*known)
+        found: set[str] = set()
+        for file in self.texts:
+            if file not in self._frozen:
+                self._frozen[file] = frozen_by(self.project, self.texts, file)
+                self._freeze_any += [file] if self._frozen[file] is None else []
+            names = self._frozen[file] if file != path else frozenset()
+            if names is None:
+                return None
+            found |= names
+        return frozenset(found)
 
     def mentioning(self, words: tuple[str, ...]) -> frozenset[str]:
         """The files in whose text one of some words is."""
@@ -236,7 +247,8 @@ class Doubts:
     @cached_property
     def _called_bases(self) -> frozenset[str]:
         """The names of classes that others may be derived from by a call of ``type``."""
-        found = (given for text in self.texts.values() for given in _MAKES_CLASS.findall(text))
+        texts = self.texts.values()
+        found = (given for made in _MAKES_CLASS for text in texts for given in made.findall(text))
         return frozenset(word for given in found for word in _WORD.findall(given))
 
     def _relatives(

@@ -30,18 +30,15 @@ _NAMES_PARTS = frozenset({"dict", "ModuleDict", "OrderedDict", "update"})
 
 
 def frozen_by(
-    project: Project | None, texts: Mapping[str, str]
-) -> dict[str, frozenset[str] | None]:
-    """By file, the attributes whose layers, made in others, it may freeze; None for any layer."""
-    found: dict[str, frozenset[str] | None] = {}
-    for path, text in texts.items():
-        if "requires_grad" in text and _FREEZES.search(text) is not None:
-            stranger = None if project is None else read(project, path)
-            if project is None or stranger is None:
-                found[path] = None
-            else:
-                found[path] = _names(project, texts, path, stranger)
-    return found
+    project: Project | None, texts: Mapping[str, str], path: str
+) -> frozenset[str] | None:
+    """The attributes whose layers, made in other files, one of them may freeze; None for any."""
+    if "requires_grad" not in texts[path] or _FREEZES.search(texts[path]) is None:
+        return frozenset()
+    stranger = None if project is None else read(project, path)
+    if project is None or stranger is None:
+        return None
+    return _names(project, texts, path, stranger)
 
 
 def _names(

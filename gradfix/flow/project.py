@@ -56,6 +56,7 @@ class Project:
         self.connected: dict[str, dict[str, frozenset[str]]] = {}
         self.kin: dict[str, dict[str, set[str]]] = {}
         self.computed: dict[str, bool] = {}
+        self.hasty = False  #: whether a look at all files is left to another process
         self.looked_around: dict[str, str] = {}  #: files whose facts depend on all below a folder
         self.roots = tuple(dict.fromkeys(os.path.normpath(root) for root in roots))
         self._texts: dict[str, str | None] = {}
@@ -124,8 +125,6 @@ class Project:
     def _release(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._used.pop(path, None)
-            self.consulted_by.pop(path, None)
-            self._asked_by.pop(path, None)
         if self.facts is not None:
             self.facts.release(paths)
 
@@ -169,17 +168,20 @@ class Project:
 
     def consulted(self, path: str) -> tuple[str, ...]:
         """The files that what was found out about one file depends on, through others as well."""
-        return tuple(sorted(self._depends_on(path) - {path}))
+        return tuple(sorted(self._depends_on({path}) - {path}))
 
-    def _depends_on(self, path: str) -> set[str]:
-        found = {path}
-        queue = [path]
-        while queue:
-            for other in self.consulted_by.get(queue.pop(), ()):
-                if other not in found:
-                    found.add(other)
-                    queue.append(other)
+    def _depends_on(self, paths: set[str]) -> set[str]:
+        found = new = paths
+        nothing: set[str] = set()
+        while new:
+            new = nothing.union(*(self.consulted_by.get(other, nothing) for other in new)) - found
+            found = found | new
         return found
+
+    def asks_behind(self, paths: Iterable[str]) -> dict[str, list[frozenset[str]]]:
+        """For some files, and all that these depend on: what was looked for, ask by ask."""
+        found = self._depends_on(set(paths))
+        return {path: [ask.paths for ask in self._asked_by.get(path, ())] for path in found}
 
     def looked_for(self, path: str) -> tuple[str, ...]:
         """Every path that was looked for to find out about one file, whether it is there or not.
@@ -188,7 +190,7 @@ class Project:
         """
         asked = {
             other
-            for file in self._depends_on(path)
+            for file in self._depends_on({path})
             for ask in self._asked_by.get(file, ())
             for other in ask.paths
         }

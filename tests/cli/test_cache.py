@@ -23,7 +23,7 @@ from gradfix.records import plain, restored
 from .conftest import ALONE, ALONE_MENDED, FAULTY, MENDED, PYTHON_2, UNFIXABLE, Renames, Result, put
 
 Gradfix = Callable[..., Result]
-DATABASE = Path(".gradfix_cache") / "checked-1.sqlite"
+DATABASE = Path(".gradfix_cache") / "checked-2.sqlite"
 
 #: Whether there is a finding depends on what the import means: a list of layers, or of numbers.
 NET = """\
@@ -427,6 +427,59 @@ def test_a_damaged_entry_does_not_count(entry: bytes, project: Path, gradfix: Gr
         assert connection.execute("UPDATE checked SET entry = ?", (entry,)).rowcount == 1
     connection.close()
     assert run_with_trouble(gradfix, project) == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '[["m.py"], [null], [[7]], [[0, [0]]]]',
+        '[["m.py"], [null], [], [[0, [5]]]]',
+        '[["m.py"], [null], [[0]], [[0, [0]]]]',
+        '[["m.py"], null, [[0]], [[0, [0]]]]',
+        '[["other.py"], [null], [], [[0, []]]]',
+        '[["m.py"], [null], [], {}]',
+    ],
+)
+def test_damaged_grounds_do_not_count(
+    content: str, project: Path, gradfix: Gradfix, analysed: list[str]
+) -> None:
+    put(project, m=FAULTY)
+    gradfix("check")
+    content = content.replace("m.py", str(project / "m.py"))
+    connection = sqlite3.connect(DATABASE)
+    with connection:
+        damaged = (zlib.compress(content.encode()),)
+        assert connection.execute("UPDATE grounds SET content = ?", damaged).rowcount == 1
+    connection.close()
+    analysed.clear()
+    assert run_with_trouble(gradfix, project) == ""
+    assert analysed == ["m.py", "m.py"]  # without the cache, and with it
+
+
+def test_what_a_run_looked_for_is_written_down_once(
+    project: Path, gradfix: Gradfix, analysed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_TOGETHER", 2)  # then four together, then eight
+    chain = {
+        f"m{n}": f"import torch\nfrom m{n + 1} import N\nx = torch.zeros(N)\n" for n in range(9)
+    }
+    put(project, **chain, m9="import torch\nN = 3\n")
+    gradfix("check")
+    connection = sqlite3.connect(DATABASE)
+    assert connection.execute("SELECT count(*) FROM grounds").fetchone() == (1,)
+    entries = [entry for (entry,) in connection.execute("SELECT entry FROM checked")]
+    assert {zlib.decompress(entry) for entry in entries} == {b"[{}, []]"}
+    analysed.clear()
+    put(project, m5=chain["m5"] + "y = x\n")
+    gradfix("check")
+    assert analysed == [f"m{n}.py" for n in range(6)]
+    assert connection.execute("SELECT count(*) FROM grounds").fetchone() == (2,)
+    put(project, m9="import torch\nN = 4\n")
+    gradfix("check")
+    assert connection.execute("SELECT count(*) FROM grounds").fetchone() == (1,)
+    connection.close()
 
 
 def test_workers_keep_all_that_they_found(project: Path, gradfix: Gradfix) -> None:

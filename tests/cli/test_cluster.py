@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gradfix import jobs
 from gradfix.cluster import client
+from gradfix.job import Item
 
 from .conftest import ALONE, ALONE_MENDED, FAULTY, MENDED, PYTHON_2, Result, put
 from .dask_cluster import DaskCluster, until
@@ -118,7 +118,7 @@ def test_check_says_the_same(
     handed: list[str] = []
     abroad = client._Run._abroad
 
-    def noted(run: client._Run, item: jobs.Item) -> jobs.Item:
+    def noted(run: client._Run, item: Item) -> Item:
         handed.append(item.filename)
         return abroad(run, item)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gradfix import files, jobs
+from gradfix import files
 from gradfix.batch import Processed
 from gradfix.cluster import client, versions, worker
 from gradfix.cluster.line import Lost
@@ -18,6 +18,7 @@ from gradfix.cluster.tree import Bundle, Shipper, Tree, bundle
 from gradfix.cluster.worker import Group, Refused, hold
 from gradfix.config import settings_from
 from gradfix.errors import GradfixError
+from gradfix.job import Job
 from gradfix.unwritten import Unwritten
 
 from .conftest import FAULTY, put
@@ -73,7 +74,7 @@ class Line:
 def processed(line: Line, say: Callable[[str], None] = print) -> list[Processed]:
     """What comes of all files in the working folder."""
     found = list(files.discover(["."], lambda path: settings_from()))
-    run = client._Run(found, jobs.Job(rewriting=False, roots=(".",)), None, line, say)  # type: ignore[arg-type]
+    run = client._Run(found, Job(rewriting=False, roots=(".",)), None, line, say)  # type: ignore[arg-type]
     return list(run.results())
 
 

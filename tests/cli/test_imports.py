@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gradfix import batch, files
+from gradfix import batch, engine, files
 from gradfix.config import Settings
+from gradfix.flow.project import Project
+from gradfix.model import Source
 
 from .conftest import Result
 
@@ -123,11 +125,11 @@ def test_standard_input_lies_where_its_name_says(
         assert len(done.outcome.findings) == count
 
 
-def test_an_outcome_names_the_files_it_depends_on(circuits: Path) -> None:
+def test_the_files_that_findings_depend_on_are_known(circuits: Path) -> None:
     settings = Settings(frozenset({"GF105"}))
-    found = files.Found("src/circuits/net.py", "src/circuits/net.py", settings)
-    (done,) = batch.run([found], rewriting=False, roots=["."])
-    names = [Path(path).name for path in done.outcome.consulted]
+    view = Project(files.text_of, [str(circuits)]).at(str(circuits / "src/circuits/net.py"))
+    assert engine.check(Source("net.py", NET), settings, view=view).findings
+    names = [Path(path).name for path in view.consulted()]
     assert names == ["__init__.py", "base.py", "sizes.py"]
 
 

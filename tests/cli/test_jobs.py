@@ -17,6 +17,7 @@ import pytest
 from gradfix import files, jobs, journal
 from gradfix.config import settings_from
 from gradfix.errors import GradfixError
+from gradfix.job import Job
 
 from .conftest import FAULTY, MENDED, PYTHON_2, Result, put
 
@@ -246,7 +247,7 @@ def test_no_worker_can_be_started(project: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(jobs, "_work", sys.exit)  # what is sent to the worker ends it at once
     found = [files.Found("a.py", "a.py", settings_from())] * 2
     with pytest.raises(GradfixError, match=r"cannot start a worker process: exit code .*-j 1"):
-        list(jobs.run(found, jobs.Job(rewriting=False), 2))
+        list(jobs.run(found, Job(rewriting=False), 2))
 
 
 # -- interrupts ---------------------------------------------------------------------------------

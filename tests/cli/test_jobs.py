@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gradfix import files, jobs, journal
+from gradfix import batch, files, jobs, journal
 from gradfix.config import settings_from
 from gradfix.errors import GradfixError
 from gradfix.job import Job
+from gradfix.model import Outcome
 
 from .conftest import FAULTY, MENDED, PYTHON_2, Result, put
 
@@ -178,6 +180,82 @@ def test_a_wrong_number_is_an_error(count: str, gradfix: Gradfix) -> None:
     result = gradfix("check", "-j", count)
     assert result.code == 2
     assert "is neither a number from 1 on nor 'auto'" in result.err
+
+
+# -- who reads the whole project ----------------------------------------------------------------
+
+
+#: Whether there is a fix depends on a file that nothing imports.
+SIZED = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Parameter(torch.rand(()))
+        self.count = 3
+
+    def forward(self, x):
+        w = torch.zeros(3)
+        for i in range(self.count):
+            w[i] = self.a * i
+        return (w * x).sum()
+"""
+CHANGES = "import importlib\n\n\ndef main(name):\n    net = importlib.import_module(name).Net()\n    net.count = 2\n"
+
+
+def test_a_hasty_look_puts_off_what_needs_all_files(project: Path) -> None:
+    put(project, a=SIZED, b="import torch\nx = torch.zeros(3)\n")
+    settings = settings_from(select=["GF302"])
+    items = [files.Found(f"{name}.py", f"{name}.py", settings, hasty=True) for name in "aba"]
+    items[2] = replace(items[2], hasty=False)
+    hasty, clean, thorough = batch.run(items, rewriting=True, roots=["."])
+    assert (hasty.put_off, hasty.outcome.findings, hasty.outcome.fixed) == (True, (), ())
+    assert hasty.before == hasty.after == SIZED.encode()
+    assert not clean.put_off
+    assert [finding.code for finding in thorough.outcome.fixed] == ["GF302"]
+    again, _, _ = batch.run(
+        [replace(item, hasty=True) for item in items], rewriting=False, cache=Refusing()
+    )
+    assert again.put_off
+
+
+class Refusing:
+    """A cache that must not be given what is put off."""
+
+    def get(self, *_: object) -> None:
+        """Nothing is known."""
+
+    def put(self, outcome: Outcome, path: str, *_: object) -> None:
+        assert path.endswith("b.py")
+
+
+@pytest.mark.parametrize(("waiting", "hasty"), [(1000, [False, True]), (-1, [False, False])])
+def test_one_worker_reads_all_files_for_the_others(
+    waiting: int,
+    hasty: list[bool],
+    project: Path,
+    gradfix: Gradfix,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(project, **{f"m{number:02}": f"# {number}\n{SIZED}" for number in range(40)}, n=CHANGES)
+    one = gradfix("check", "-j", "1", "--no-cache", "--output-format", "json")
+    assert one.err == "Found 40 findings.\n"  # without the other file, 40 could be fixed
+    pools, hear = [], jobs.Pool._hear
+
+    def heard(pool: jobs.Pool, worker: jobs._Worker) -> None:
+        hear(pool, worker)
+        pools.append((pool, len(pool._put_off), [worker.hasty for worker in pool._workers]))
+
+    monkeypatch.setattr(jobs.Pool, "_hear", heard)
+    monkeypatch.setattr(jobs, "_MANY", 2)
+    monkeypatch.setattr(jobs, "_GROUP", 4)
+    monkeypatch.setattr(jobs, "_PUT_OFF", waiting)
+    assert gradfix("check", "-j", "2", "--no-cache", "--output-format", "json") == one
+    assert pools[-1][2] == hasty
+    assert any(put_off for _, put_off, _ in pools) == (waiting > 0)
 
 
 # -- files that take their process with them ----------------------------------------------------

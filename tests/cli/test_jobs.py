@@ -203,7 +203,14 @@ class Net(nn.Module):
             w[i] = self.a * i
         return (w * x).sum()
 """
-CHANGES = "import importlib\n\n\ndef main(name):\n    net = importlib.import_module(name).Net()\n    net.count = 2\n"
+CHANGES = """\
+import importlib
+
+
+def main(name):
+    net = importlib.import_module(name).Net()
+    net.count = 2
+"""
 
 
 def test_a_hasty_look_puts_off_what_needs_all_files(project: Path) -> None:

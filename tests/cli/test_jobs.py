@@ -239,30 +239,28 @@ class Refusing:
         assert path.endswith("b.py")
 
 
-@pytest.mark.parametrize(("waiting", "hasty"), [(1000, [False, True]), (-1, [False, False])])
+@pytest.mark.parametrize("waiting", [1000, -1])
 def test_one_worker_reads_all_files_for_the_others(
-    waiting: int,
-    hasty: list[bool],
-    project: Path,
-    gradfix: Gradfix,
-    monkeypatch: pytest.MonkeyPatch,
+    waiting: int, project: Path, gradfix: Gradfix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(project, **{f"m{number:02}": f"# {number}\n{SIZED}" for number in range(40)}, n=CHANGES)
     one = gradfix("check", "-j", "1", "--no-cache", "--output-format", "json")
     assert one.err == "Found 40 findings.\n"  # without the other file, 40 could be fixed
-    pools, hear = [], jobs.Pool._hear
+    put_off: list[int] = []
+    hand_out = jobs.Pool._hand_out
 
-    def heard(pool: jobs.Pool, worker: jobs._Worker) -> None:
-        hear(pool, worker)
-        pools.append((pool, len(pool._put_off), [worker.hasty for worker in pool._workers]))
+    def handed_out(pool: jobs.Pool) -> None:
+        put_off.append(len(pool._put_off))
+        if all(worker.ready for worker in pool._workers):
+            hand_out(pool)
+            assert [worker.hasty for worker in pool._workers] == [False, waiting > 0]
 
-    monkeypatch.setattr(jobs.Pool, "_hear", heard)
+    monkeypatch.setattr(jobs.Pool, "_hand_out", handed_out)
     monkeypatch.setattr(jobs, "_MANY", 2)
     monkeypatch.setattr(jobs, "_GROUP", 4)
     monkeypatch.setattr(jobs, "_PUT_OFF", waiting)
     assert gradfix("check", "-j", "2", "--no-cache", "--output-format", "json") == one
-    assert pools[-1][2] == hasty
-    assert any(put_off for _, put_off, _ in pools) == (waiting > 0)
+    assert any(put_off) == (waiting > 0)
 
 
 # -- files that take their process with them ----------------------------------------------------

@@ -24,7 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -80,19 +80,23 @@ def run(
         yield from job.run(iter(items), review, cache)
         return
     if job.timeout is not None or (count is not None and count > 1):
-        with Pool(job, count or cores_here()) as pool:
-            yield from pool.results(items)
+        with Pool(job, count or cores_here()) as asked_for:
+            yield from asked_for.results(items)
         return
     cores = 1 if count == 1 else cores_here()
     left, pending, started = len(items), iter(items), time.monotonic()
-    for done in job.run(pending, cache=cache):
-        yield done
-        left -= 1
-        if cores > 1 and left >= WORTH and _is_worth_it(time.monotonic() - started, items, left):
-            break
-    if rest := list(pending):
-        with Pool(job, cores) as pool:
-            yield from pool.results(rest)
+    pool: Pool | None = None
+    with ExitStack() as ends:
+        for done in job.run(pending, cache=cache):
+            yield done
+            left -= 1
+            spent = time.monotonic() - started
+            if pool is None and cores > 1 and left >= WORTH and _is_worth_it(spent, items, left):
+                pool = ends.enter_context(Pool(job, cores))
+                pool.begin(items[-left:])
+            if pool is not None and pool.is_ready():
+                yield from pool.results(list(pending))
+                return
 
 
 def _is_worth_it(spent: float, items: Sequence[Item], left: int) -> bool:
@@ -185,14 +189,23 @@ class Pool:
         self._done: dict[int, Processed] = {}
         self._next = 0
 
+    def begin(self, items: Sequence[Item]) -> None:
+        """Start the workers for some items. Raises GradfixError if none can be started."""
+        self._expect(items)
+        while len(self._workers) < self._count:
+            self._workers.append(self._start())
+
+    def is_ready(self) -> bool:
+        """Whether one of the workers waits for something to do."""
+        self._listen(0.0)
+        return any(worker.ready for worker in self._workers)
+
     def results(self, items: Sequence[Item]) -> Iterator[Processed]:
         """Every file's result, in the order of the files. To be called again only at its end.
 
         Raises GradfixError if no worker can be started, and what ``tick`` raises.
         """
-        self._expect(items)
-        while len(self._workers) < self._count:
-            self._workers.append(self._start())
+        self.begin(items)
         while self._next < len(items):
             self._hand_out()
             self._listen()
@@ -237,13 +250,13 @@ class Pool:
         while self._todo and self._todo[0] < limit and len(worker.given) < size:
             worker.given.append(self._todo.popleft())
 
-    def _listen(self) -> None:
+    def _listen(self, patience: float = _TICK) -> None:
         """Wait a moment for answers; look after workers that have died or take too long."""
         from multiprocessing import connection
 
         by_pipe = {worker.pipe: worker for worker in self._workers}
         before = time.monotonic()
-        heard = connection.wait(list(by_pipe), _TICK)
+        heard = connection.wait(list(by_pipe), patience)
         if not heard:
             self.tick()
         # Only time that was spent here counts: the user may have stopped us all for a while.

@@ -30,7 +30,10 @@ _HALF_OR_DOUBLE = (
 )
 #: Names of types that ``getattr(model, "double")()`` takes from somewhere.
 _NAMED_TYPES = re.compile(r"[\"'](?:double|half)\\?[\"']")
-_MOVED = re.compile(r"\.(?:to|type)\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)")
+#: Each begins with what is fast to find.
+_MOVED = tuple(
+    re.compile(rf"\.{name}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)") for name in ("to", "type")
+)
 _RECEIVER = re.compile(r"([A-Z]\w*\([^()\n]*\)|\w+)\Z")
 _OF_MODULE = re.compile(r"\b(\w+)\.(?:(?:named_)?parameters|train|eval|(?:load_)?state_dict)\(")
 _IS_MODULE = re.compile(r"\w*(?:net|model|module)|self\Z|(?-i:[A-Z])\w*\(", re.I)
@@ -180,11 +183,11 @@ def _gives_modules_types(text: str) -> bool:
     """Whether a Module gets a type whose name does not show: ``net.to(data)``, ``"double"``."""
     if (mentions(text, "double") or mentions(text, "half")) and _NAMED_TYPES.search(text):
         return True
-    if not mentions(text, ".to(") and not mentions(text, ".type("):
-        return False
     moved = [
         receiver[1]
-        for found in _MOVED.finditer(text)
+        for pattern, word in zip(_MOVED, (".to(", ".type("), strict=True)
+        if mentions(text, word)
+        for found in pattern.finditer(text)
         if found[1] and _DEVICE.search(found[1]) is None
         if (receiver := _RECEIVER.search(text, max(found.start() - 80, 0), found.start()))
     ]

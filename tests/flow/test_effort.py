@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from gradfix import batch, engine, flow, registry
+from gradfix import batch, engine, flow, registry, words
 from gradfix.config import settings_from
 from gradfix.files import Found
 from gradfix.flow import project as project_module
@@ -123,6 +123,7 @@ class Searched(str):
 
 def test_a_word_that_many_filters_want_is_looked_for_once() -> None:
     Searched.counts.clear()
+    words.mentions.cache_clear()
     text = Searched(MODEL + "# as no other text\n")
     for codemod in registry.codemods():
         codemod.trigger.search(text)
@@ -130,8 +131,21 @@ def test_a_word_that_many_filters_want_is_looked_for_once() -> None:
     for node in ast.walk(ast.parse(MODEL)):
         if isinstance(node, ast.FunctionDef):
             telling.function(node)
-    assert len(Searched.counts) > 50
+    assert words.mentions.cache_info().misses > 50
     assert set(Searched.counts.values()) == {1}
+    assert len(Searched.counts) < 20  # the others in what the text is made up of
+
+
+@pytest.mark.parametrize("before", [0, words._OFTEN, 20])
+@pytest.mark.parametrize(
+    "word", ["a.b(", "b(c", ") d", " d", "d\te", "e\nf", "f", "f\n", "", "\n", "af", "x y", "f x"]
+)
+def test_a_word_is_found_however_many_were_looked_for(word: str, before: int) -> None:
+    text = "a.b(c) d\te\nf x  y\n"
+    words.mentions.cache_clear()
+    words._asked.cache_clear()
+    assert not any(words.mentions(text, f"no{number}") for number in range(before))
+    assert words.mentions(text, word) == (word in text)
 
 
 def test_parents_are_found_by_function() -> None:

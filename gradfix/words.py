@@ -26,11 +26,16 @@ def _asked(text: str) -> _Asked:
 
 
 @lru_cache(maxsize=_KEPT)
+def _is_whole(word: str) -> bool:
+    return word.split() == [word]
+
+
+@lru_cache(maxsize=_KEPT)
 def mentions(text: str, word: str) -> bool:
     """Whether a word is anywhere in a text."""
     asked = _asked(text)
     asked.times += 1
-    if asked.times <= _OFTEN or word.split() != [word]:
+    if asked.times <= _OFTEN or not _is_whole(word):
         return word in text
     if not asked.parts:
         asked.parts = "\n".join(set(text.split()))

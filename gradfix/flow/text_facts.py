@@ -35,7 +35,8 @@ _MOVED = tuple(
     re.compile(rf"\.{name}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)") for name in ("to", "type")
 )
 _RECEIVER = re.compile(r"([A-Z]\w*\([^()\n]*\)|\w+)\Z")
-_OF_MODULE = re.compile(r"\b(\w+)\.(?:(?:named_)?parameters|train|eval|(?:load_)?state_dict)\(")
+_OF_MODULE = re.compile(r"\.(?:(?:named_)?parameters|train|eval|(?:load_)?state_dict)\(")
+_NAME = re.compile(r"\w+\Z")
 _IS_MODULE = re.compile(r"\w*(?:net|model|module)|self\Z|(?-i:[A-Z])\w*\(", re.I)
 _DEVICE = re.compile(r"dev|cuda|cpu|gpu|rank|mps|xpu|accel|float32|float\b|non_blocking", re.I)
 _CALLED = re.compile(r"[\w.]+\Z")
@@ -191,8 +192,11 @@ def _gives_modules_types(text: str) -> bool:
         if found[1] and _DEVICE.search(found[1]) is None
         if (receiver := _RECEIVER.search(text, max(found.start() - 80, 0), found.start()))
     ]
-    known = set(_OF_MODULE.findall(text)) if moved else set()
-    return any(name in known or _IS_MODULE.match(name) is not None for name in moved)
+    if any(_IS_MODULE.match(name) is not None for name in moved):
+        return True
+    asked = (found.start() for found in _OF_MODULE.finditer(text)) if moved else ()
+    owners = (_NAME.search(text, max(end - 80, 0), end) for end in asked)
+    return any(name is not None and name[0] in moved for name in owners)
 
 
 def _is_of_tensor(text: str, end: int) -> bool:

@@ -18,6 +18,7 @@ from gradfix.verify.compared import compared, keys_of_table, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
+from gradfix.verify.instances import of_classes
 from gradfix.verify.names import Wanted
 from gradfix.verify.operands import other_operands
 from gradfix.verify.parts import Part
@@ -47,6 +48,7 @@ def repaired_constructor(
     found = [*_of_another_kind(kwargs, error), *_of_another_size(kwargs, str(error))]
     found += of_choices(cls, kwargs, error) + other_operands(kwargs, error)
     found += of_settings_files(kwargs, error)
+    found += of_classes(cls, kwargs, error, repaired_constructor)
     found += _with_others(cls, kwargs, error)
     if is_out_of_memory(error):
         found += [larger(kwargs, (8, 16), 2)]

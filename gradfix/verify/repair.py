@@ -17,6 +17,7 @@ from gradfix.verify.states import images_beside, of_states, unfolded
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
+_FRAMES, _LONGEST_SIGNAL = 16, 16_384
 _MOST_ROWS = 256
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
@@ -28,6 +29,9 @@ _EXPANDED = re.compile(
 _CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
 _SPLIT = re.compile(
     r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]"
+)
+_PADDED = re.compile(
+    r"[Pp]adding size should be less than .*?padding \((\d+), (\d+)\) at dimension"
 )
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
@@ -81,6 +85,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
+    if match := _PADDED.search(text):
+        found += _signals(specs, max(map(int, match.groups())))
     return [f for f in found if f != specs]
 
 
@@ -347,6 +353,18 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
             shape = with_rank(spec.shape, rank)
             if shape is not None:
                 found.append(with_shape(specs, i, shape))
+    return found
+
+
+def _signals(specs: list[Spec], padding: int) -> list[list[Spec]]:
+    """Signals longer than what a transform pads them with, several frames long; without channels
+    first, as spectrograms take them."""
+    length = _FRAMES * padding
+    found: list[list[Spec]] = []
+    for i, spec in enumerate(specs):
+        if spec.kind == "float" and spec.shape and length <= _LONGEST_SIGNAL:
+            found.append(with_shape(specs, i, (BATCH, length)))
+            found.append(with_shape(specs, i, (*spec.shape[:-1], length)))
     return found
 
 

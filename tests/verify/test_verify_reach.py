@@ -318,3 +318,18 @@ def test_names_of_whole_numbers_are_no_shares() -> None:
     for name in ("warmup_temp_epochs", "dilation_rate", "alphabet_size"):
         assert type(values_for(Wanted(name))[0]) is int
     assert values_for(Wanted("temp"))[0] == 0.5
+
+
+def test_signals_are_longer_than_what_they_are_padded_with() -> None:
+    text = (
+        "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+        "padding (256, 256) at dimension 2 of input [1, 32, 16]"
+    )
+    changed = repairs([Spec((2, 1, 16, 16))], RuntimeError(text))
+    assert [Spec((2, 4096))] in changed
+
+
+def test_filters_of_stages_are_wide_and_layers_few() -> None:
+    use = uses_in(ast.parse("f(num_filters[3], layers[3])"))
+    assert values_for(Wanted("num_filters", use=use["num_filters"]))[0] == [8] * 4
+    assert values_for(Wanted("layers", use=use["layers"]))[0] == [1] * 4

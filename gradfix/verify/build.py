@@ -102,7 +102,8 @@ class Builder:
             if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
                 self._note(f"{made.text} has a Parameter without elements", made)
                 if made.kwargs is not None:
-                    self._next([larger(made.kwargs, (1,), 8)])
+                    wide = larger(made.kwargs, (1, 2, 3, 4, 8), 64)  # widths are divided, too
+                    self._next([larger(made.kwargs, (1,), 8), wide])
                 return None
             if made.kwargs is not None:  # a made-up configuration knows only now what was asked for
                 made = replace(made, text=call_text(self.cls, made.kwargs))

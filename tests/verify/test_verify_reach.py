@@ -151,7 +151,7 @@ class Attending(nn.Module):
 class Divided(nn.Module):
     def __init__(self, in_channels, out_channels):
         super().__init__()
-        self.rows = nn.Parameter(torch.rand(in_channels, out_channels // 8))
+        self.rows = nn.Parameter(torch.rand(in_channels, out_channels // 16))
     def forward(self, x):
         return x @ self.rows
 

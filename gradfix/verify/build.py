@@ -22,6 +22,7 @@ from gradfix.verify.mend import (
     neighbours,
     repaired_constructor,
 )
+from gradfix.verify.objects import text_of
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
 from gradfix.verify.slots import names_at_fault
@@ -219,7 +220,7 @@ def _shown(value: Any) -> str:
         return value.__name__ if own else f"nn.{value.__name__}"
     if inspect.isfunction(value):
         return value.__name__
-    return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
+    return f"nn.{value}" if isinstance(value, nn.Module) else text_of(value)
 
 
 def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> str:

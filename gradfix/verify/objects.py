@@ -49,6 +49,16 @@ def _is_own(cls: type, root: str) -> bool:
     return file.startswith(root) and not issubclass(cls, BaseException)
 
 
+def text_of(value: Any) -> str:
+    """A value as text; objects of the project by their class, as their own texts hold addresses."""
+    if is_of_project(type(value)):
+        return f"{type(value).__name__}(...)"
+    try:
+        return repr(value)
+    except Exception:  # objects inside of it have code of the user's for that, which may raise
+        return f"{type(value).__name__}(...)"
+
+
 def classes_with(wanted: set[str], name: str, classes: list[type]) -> list[type]:
     """Those that have all of the attributes, the best named first."""
     fitting = [each for each in classes if wanted <= attributes_of(each)]
@@ -67,9 +77,10 @@ def built(
     todo, tried = list(itertools.islice(first, 3)), set[str]()
     while todo and len(tried) < _MOST_BUILDS:
         kwargs = todo.pop(0)
-        if repr(kwargs) in tried:
+        text = text_of(kwargs)
+        if text in tried:
             continue
-        tried.add(repr(kwargs))
+        tried.add(text)
         try:
             return cls(**{name: fresh(value) for name, value in kwargs.items()})
         except Exception as error:  # the user's constructor; its error says what it wants instead

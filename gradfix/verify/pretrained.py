@@ -37,8 +37,7 @@ def without_weights(wanted: bool, note: Callable[[str], None]) -> None:
         _replace(
             builder, "load_pretrained", functools.partial(_into, note, builder.load_pretrained)
         )
-    library = sys.modules.get("transformers")
-    for owner, make in _of_transformers(library) if library is not None else ():
+    for owner, make in _of_transformers():
         old = owner.__dict__.get("from_pretrained")
         if isinstance(old, classmethod):
             found = functools.partial(_pretrained, note, old.__func__, make)
@@ -57,17 +56,26 @@ def _as_function(call: Callable[..., Any]) -> Callable[..., Any]:
     return from_pretrained
 
 
-def _of_transformers(library: Any) -> list[tuple[Any, Callable[..., Any]]]:
-    """The classes that load by name, with what makes the same without weights."""
-    auto = sys.modules.get("transformers.models.auto.auto_factory")
-    models: list[tuple[Any, Callable[..., Any]]] = [
-        (library.PreTrainedModel, lambda cls, name, given: cls(_config(cls, name, given))),
-        (library.AutoConfig, lambda cls, name, given: _config_named(name)),
-    ]
-    if auto is not None:
-        base = auto._BaseAutoModelClass
-        models.append((base, lambda cls, name, given: cls.from_config(_config(None, name, given))))
-    return models
+def _of_transformers() -> list[tuple[Any, Callable[..., Any]]]:
+    """The classes that load by name, as far as they are imported, with what makes the same without
+    weights. A project may hold an older copy of the library, under the same name."""
+    found: list[tuple[Any, Callable[..., Any]]] = []
+    makes: dict[tuple[str, str], Callable[..., Any]] = {
+        (".modeling_utils", "PreTrainedModel"): lambda cls, name, given: cls(
+            _config(cls, name, given)
+        ),
+        (".models.auto.configuration_auto", "AutoConfig"): lambda cls, name, given: _config_named(
+            name
+        ),
+        (".models.auto.auto_factory", "_BaseAutoModelClass"): lambda cls, name, given: (
+            cls.from_config(_config(None, name, given))
+        ),
+    }
+    for (module, name), make in makes.items():
+        owner = vars(sys.modules.get(f"transformers{module}", object)).get(name)
+        if isinstance(owner, type):
+            found.append((owner, make))
+    return found
 
 
 def _pretrained(

@@ -21,6 +21,20 @@ class Vocab:
     def word(self, index):
         return self.words[index]
 
+class Settings:
+    """Its text needs what is not there."""
+    def __init__(self, width):
+        self.inner_width = width
+    def __repr__(self):
+        return f"Settings of {no_such_version}"
+
+class Set(nn.Module):
+    def __init__(self, settings):
+        super().__init__()
+        self.lin = nn.Linear(settings.inner_width, 2)
+    def forward(self, x):
+        return self.lin(x)
+
 class ConvMaker:
     """Makes the convolutions of a network, of two dimensions or of three."""
     def __init__(self, dim):
@@ -89,7 +103,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TargetResult]:
     return results_of(path)
 
 
-@pytest.mark.parametrize("name", ["Reading", "Convolving", "Wrapping"])
+@pytest.mark.parametrize("name", ["Reading", "Convolving", "Wrapping", "Set"])
 def test_an_object_of_the_project_is_made_where_the_code_asks_for_one(
     found: dict[str, TargetResult], name: str
 ) -> None:

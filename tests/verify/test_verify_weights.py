@@ -36,9 +36,8 @@ class Network(nn.Module):
 
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    library = types.ModuleType("transformers")
+    library = types.ModuleType("transformers.modeling_utils")
     library.PreTrainedModel = Network  # type: ignore[attr-defined]
-    library.AutoConfig = Config  # type: ignore[attr-defined]
     builder = types.ModuleType("timm.models._builder")
 
     def load_pretrained(model: nn.Module, **kwargs: Any) -> None:
@@ -47,7 +46,8 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     builder.load_pretrained = load_pretrained  # type: ignore[attr-defined]
     vision = types.ModuleType("torchvision.models")
     vision.net18 = lambda: nn.Linear(2, 1)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "transformers", library)
+    monkeypatch.setitem(sys.modules, "transformers", types.ModuleType("transformers"))
+    monkeypatch.setitem(sys.modules, "transformers.modeling_utils", library)
     monkeypatch.setitem(sys.modules, "timm.models._builder", builder)
     monkeypatch.setitem(sys.modules, "torchvision.models", vision)
     yield builder
@@ -88,3 +88,11 @@ def test_with_a_case_everything_raises_as_before(libraries: types.ModuleType) ->
         Network.from_pretrained("some-net")
     with pytest.raises(FileNotFoundError):
         libraries.load_pretrained(nn.Linear(2, 1))
+
+
+def test_a_library_of_this_name_that_lacks_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", types.ModuleType("transformers"))
+    for name in [n for n in sys.modules if n.startswith("transformers.")]:
+        monkeypatch.delitem(sys.modules, name)
+    make_do(True)
+    make_do(False)

@@ -22,6 +22,7 @@ from gradfix.verify.mend import (
     neighbours,
     repaired_constructor,
 )
+from gradfix.verify.objects import text_of
 from gradfix.verify.refused import is_autograd_error
 from gradfix.verify.repair import lines_reached
 from gradfix.verify.slots import names_at_fault
@@ -102,7 +103,8 @@ class Builder:
             if any(not is_lazy(p) and p.numel() == 0 for p in module.parameters()):
                 self._note(f"{made.text} has a Parameter without elements", made)
                 if made.kwargs is not None:
-                    self._next([larger(made.kwargs, (1,), 8)])
+                    wide = larger(made.kwargs, (1, 2, 3, 4, 8), 64)  # widths are divided, too
+                    self._next([larger(made.kwargs, (1,), 8), wide])
                 return None
             if made.kwargs is not None:  # a made-up configuration knows only now what was asked for
                 made = replace(made, text=call_text(self.cls, made.kwargs))
@@ -218,7 +220,7 @@ def _shown(value: Any) -> str:
         return value.__name__ if own else f"nn.{value.__name__}"
     if inspect.isfunction(value):
         return value.__name__
-    return f"nn.{value}" if isinstance(value, nn.Module) else repr(value)
+    return f"nn.{value}" if isinstance(value, nn.Module) else text_of(value)
 
 
 def case_for(cls: type, init: str, needed: list[inspect.Parameter] | None) -> str:

@@ -123,6 +123,21 @@ def raised_by_code(error: Exception) -> bool:
     return isinstance(error, AssertionError) or isinstance(statement, (ast.Assert, ast.Raise))
 
 
+def types_wanted(error: Exception) -> list[tuple[str, list[type]]]:
+    """What a failed ``isinstance`` is about: names of values, and the classes they may be of."""
+    found = _test(error)
+    wanted: list[tuple[str, list[type]]] = []
+    for node in ast.walk(found[0]) if found is not None else ():
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) != "isinstance":
+            continue
+        name = name_of(node.args[0]) if len(node.args) == 2 else None
+        if name is not None and found is not None:
+            value = _value(node.args[1], found[1])
+            several = value if isinstance(value, tuple) else (value,)
+            wanted.append((name, [each for each in several if isinstance(each, type)]))
+    return wanted
+
+
 def _constants(node: ast.expr) -> list[Any]:
     parts = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
     return [part.value for part in parts if isinstance(part, ast.Constant)]

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from gradfix.verify.blocks import elsewhere, factories
-from gradfix.verify.drive import GIVEN
+from gradfix.verify.drive import GIVEN, IN_OBJECTS
 from gradfix.verify.guess import SIDE, annotation, required
 from gradfix.verify.names import (
     CONFIGS,
@@ -49,10 +49,13 @@ from gradfix.verify.names import (
     tables,
     worded,
 )
+from gradfix.verify.objects import classes_of_project, classes_with, is_of_project, likeness
 from gradfix.verify.parts import part_for
 from gradfix.verify.source import attributes_of, uses_of_code, uses_of_file
 from gradfix.verify.uses import Use
 from gradfix.verify.values import is_numpy
+
+_OF_ANY_TENSOR = frozenset(dir(torch.Tensor))
 
 
 def values_for(wanted: Wanted) -> list[Any]:
@@ -126,7 +129,9 @@ def _used(w: Wanted) -> list[Any]:
     if use.is_sequence:
         return _lists(w)
     read = use.attributes
-    if read & OF_TENSORS:
+    if found := _objects(w):
+        return found
+    if read & OF_TENSORS and not read - _OF_ANY_TENSOR:
         return [torch.eye(8), [8, 8, 8]]
     if read & OF_MODULES:
         return [part_for(w.name, w.owner), nn.Conv2d(8, 8, 3)]
@@ -168,6 +173,16 @@ def _ducks(w: Wanted) -> list[Any]:
         if len(found) > 1:
             break
     return found
+
+
+def _objects(w: Wanted) -> list[Any]:
+    """Objects of the project's class that the argument is named after, if it has what is read."""
+    wanted = w.use.attributes
+    if not wanted or w.use.counted or w.depth >= DEEP:
+        return []
+    classes = [each for each in classes_of_project(w.space) if each is not w.owner]
+    fitting = [c for c in classes_with(wanted, w.name, classes) if likeness(w.name, c)]
+    return [made for c in fitting for made in _instances(c, w)]
 
 
 def _lists(w: Wanted) -> list[Any]:
@@ -336,10 +351,14 @@ def fresh(value: Any) -> Any:
     """An argument for one build: a module among the arguments is changed by use."""
     if isinstance(value, MadeUp):
         return value.again()
-    if not is_numpy(value) and not isinstance(value, (nn.Module, torch.Tensor, list, dict)):
+    own = is_of_project(type(value))
+    plain = not is_numpy(value) and not isinstance(value, (nn.Module, torch.Tensor, list, dict))
+    if plain and not (own and any(_leaves(value))):
         return value
     copied = copy.deepcopy(value)
-    GIVEN.update((id(leaf), leaf) for leaf in _leaves(copied))
+    leaves = {id(leaf): leaf for leaf in _leaves(copied)}
+    GIVEN.update(leaves)
+    IN_OBJECTS.update(leaves if own else {})
     return copied
 
 
@@ -350,6 +369,9 @@ def _leaves(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)
+    elif is_of_project(type(value)):
+        held = getattr(value, "__dict__", {}).values()
+        yield from _leaves([each for each in held if isinstance(each, nn.Module)])
 
 
 def argument_sets(

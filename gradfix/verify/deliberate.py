@@ -4,8 +4,9 @@ NOTE the rules. The gradient of a Parameter differs from the derivative, and dea
 it and the result. The cut is *straight-through* when the same value enters one sum live with one
 sign and cut with the other: ``x + (q - x).detach()``. It is *deliberate or not, ask* when the value
 that was cut also goes on live (SimSiam, a codebook loss), when it depends on the inputs (a target),
-or when the user wrote the backward. It is *wrong* when copying values made the cut, when an
-in-place write hid from autograd, or when a value made of Parameters alone has no other way.
+when values are masked with one number, or when the user wrote the backward. It is *wrong* when
+copying values made the cut, when an in-place write hid from autograd, or when a value made of
+Parameters alone has no other way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from gradfix.verify.results import Blame
 
 _DEPTH = 12
 _OVERWRITES = "overwrites the Parameter, unseen by autograd"
+#: ``scores.data.masked_fill_(mask, -99)`` before a softmax: what is masked has no weight there.
+_MASKS = "masked_fill"
 _DRAWS = ("normal", "bernoulli", "multinomial", "binomial", "poisson", "_standard_gamma")
 _RANDOM = ("rand", "normal", "bernoulli", "multinomial", "dropout", "uniform", "exponential")
 
@@ -56,11 +59,18 @@ def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Ques
             f"straight-through estimator at line {where.row if where else '?'}",
         )
     hidden = _hidden_writes(graph, rest, run.roots)
-    accidents = hidden or [e for e in rest if _is_accident(run, e)]
+    masks = bool(hidden) and all(e.call.name.startswith(_MASKS) for e in hidden)
+    accidents = [] if masks else hidden
+    accidents = accidents or [e for e in rest if e not in hidden and _is_accident(run, e)]
     blames = tuple(lines.cut_blames(graph, accidents or rest, places))
     if accidents:
         return Question("wrong", "", blames)
+    if masks:
+        blames = tuple(lines.cut_blames(graph, hidden, places))
     rows = ", ".join(str(row) for row in sorted({b.row for b in blames}))
+    if masks:
+        text = f"values are masked at line {rows or '?'}, unseen by autograd: intended?"
+        return Question("question", text, blames)
     return Question("question", f"stop-gradient at line {rows or '?'}: intended?", blames)
 
 

@@ -17,6 +17,8 @@ from torch import nn
 #: Parameters of parts that were made up as arguments, by id: whoever gets them may keep them as it
 #: likes, for the module that they really belong to lists them.
 GIVEN: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
+#: Those of them in objects of the project's own classes: nobody knows what these are given for.
+IN_OBJECTS: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
 
 
 class DriveError(Exception):

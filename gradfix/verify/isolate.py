@@ -142,6 +142,7 @@ def _environment(space: Workspace, mark: str) -> dict[str, str]:
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": home,
         "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",  # there is no network; its library would ask five times
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         _MARK: mark,

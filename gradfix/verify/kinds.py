@@ -36,6 +36,10 @@ _UNIT = re.compile(
 _POSITIVE = re.compile(r"GreaterThan(?:Eq)?\(lower_bound=0\.0\)|must be (?:strictly )?positive")
 _AMBIGUOUS = re.compile(r"Boolean value of Tensor with (?:more than one|no) value")
 _SEVERAL = ("list", "pair")
+_WANTS_TENSOR = re.compile(
+    r"must be (?:a )?Tensor, not (?:int|NoneType)|"
+    r"'int' object has no attribute '(?:size|shape|dim|view|device|dtype|float|unsqueeze|clone)'"
+)
 
 
 def of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
@@ -71,6 +75,10 @@ def of_other_kinds(specs: list[Spec], text: str) -> list[list[Spec]]:
         found += [[replace(s, high=1) if s.kind == "long" else s for s in specs]]
     if _FLOATING.search(text):
         found += [_kind(specs, i, "float") for i, s in enumerate(specs) if s.kind == "long"]
+    if _WANTS_TENSOR.search(text):
+        model = next((s for s in specs if s.kind == "float" and s.shape), Spec((2, 8)))
+        plain = [i for i, s in enumerate(specs) if s.kind in ("int", "none")]
+        found += [[*specs[:i], model, *specs[i + 1 :]] for i in plain]
     for pattern, kind in ((_UNIT, "unit"), (_POSITIVE, "positive")):
         if pattern.search(text):
             found += [[replace(s, kind=kind) if s.kind == "float" else s for s in specs]]

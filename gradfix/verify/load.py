@@ -11,6 +11,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from gradfix.verify.define import define
 from gradfix.verify.drive import describe
 
 _MAX_STUBS = 25
+_NO_SUCH_NAME = re.compile(r"cannot import name '(\w+)' from '\w+'")
 #: What a project is called whose own folder is the package that its files import from.
 ABOVE = "project_above"
 
@@ -118,6 +120,26 @@ class _StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 return True
         return False
 
+    def finds_namesake(self, error: ImportError) -> bool:
+        """Whether another module of the project has a name that the one of this name lacks.
+
+        It then comes first: ``src/utils`` may be a package and ``src/utils/utils.py`` be meant.
+        """
+        match = _NO_SUCH_NAME.search(str(error))
+        module = error.name or ""
+        if match is None or not module.isidentifier():
+            return False
+        for file in namesakes(self.project, module):
+            folder = str(file.parent)
+            if folder in self.folders or not _defines(file, match[1]):
+                continue
+            self.folders.add(folder)
+            sys.path.insert(0, folder)
+            for name in [n for n in sys.modules if n.partition(".")[0] == module]:
+                del sys.modules[name]
+            return True
+        return False
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
@@ -188,6 +210,8 @@ def _with_stubs(
             return _import(path, dotted, entry), first
         except ImportError as error:
             first = first or describe(error)
+            if finder.finds_namesake(error):
+                continue
             missing = _missing(error)
             if missing in ("", ABOVE, *finder.packages) or _is_local(missing, entry):
                 break
@@ -219,6 +243,17 @@ def _folders_with(project: Path, path: Path, name: str) -> list[str]:
     if len(found) == 1:
         return found
     return around if len(around) == 1 else []
+
+
+def namesakes(project: Path, name: str) -> list[Path]:
+    """The files of the project that may be imported as the module of this name."""
+    files = project.rglob(f"{name}.py")
+    return sorted(f for f in files if not any(p.startswith(".") for p in f.parts))[:_MAX_STUBS]
+
+
+def _defines(file: Path, name: str) -> bool:
+    text = file.read_text("utf-8", "replace")
+    return re.search(rf"^(?:def|class)\s+{name}\b|^{name}\b.*=", text, re.MULTILINE) is not None
 
 
 def _missing(error: ImportError) -> str:

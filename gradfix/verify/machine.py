@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 from torch.overrides import TorchFunctionMode
 
+from gradfix.verify.pretrained import without_weights
+
 _LOAD, _DOWNLOAD = torch.load, torch.hub.download_url_to_file
 _INTO_MODULE = nn.Module.load_state_dict
 _TO_GPU, _MODULE_TO_GPU = torch.Tensor.cuda, nn.Module.cuda
@@ -83,6 +85,7 @@ def make_do(wanted: bool, *, names_gpu: bool = False) -> None:
     """
     _left.clear()
     _kept.close()
+    without_weights(wanted, _left.append)
     if wanted and names_gpu and not torch.cuda.is_available():
         _kept.enter_context(_OnCpu())
     torch.load = _load if wanted else _LOAD

@@ -18,6 +18,7 @@ from gradfix.verify.compared import compared, keys_of_table, lacks_value
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.drive import is_out_of_memory
 from gradfix.verify.guess import SIDE
+from gradfix.verify.instances import of_classes
 from gradfix.verify.names import Wanted
 from gradfix.verify.operands import other_operands
 from gradfix.verify.parts import Part
@@ -47,6 +48,7 @@ def repaired_constructor(
     found = [*_of_another_kind(kwargs, error), *_of_another_size(kwargs, str(error))]
     found += of_choices(cls, kwargs, error) + other_operands(kwargs, error)
     found += of_settings_files(kwargs, error)
+    found += of_classes(cls, kwargs, error, repaired_constructor)
     found += _with_others(cls, kwargs, error)
     if is_out_of_memory(error):
         found += [larger(kwargs, (8, 16), 2)]
@@ -147,7 +149,7 @@ def _of_another_size(kwargs: Arguments, text: str) -> list[Arguments]:
     if match := _DIVISIBLE.search(text):
         number, by = map(int, match.groups())
         found += _fitting(kwargs, number, -(-number // max(1, by)) * by)
-    if "divisible" in text:
+    if any(words in text for words in ("divisible", "dividable", "multiple of")):
         found += [larger(kwargs, (8, 16), 64), larger(kwargs, (8, 16, 64), 512)]
         found += [{**kwargs, name: 4} for name in numbers if kwargs[name] == 3]
         found += [{**kwargs, name: 12} for name in numbers if kwargs[name] == 8]
@@ -230,9 +232,11 @@ def _fitting(kwargs: Arguments, wanted: int, got: int) -> list[Arguments]:
 
 
 def larger(kwargs: Arguments, old: tuple[int, ...], new: int) -> Arguments:
-    """The widths among the arguments made larger, also those in lists."""
+    """The widths among the arguments made larger, also those in lists and configurations."""
 
     def one(value: Any) -> Any:
+        for name, inner in value.made().items() if isinstance(value, MadeUp) else ():
+            value = value.with_value(name, one(inner))
         if type(value) in (list, tuple):
             return type(value)(one(item) for item in value)
         return new if type(value) is int and value in old else value

@@ -53,7 +53,7 @@ OF_TORCH: Mapping[str, list[Any]] = {"int": [8], "float": [0.0], "bool": [False,
 FLOATS = ("drop", "rate", "eps", "alpha", "beta", "gamma", "temp", "sigma", "margin", "prob")
 #: Whole numbers, whatever else is in the name: ``temp_epochs``, ``alphabet``.
 _WHOLE = ("epoch", "dilation", "sample_rate", "sampling_rate", "alphabet")
-WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat")
+WIDTHS = ("dim", "size", "width", "channel", "hidden", "unit", "feat", "filter", "plane")
 COUNTS = ("block", "layer", "depth", "repeat", "stride", "dilation", "num_")
 
 

@@ -49,6 +49,8 @@ class Probe:
         self.seed = seed
         self.move_inputs = move_inputs
         self.deadline = math.inf
+        #: How many seconds the slowest run took: what would end too late is not begun.
+        self.took = 0.0
         self._prepare = prepare
         self._pristine = self._build()
         self._copies = True
@@ -76,6 +78,7 @@ class Probe:
         self.offset, self._base = offset, None
 
     def _run(self, shift: dict[str, torch.Tensor], step: float) -> tuple[Prepared, torch.Tensor]:
+        before = time.monotonic()
         prepared = self._pristine.copied() if self._copies else self._build()
         with torch.no_grad():
             for name, parameter in prepared.module.named_parameters():
@@ -90,11 +93,13 @@ class Probe:
             outputs = [t for t in outputs_of(prepared.run()) if is_real(t)]
         if not outputs:
             raise NumericError("the call returns no floating-point tensor in float64")
-        return prepared, project(outputs, self.seed)
+        root = project(outputs, self.seed)
+        self.took = max(self.took, time.monotonic() - before)
+        return prepared, root
 
     def value(self, shift: dict[str, torch.Tensor], step: float) -> float:
         """The projected output with the Parameters moved by ``step * shift``."""
-        if time.monotonic() > self.deadline:
+        if time.monotonic() + self.took > self.deadline:
             raise NumericError("finite differences take longer than the time limit allows")
         value = float(self._run(shift, step)[1].detach())
         if not math.isfinite(value):

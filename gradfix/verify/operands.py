@@ -29,6 +29,7 @@ _ONE = (
     re.compile(r"'([\w.]+)' object cannot be interpreted as an integer"),
     re.compile(r"argument after \*\*? must be an? \w+, not ([\w.]+)"),
 )
+_COUNT = re.compile(r"a single integer value or a list of (\d) values")
 _MOST = 6
 
 
@@ -45,12 +46,16 @@ def other_operands(kwargs: Arguments, error: Exception) -> list[Arguments]:
     """Arguments of such a type with values of another one; those on the failing line first."""
     if not isinstance(error, (TypeError, RuntimeError, ValueError)):
         return []
-    kinds = types_at_odds(str(error))
-    if not kinds:
+    kinds, counted = types_at_odds(str(error)), _COUNT.search(str(error))
+    if not kinds and counted is None:
         return []
     names = names_at_fault(error)
     slots = sorted(slots_of(kwargs), key=lambda slot: nearness(names, slot[-1]))
     found: list[Arguments] = []
+    for slot in slots if counted is not None else ():
+        value, count = value_at(kwargs, slot), int(counted[1]) if counted else 0
+        if isinstance(value, (list, tuple)) and 0 < len(value) != count:
+            found.append(with_value(kwargs, slot, type(value)([*value, *value * count][:count])))
     for slot in slots:
         value = value_at(kwargs, slot)
         if any(_is_of(value, kind) for kind in kinds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -70,11 +71,21 @@ def part_for(name: str, owner: type | None) -> Part:
 def _results(name: str, owner: type | None) -> int:
     """Into how many values the class unpacks what a call of the part gives."""
     tree = tree_of(owner) if owner is not None else None
-    for node in ast.walk(tree) if tree is not None else ():
+    nodes = list(ast.walk(tree)) if tree is not None else []
+    names = {name, *_kept_as(name, nodes)}
+    for node in nodes:
         if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
             continue
         function, target = node.value.func, node.targets[0]
         called = getattr(function, "attr", getattr(function, "id", None))
-        if called == name and isinstance(target, ast.Tuple):
+        if called in names and isinstance(target, ast.Tuple):
             return min(len(target.elts), _MOST)
     return 1
+
+
+def _kept_as(name: str, nodes: list[ast.AST]) -> Iterator[str]:
+    """The attributes that keep an argument under another name."""
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            if node.value.id == name:
+                yield from (t.attr for t in node.targets if isinstance(t, ast.Attribute))

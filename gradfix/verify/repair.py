@@ -13,21 +13,29 @@ import torch
 from gradfix.verify.compared import compared, raised_by_code, ranks_compared
 from gradfix.verify.guess import BATCH, Spec, with_rank, with_shape
 from gradfix.verify.kinds import of_other_kinds
-from gradfix.verify.states import images_beside, of_states, unfolded
+from gradfix.verify.states import images_beside, multiplied, of_states, unfolded
 
 _TORCH = str(Path(torch.__file__).parent)
 _LONGEST = 1024
+_FRAMES, _LONGEST_SIGNAL = 16, 16_384
+_SIGNALS = range(2 * _LONGEST, _LONGEST_SIGNAL + 1)
 _MOST_ROWS = 256
 _SIDES = (8, 16, 24, 28, 32, 36, 48, 56, 64, 84, 96, 112, 128, 160, 192, 224, 256, 299)
 _MATMUL = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 MISMATCH = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_LETTER = re.compile(
+    r"has size (\d+) for operand .* does not broadcast with previously seen size (\d+)"
+)
 _EXPANDED = re.compile(
     r"expanded size of the tensor \((\d+)\) must match the existing size \((\d+)\)"
 )
 _CAT = re.compile(r"must match except in dimension \d+\. Expected size (\d+) but got size (\d+)")
 _SPLIT = re.compile(
     r"sum exactly to (\d+) .*?at dimension -?\d+\), but got split_sizes=\[([\d, ]+)\]"
+)
+_PADDED = re.compile(
+    r"[Pp]adding size should be less than .*?padding \((\d+), (\d+)\) at dimension"
 )
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels")
 _RANKS = re.compile(r"must have same number of dimensions: got (\d) and (\d)")
@@ -36,6 +44,8 @@ _NORMALIZED = re.compile(r"expected input with shape \[\*, ([\d, ]+)\]")
 _RUNNING = re.compile(r"running_mean should contain (\d+) elements not (\d+)")
 _RANK = re.compile(r"[Ee]xpected.*?(\d)D(?: \(unbatched\))?(?: or (\d)D)?.*?(?:got|but)")
 _ORDERED = re.compile(r"is not equal to len\(dims\) = (\d)|Expected (\d)-dimensional input for")
+_FOLDED = re.compile(r"number of sizes provided \((\d)\) must be .* in the tensor \((\d)\)")
+_SUBSCRIPTS = re.compile(r"subscripts in the equation \((\d)\) does not match .*?\((\d)\)")
 _VECTOR = re.compile(r"supposed to be a vector|must be a vector|1-?D tensor expected")
 _NUMBERS = re.compile(r"(?<![\w.])\d{1,4}(?![\w.])")
 _EMBED = re.compile(r"embedding dimension of (\d+), but got (\d+)|embed_dim.*?(\d+)")
@@ -81,6 +91,8 @@ def repairs(specs: list[Spec], error: Exception) -> list[list[Spec]]:
         found += _as_checked(specs, error)
     if _SMALL.search(text):
         found += [[_larger(s) for s in specs]]
+    if match := _PADDED.search(text):
+        found += _signals(specs, max(map(int, match.groups())))
     return [f for f in found if f != specs]
 
 
@@ -97,7 +109,7 @@ def _of_other_sizes(specs: list[Spec], text: str) -> list[list[Spec]]:
         flat = [i for i, s in enumerate(specs) if len(s.shape) < 4 and rows <= _MOST_ROWS]
         found += [with_shape(specs, i, (rows, wanted)) for i in flat]
     found += _of_views(specs, text)
-    if match := MISMATCH.search(text):
+    if match := MISMATCH.search(text) or _LETTER.search(text):
         a, b = map(int, match.groups())
         found += _swap_any(specs, a, b) + _swap_any(specs, b, a)
     if match := _CAT.search(text):
@@ -158,6 +170,8 @@ def _of_channels(specs: list[Spec], text: str) -> list[list[Spec]]:
     if any(len(s.shape) == len(shape) for s in specs):
         found += _shared(specs, 1, columns, wanted) + _scaled(specs, 1, columns, wanted)
         found += _widened(specs, 1, columns, wanted)
+        if len(shape) == 3 and len(specs) > 1:  # steps first, turned round after they are joined
+            found += _widened(specs, -1, columns, wanted)
     elif len(specs) > 1:  # they are folded or grouped before they are joined
         found += _widened(specs, 1, columns, wanted) + _widened(specs, -1, columns, wanted)
     return found
@@ -173,7 +187,8 @@ def _normalized(specs: list[Spec], text: str) -> list[list[Spec]]:
         tail = tuple(int(n) for n in match[1].split(","))
         found += [with_shape(specs, i, s.shape[: -len(tail)] + tail) for i, s in enumerate(specs)]
     if match := _RUNNING.search(text):
-        found += _swap_any(specs, int(match[2]), int(match[1]))
+        got, wanted = map(int, match.groups())  # the layer has the second one
+        found += _swap_any(specs, got, wanted) + multiplied(specs, got, wanted)
     if (match := _EMBED.search(text)) and match[1]:
         found += _swap_last(specs, int(match[2]), int(match[1]))
     return found
@@ -331,6 +346,13 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
     if _VECTOR.search(text):
         longs = [i for i, s in enumerate(specs) if s.kind == "long" and len(s.shape) != 1]
         return [with_shape(specs, i, specs[i].shape[:1] or (BATCH,)) for i in longs]
+    if match := _SUBSCRIPTS.search(text):  # of an input, or of each element of one
+        more = int(match[1]) - int(match[2])
+        ranks = (int(match[2]), int(match[2]) + 1)
+        wanted |= {len(s.shape) + more for s in specs if len(s.shape) in ranks}
+    if match := _FOLDED.search(text):  # what is expanded has too many, perhaps one of them new
+        less = int(match[2]) - int(match[1])
+        wanted |= {len(s.shape) - less for s in specs if len(s.shape) > less}
     if "Dimension out of range" in text:
         wanted |= {len(s.shape) + 1 for s in specs}
     if match := _INDICES.search(text):
@@ -350,7 +372,21 @@ def _other_rank(specs: list[Spec], text: str) -> list[list[Spec]]:
     return found
 
 
+def _signals(specs: list[Spec], padding: int) -> list[list[Spec]]:
+    """Signals longer than what a transform pads them with, several frames long; without channels
+    first, as spectrograms take them."""
+    length = _FRAMES * padding
+    found: list[list[Spec]] = []
+    for i, spec in enumerate(specs):
+        if spec.kind == "float" and spec.shape and length <= _LONGEST_SIGNAL:
+            found.append(with_shape(specs, i, (BATCH, length)))
+            found.append(with_shape(specs, i, (*spec.shape[:-1], length)))
+    return found
+
+
 def _larger(spec: Spec) -> Spec:
+    if spec.kind == "float" and len(spec.shape) == 2 and spec.shape[-1] in _SIGNALS:
+        return replace(spec, shape=(spec.shape[0], 2 * spec.shape[-1]))
     if spec.kind != "float" or len(spec.shape) < 3 or max(spec.shape) > 256:
         return spec
     kept = spec.shape[:2]

@@ -1,4 +1,5 @@
-"""Inputs beside the main one: states of recurrent layers, lengths, single indices, labels."""
+"""Inputs beside the main one: states of recurrent layers, lengths, single indices, labels; and axes
+that are folded into one."""
 
 from __future__ import annotations
 
@@ -57,3 +58,16 @@ def images_beside(specs: list[Spec]) -> list[list[Spec]]:
     if image is None or not others:
         return []
     return [[image if s in others else s for s in specs]]
+
+
+def multiplied(specs: list[Spec], got: int, wanted: int) -> list[list[Spec]]:
+    """One axis of an input of another length, where the product of two of them does not fit."""
+    found: list[list[Spec]] = []
+    for i, spec in enumerate(specs):
+        for axis in range(1, len(spec.shape) if spec.kind == "float" else 0):
+            length = spec.shape[axis]
+            longer, rest = divmod(wanted * length, got)
+            if not rest and got % length == 0 and 0 < longer != length and got != length:
+                shape = (*spec.shape[:axis], longer, *spec.shape[axis + 1 :])
+                found.append(with_shape(specs, i, shape))
+    return found

@@ -227,3 +227,19 @@ def test_the_folder_of_a_project_may_be_the_package(tmp_path: Path) -> None:
     assert results_of(project / "models/net.py", settings=QUICK)["Net"].status == "passed"
     lost = results_of(project / "models/lost.py", settings=QUICK)["Lost"]
     assert lost.status == "not_verified" and "twice" in str(lost.reason)
+
+
+def test_of_two_modules_of_one_name_the_one_that_has_what_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    for folder in ("src", "src/utils", "src/net"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "src/utils/__init__.py").write_text("SIZE = 3\n")
+    (tmp_path / "src/utils/utils.py").write_text("def doubled(x):\n    return 2 * x\n")
+    path = tmp_path / "src/net/model.py"
+    path.write_text(
+        "from torch import nn\nfrom utils import doubled\n\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.lin = nn.Linear(3, 2)\n"
+        "    def forward(self, x):\n        return doubled(self.lin(x))\n"
+    )
+    assert results_of(path)["Net"].status == "passed"

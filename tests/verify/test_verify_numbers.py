@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import nn
 from verify_helpers import results_of
 
 from gradfix.verify.drive import Prepared, reseed
-from gradfix.verify.numeric import NumericError, compare
+from gradfix.verify.numeric import NumericError, Probe, compare
 from gradfix.verify.outputs import outputs_of, project
 
 HIGH, LOW = torch.tensor([2.0, 4.0, 2.0]), torch.tensor([1.0, 2.0, 0.0])
@@ -225,3 +226,12 @@ class Cut(Policy):
     assert "drawn at random" in str(found["Policy"].reason)
     assert found["Reparametrised"].status == "passed"
     assert found["Cut"].status == "failed"
+
+
+def test_a_run_that_would_end_too_late_is_not_begun() -> None:
+    lin = nn.Linear(2, 1)
+    probe = Probe(lambda: Prepared(lin, (torch.ones(2, 2),)), 0, False)
+    probe.value({}, 0.0)
+    probe.took, probe.deadline = 9.0, time.monotonic() + 5.0
+    with pytest.raises(NumericError, match="time limit"):
+        probe.value({}, 0.0)

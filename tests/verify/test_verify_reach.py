@@ -15,7 +15,7 @@ from gradfix.verify.calling import run_prepared
 from gradfix.verify.construct import MadeUp, values_for
 from gradfix.verify.drive import Prepared
 from gradfix.verify.guess import Spec
-from gradfix.verify.mend import repaired_constructor
+from gradfix.verify.mend import larger, repaired_constructor
 from gradfix.verify.names import Wanted
 from gradfix.verify.parts import Part
 from gradfix.verify.repair import repairs
@@ -137,6 +137,24 @@ class Digits(nn.Module):
     def forward(self, x, alpha):
         return self.conv(x).flatten(1) * self.rows * float(alpha)
 
+class Attending(nn.Module):
+    """What it is given is kept under another name, and gives two results."""
+    def __init__(self, correlation):
+        super().__init__()
+        self.inner = correlation
+        self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 8)
+    def forward(self, x):
+        size, steps, _ = x.shape
+        out, weights = self.inner(self.first(x).view(size, steps, 2, 4))
+        return self.last(out.view(size, steps, -1)), weights
+
+class Divided(nn.Module):
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.rows = nn.Parameter(torch.rand(in_channels, out_channels // 16))
+    def forward(self, x):
+        return x @ self.rows
+
 class Normed(nn.Module):
     def __init__(self, in_channel, out_channel):
         super().__init__()
@@ -173,7 +191,7 @@ def test_called_as_the_code_says(name: str, call: str, found: dict[str, TargetRe
 
 @pytest.mark.parametrize(
     "name",
-    "Wrapping Table FromNumpy OneLetter Judging Normed".split(),
+    "Wrapping Table FromNumpy OneLetter Judging Normed Divided Attending".split(),
 )
 def test_driven(name: str, found: dict[str, TargetResult]) -> None:
     assert found[name].status == "passed", found[name].reason
@@ -318,3 +336,81 @@ def test_names_of_whole_numbers_are_no_shares() -> None:
     for name in ("warmup_temp_epochs", "dilation_rate", "alphabet_size"):
         assert type(values_for(Wanted(name))[0]) is int
     assert values_for(Wanted("temp"))[0] == 0.5
+
+
+def test_signals_are_longer_than_what_they_are_padded_with() -> None:
+    text = (
+        "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+        "padding (256, 256) at dimension 2 of input [1, 32, 16]"
+    )
+    changed = repairs([Spec((2, 1, 16, 16))], RuntimeError(text))
+    assert [Spec((2, 4096))] in changed
+
+
+def test_filters_of_stages_are_wide_and_layers_few() -> None:
+    use = uses_in(ast.parse("f(num_filters[3], layers[3])"))
+    assert values_for(Wanted("num_filters", use=use["num_filters"]))[0] == [8] * 4
+    assert values_for(Wanted("layers", use=use["layers"]))[0] == [1] * 4
+
+
+def test_sizes_inside_a_configuration_grow_with_the_others() -> None:
+    config = MadeUp().with_value("patch_size", (16, 16)).with_value("rate", 0.5)
+    changed = larger({"config": config, "width": 8}, (8, 16), 64)
+    assert changed["config"].made() == {"patch_size": (64, 64), "rate": 0.5}
+    assert changed["width"] == 64
+
+
+def test_a_signal_that_is_too_short_for_a_layer_grows() -> None:
+    error = RuntimeError("Kernel size can't be greater than actual input size")
+    assert [Spec((2, 8192))] in repairs([Spec((2, 4096))], error)
+
+
+def test_what_is_expanded_has_fewer_dimensions() -> None:
+    rows = torch.rand(2, 4, 4, 4)
+    with pytest.raises(RuntimeError) as caught:
+        rows.unsqueeze(-1).expand(-1, -1, 5)
+    changed = repairs([Spec((2, 5, 16)), Spec((2, 4, 4, 4))], caught.value)
+    assert [Spec((2, 5, 16)), Spec((2, 4))] in changed
+
+
+def test_operands_of_einsum_have_as_many_dimensions_as_letters() -> None:
+    images, matrix = Spec((2, 5, 4, 4)), Spec((2, 4, 4))
+    with pytest.raises(RuntimeError) as caught:
+        torch.einsum("ncvl,vw->ncwl", images.make(), matrix.make())
+    assert [images, Spec((2, 4))] in repairs([images, matrix], caught.value)
+
+
+def test_inputs_that_are_joined_and_turned_round_before_a_convolution() -> None:
+    steps, speaker = Spec((2, 5, 16)), Spec((2, 16))
+    with pytest.raises(RuntimeError) as caught:
+        nn.Conv1d(88, 4, 3)(torch.rand(2, 32, 5))
+    assert [Spec((2, 5, 72)), speaker] in repairs([steps, speaker], caught.value)
+
+
+def test_operands_of_einsum_agree_about_each_letter() -> None:
+    images, matrix = Spec((2, 5, 4, 4)), Spec((2, 4))
+    with pytest.raises(RuntimeError) as caught:
+        torch.einsum("ncvl,vw->ncwl", images.make(), matrix.make())
+    assert [images, Spec((4, 4))] in repairs([images, matrix], caught.value)
+
+
+def test_axes_that_are_folded_before_they_are_normalized() -> None:
+    x = Spec((2, 8, 5, 16))
+    with pytest.raises(RuntimeError) as caught:
+        nn.BatchNorm1d(8 * 18)(x.make().permute(0, 1, 3, 2).reshape(2, 8 * 16, 5))
+    assert [Spec((2, 8, 5, 18))] in repairs([x], caught.value)
+
+
+def test_a_tensor_where_a_number_was_no_good() -> None:
+    steps = Spec((2, 5, 3))
+    with pytest.raises(TypeError) as caught:
+        torch.isnan(2)  # type: ignore[arg-type]
+    assert [steps, steps] in repairs([Spec((), "int", 2), steps], caught.value)
+
+
+def test_a_list_is_as_long_as_a_convolution_has_dimensions() -> None:
+    given = {"width": 8, "config": MadeUp().with_value("stride", [1, 1, 1])}
+    with pytest.raises(RuntimeError) as caught:
+        nn.Conv2d(3, 8, 3, stride=[1, 1, 1])(torch.rand(2, 3, 9, 9))  # type: ignore[arg-type]
+    changed = repaired_constructor(Any1, given, caught.value)
+    assert any(each["config"].made() == {"stride": [1, 1]} for each in changed)

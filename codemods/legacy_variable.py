@@ -21,7 +21,8 @@ class LegacyVariable(Codemod):
     What it does
     ------------
     Replaces ``Variable(x)`` by ``x``, ``Variable(x, requires_grad=True)`` by a tensor that requires
-    grad, ``volatile=True`` by ``torch.no_grad()``, ``loss.data[0]`` by ``loss.item()`` and
+    grad, ``Variable(x, requires_grad=False)`` by ``x.detach()`` unless ``x`` certainly has no
+    history, ``volatile=True`` by ``torch.no_grad()``, ``loss.data[0]`` by ``loss.item()`` and
     ``type(x) == Variable`` by ``isinstance(x, Variable)``. Imports of ``Variable`` stay: other
     modules may take the name from there.
 
@@ -58,7 +59,8 @@ class LegacyVariable(Codemod):
     Fix safety
     ----------
     Safe where the wrapped tensor certainly has no history and nobody can tell it from the wrapper,
-    and for ``.data[0]`` of a tensor without dimensions, which raises today. Unsafe where the
+    for ``x.detach()`` of a tensor, which is what the wrapper does today, and for ``.data[0]`` of a
+    tensor without dimensions, which raises today. Unsafe where the
     history of what is wrapped is not known, for ``volatile`` and for ``type(x) == Variable``.
     Manual where ``Variable`` cuts a history (whether that is meant is not known), and where the
     wrapper gets a shape, a flag or a mark of its own.

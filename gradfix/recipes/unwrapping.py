@@ -21,6 +21,7 @@ from gradfix.recipes.no_grad import no_grad_in
 
 _NO = Certainty.NO
 _TOLD_APART = "the wrapper is another object than what it wraps, and may be told apart"
+_NONE = "what is wrapped may be None, of which `Variable` makes an empty tensor"
 _HISTORY = "whether what is wrapped has a history is not known"
 _TRAIN = ("backward", "step", "grad", "fit")
 #: What belongs to one tensor object, and not to the memory that it shares with others.
@@ -47,12 +48,12 @@ def unwrap(flow: ModuleFlow, call: Call) -> Fix:
         text, doubt = _leaf(flow, data, flag)
         edit = _replacement(flow, node, text)
         return Fix.of("use a tensor that requires grad", (edit,), doubt)
-    _must_not_be_written(flow, call, data)
     doubt = _HISTORY
-    if flag is not None and flow.value(data).needs_grad is not Certainty.NO:
-        raise NotFixable("`requires_grad=False` is written out: it may be there to cut a history")
     if flow.value(data).needs_grad is Certainty.NO:
         doubt = "" if is_indistinguishable(flow, call.scope, data, node) else _TOLD_APART
+    if doubt and flag is not None:
+        return _detached(flow, node, data)
+    _must_not_be_written(flow, call, data)
     if doubt:
         _must_not_be_another(flow, call, data)
     return Fix.of("use the tensor itself", (_plain(flow, node, data),), doubt)
@@ -131,6 +132,17 @@ def _plain(flow: ModuleFlow, node: ast.Call, data: ast.expr) -> Edit:
 
 def _replacement(flow: ModuleFlow, node: ast.Call, text: str) -> Edit:
     return Edit(EditKind.REPLACE, flow.span(node), text)
+
+
+def _detached(flow: ModuleFlow, node: ast.Call, data: ast.expr) -> Fix:
+    """``Variable(x, requires_grad=False)`` is ``x.detach()``, to the letter.
+
+    Both make a new tensor over the same memory, with its version counter and without a history.
+    """
+    text = f"{bracketed(flow.source_of(data), data)}.detach()"
+    certain = flow.value(data).is_tensor or isinstance(data, (ast.BinOp, ast.UnaryOp))
+    doubt = "" if certain else _NONE
+    return Fix.of("detach as the wrapper does", (_replacement(flow, node, text),), doubt)
 
 
 def _rebinds(statement: ast.Assign, data: ast.expr, node: ast.Call) -> bool:

@@ -8,6 +8,202 @@ from snippets import Case, cases, run
 CODE = "GF401"
 
 CHANGE = cases("""
+=== a stop-gradient that is written out | unsafe works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+class Pyramid(nn.Module):
+    def __init__(self, hold):
+        super().__init__()
+        self.hold = hold
+        self.coarse = nn.Linear(3, 3)
+        self.fine = nn.Linear(3, 3)
+
+    def forward(self, x, up):
+        u = up(self.coarse(x))
+        if self.hold:
+            u = Variable(u, requires_grad=False)
+        return self.fine(u)
+
+
+net = Pyramid(True)
+out = net(torch.ones(3), torch.sigmoid).sum()
+out.backward()
+grad = net.fine.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+class Pyramid(nn.Module):
+    def __init__(self, hold):
+        super().__init__()
+        self.hold = hold
+        self.coarse = nn.Linear(3, 3)
+        self.fine = nn.Linear(3, 3)
+
+    def forward(self, x, up):
+        u = up(self.coarse(x))
+        if self.hold:
+            u = u.detach()
+        return self.fine(u)
+
+
+net = Pyramid(True)
+out = net(torch.ones(3), torch.sigmoid).sum()
+out.backward()
+grad = net.fine.weight.grad
+=== new keeps the history of a tensor that it is given | unsafe works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+lin = nn.Linear(3, 1)
+x = torch.ones(3)
+held = Variable(x.new(lin(x)), requires_grad=False)
+out = (held * lin(x)).sum()
+out.backward()
+grad = lin.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+lin = nn.Linear(3, 1)
+x = torch.ones(3)
+held = x.new(lin(x)).detach()
+out = (held * lin(x)).sum()
+out.backward()
+grad = lin.weight.grad
+=== a type that may be given a tensor with a history | unsafe works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+Tensor = torch.cuda.FloatTensor if torch.cuda.is_available() else torch.FloatTensor
+
+
+def held(x, *more):
+    return Variable(Tensor(x, *more), requires_grad=False)
+
+
+lin = nn.Linear(3, 1)
+out = (held(lin(torch.ones(3))) * lin(torch.ones(3))).sum()
+out.backward()
+grad = lin.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+Tensor = torch.cuda.FloatTensor if torch.cuda.is_available() else torch.FloatTensor
+
+
+def held(x, *more):
+    return Tensor(x, *more).detach()
+
+
+lin = nn.Linear(3, 1)
+out = (held(lin(torch.ones(3))) * lin(torch.ones(3))).sum()
+out.backward()
+grad = lin.weight.grad
+=== the negative of what a loop has left, and a view that is written into | works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+lin = nn.Linear(3, 3)
+target = torch.zeros(3)
+for _ in range(2):
+    with torch.no_grad():
+        target = target + lin(target)
+    goal = Variable(-target, requires_grad=False)
+    rows = Variable(target.view(3, 1), requires_grad=False)
+    rows[0] = 2.0
+out = (lin(torch.ones(3)) * goal * target).sum()
+out.backward()
+grad = lin.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+lin = nn.Linear(3, 3)
+target = torch.zeros(3)
+for _ in range(2):
+    with torch.no_grad():
+        target = target + lin(target)
+    goal = -target
+    rows = target.view(3, 1).detach()
+    rows[0] = 2.0
+out = (lin(torch.ones(3)) * goal * target).sum()
+out.backward()
+grad = lin.weight.grad
+=== what is computed from something unknown is not None | works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def step(net, x, kept):
+    goal = Variable(-kept, requires_grad=False)
+    more = Variable(x + kept, False)
+    return (net(x) - goal).pow(2).sum() + more.sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, torch.ones(3), net(torch.ones(3)))
+out.backward()
+grad = net.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def step(net, x, kept):
+    goal = (-kept).detach()
+    more = (x + kept).detach()
+    return (net(x) - goal).pow(2).sum() + more.sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, torch.ones(3), net(torch.ones(3)))
+out.backward()
+grad = net.weight.grad
+=== what a function is given, without a history | unsafe works
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def step(net, x, y):
+    y = Variable(y, requires_grad=False)
+    return (net(x) - y).pow(2).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, torch.ones(3), net(torch.ones(3)))
+out.backward()
+grad = net.weight.grad
+--->
+import torch
+from torch import nn
+from torch.autograd import Variable
+
+
+def step(net, x, y):
+    y = y.detach()
+    return (net(x) - y).pow(2).sum()
+
+
+net = nn.Linear(3, 1)
+out = step(net, torch.ones(3), net(torch.ones(3)))
+out.backward()
+grad = net.weight.grad
 === two losses in one message under a condition | raises
 lin = nn.Linear(2, 1)
 one, two = lin(torch.ones(2)).sum(), lin(torch.ones(2)).mean()
@@ -765,53 +961,6 @@ for _ in range(3):
     state.sum().backward()
 out = state
 reason: .detach()
-=== a stop-gradient that is written out
-import torch
-from torch import nn
-from torch.autograd import Variable
-
-
-class Pyramid(nn.Module):
-    def __init__(self, hold):
-        super().__init__()
-        self.hold = hold
-        self.coarse = nn.Linear(3, 3)
-        self.fine = nn.Linear(3, 3)
-
-    def forward(self, x, up):
-        u = up(self.coarse(x))
-        if self.hold:
-            u = Variable(u, requires_grad=False)
-        return self.fine(u)
-
-
-Pyramid(True)(torch.ones(3), torch.sigmoid).sum().backward()
-reason: written out
-=== new keeps the history of a tensor that it is given
-import torch
-from torch import nn
-from torch.autograd import Variable
-
-lin = nn.Linear(3, 1)
-x = torch.ones(3)
-held = Variable(x.new(lin(x)), requires_grad=False)
-(held * lin(x)).sum().backward()
-reason: written out
-=== a type that may be given a tensor with a history
-import torch
-from torch import nn
-from torch.autograd import Variable
-
-Tensor = torch.cuda.FloatTensor if torch.cuda.is_available() else torch.FloatTensor
-
-
-def held(x, *more):
-    return Variable(Tensor(x, *more), requires_grad=False)
-
-
-lin = nn.Linear(3, 1)
-(held(lin(torch.ones(3))) * lin(torch.ones(3))).sum().backward()
-reason: written out
 === a buffer that is filled through its wrapper
 import torch
 from torch import nn

@@ -224,6 +224,7 @@ class Cache:
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
+        grounds = self._own_grounds()  # which takes its time, and nobody has to wait for it
         try:
             _prepare(self.folder)
             connection = self._opened()
@@ -231,9 +232,7 @@ class Cache:
             oldest = int(time.time()) - _KEPT_DAYS * _DAY
             connection.execute("DELETE FROM checked WHERE made < ?", (oldest,))
             connection.executemany("INSERT OR REPLACE INTO checked VALUES (?, ?, ?, ?, ?)", waiting)
-            connection.execute(
-                "INSERT OR REPLACE INTO grounds VALUES (?, ?)", (self._run, self._own_grounds())
-            )
+            connection.execute("INSERT OR REPLACE INTO grounds VALUES (?, ?)", (self._run, grounds))
             connection.execute("DELETE FROM grounds WHERE run NOT IN (SELECT run FROM checked)")
             connection.execute("COMMIT")
         except (OSError, sqlite3.Error) as error:

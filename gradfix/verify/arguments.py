@@ -13,11 +13,26 @@ class Argument:
     """What a method does first with one of its inputs.
 
     ``rank`` is the number of dimensions that it needs (0: unknown); ``layers`` are paths of parts
-    of the module, such as ``encoder.0``, that get the input as it is, with its position.
+    of the module, such as ``encoder.0``, that get the input as it is, with its position, and
+    ``behind`` those that get it by way of something else that seldom changes its shape.
     """
 
     rank: int = 0
     layers: list[tuple[str, int]] = field(default_factory=list)
+    behind: list[tuple[str, int]] = field(default_factory=list)
+
+
+#: Functions and methods of one argument that give something of another shape.
+_RESHAPES = frozenset(
+    """flatten squeeze sum mean max min prod numel len size view reshape permute transpose t T norm
+    item argmax argmin std var unbind split chunk any all det trace diag float int bool str list
+    tuple range enumerate zip sorted""".split()
+)
+#: Methods of tensors that keep the shape, with arguments or without.
+_KEEPS = frozenset(
+    """float double half long int bool to type cuda cpu contiguous detach clone relu sigmoid tanh
+    exp log abs sqrt clamp""".split()
+)
 
 
 def arguments_of(function: ast.FunctionDef) -> dict[str, Argument]:
@@ -27,10 +42,14 @@ def arguments_of(function: ast.FunctionDef) -> dict[str, Argument]:
     found = {name: Argument() for name in names}
     until = _rebound(function)
     loops = _loops(function)
+    aliases = [(*each, found[each[1]]) for each in _aliases(function) if each[1] in found]
     nodes = [n for n in ast.walk(function) if isinstance(n, (ast.stmt, ast.expr))]
     for node in sorted(nodes, key=lambda n: (n.lineno, n.col_offset)):
         # What a name holds later is something else.
         known = {n: a for n, a in found.items() if node.lineno <= until.get(n, node.lineno)}
+        for other, original, first, last, argument in aliases:
+            if first < node.lineno <= last and first <= until.get(original, first):
+                known[other] = argument
         if isinstance(node, ast.Assign):
             _note_unpacking(known, node)
         elif isinstance(node, ast.Call):
@@ -63,6 +82,24 @@ def _rebound(function: ast.FunctionDef) -> dict[str, int]:
                     row = node.end_lineno or node.lineno
                     found[part.id] = min(found.get(part.id, row), row)
     return found
+
+
+def _aliases(function: ast.FunctionDef) -> list[tuple[str, str, int, int]]:
+    """Other names for a value, as in ``h = x``: both names, and from which line to which."""
+    bound: dict[str, list[int]] = {}
+    pairs: list[tuple[str, str, int]] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.setdefault(node.id, []).append(node.lineno)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            target = node.targets[0]
+            if len(node.targets) == 1 and isinstance(target, ast.Name):
+                pairs.append((target.id, node.value.id, node.lineno))
+    end = function.end_lineno or function.lineno
+    return [
+        (other, name, row, min((r for r in bound[other] if r > row), default=end))
+        for other, name, row in pairs
+    ]
 
 
 def _loops(function: ast.FunctionDef) -> dict[str, str]:
@@ -109,6 +146,9 @@ def _note_argument(found: dict[str, Argument], node: ast.Call, loops: dict[str, 
     for position, argument in enumerate(node.args):
         name = argument.id if isinstance(argument, ast.Name) else None
         if name not in found:
+            through = _passed_on(argument)
+            if function.startswith("self.") and through in found:
+                found[through].behind.append((function[5:], position))
             continue
         if function.startswith("self."):
             found[name].layers.append((function[5:], position))
@@ -126,6 +166,30 @@ def _note_argument(found: dict[str, Argument], node: ast.Call, loops: dict[str, 
                 index = node.args[0].value
                 if type(index) is int:
                     found[owner].rank = max(found[owner].rank, index + 1)
+
+
+def _passed_on(node: ast.expr) -> str | None:
+    """The name in ``act(x)``, ``self.act(x)`` or ``x.float()``, which likely keeps its shape."""
+    while isinstance(node, ast.Call):
+        function = node.func
+        last = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if last in _KEEPS and isinstance(function, ast.Attribute) and not _is_module(function):
+            node = function.value
+        elif len(node.args) == 1 and not node.keywords and last not in _RESHAPES:
+            node = node.args[0]
+        else:
+            return None
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _is_module(function: ast.Attribute) -> bool:
+    """Whether this is ``torch.relu``, ``F.relu`` or ``self.relu``, not a method of a tensor."""
+    return isinstance(function.value, ast.Name) and function.value.id in (
+        "torch",
+        "F",
+        "nn",
+        "self",
+    )
 
 
 def _axes(pattern: str) -> int:

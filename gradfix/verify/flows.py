@@ -101,7 +101,7 @@ def _ranked(specs: list[Spec], rank: int) -> list[Spec]:
 
 def _specs(module: nn.Module, argument: Argument, depth: int) -> list[Spec]:
     found: list[Spec] = []
-    for path, position in argument.layers:
+    for path, position in (*argument.layers, *argument.behind):
         part = _part(module, path)
         if isinstance(part, nn.Module):
             found += _into(part, position, depth)

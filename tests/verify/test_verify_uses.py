@@ -94,3 +94,54 @@ def test_inputs_take_the_shape_of_the_layer_that_gets_them() -> None:
     assert (found["ids"][0].kind, found["ids"][0].high) == ("long", 7)
     assert found["signal"][0].shape[1] == 5
     assert "other" not in found
+
+
+@pytest.mark.parametrize(
+    ("lines", "layers", "behind"),
+    [
+        ("h = x\nh = self.norm(h)\nh = self.conv(h)", [("norm", 0)], []),
+        ("h = x\ny = self.a(1, h)\nh = self.b(h)\nself.c(h)", [("a", 1), ("b", 0)], []),
+        ("x = self.a(x)\nh = x\nself.b(h)", [("a", 0)], []),
+        ("for x in x:\n    pass\nh = y\nself.a(h)", [], []),
+        ("self.fc(act(x))", [], [("fc", 0)]),
+        ("self.fc(self.act(x))", [("act", 0)], [("fc", 0)]),
+        ("self.fc(F.silu(x.float()))", [], [("fc", 0)]),
+        ("self.fc(x.to(y.device).detach())", [], [("fc", 0)]),
+        ("self.fc(torch.relu(x))", [], [("fc", 0)]),
+        ("h = x\nself.fc(act(h))", [], [("fc", 0)]),
+        ("self.fc(torch.flatten(x))", [], []),
+        ("self.fc(x.mean(1))", [], []),
+        ("self.fc(F.pool(x, 2))", [], []),
+        ("self.fc(act(x, dim=1))", [], []),
+        ("self.fc(x + 1)", [], []),
+        ("act(act(x))", [], []),
+    ],
+)
+def test_layers_that_get_an_input_by_another_name_or_by_way_of_a_function(
+    lines: str, layers: list[tuple[str, int]], behind: list[tuple[str, int]]
+) -> None:
+    body = "".join(f"    {line}\n" for line in lines.splitlines())
+    found = arguments_of(function(f"def forward(self, x, y):\n{body}"))["x"]
+    assert (found.layers, found.behind) == (layers, behind)
+
+
+class Residual(nn.Module):
+    """As the blocks of diffusion models are written: nothing but the layers tells the shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(4, 12)
+        self.conv = nn.Conv2d(12, 12, 3, padding=1)
+        self.act = nn.SiLU()
+        self.project = nn.Linear(50, 12)
+
+    def forward(self, x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        h = x
+        h = self.conv(self.act(self.norm(h)))
+        return x + h + self.project(self.act(steps))[:, :, None, None]
+
+
+def test_a_shape_is_found_behind_an_activation_and_another_name() -> None:
+    found = shapes_by_input(Residual(), "forward")
+    assert found["x"][0].shape[1] == 12
+    assert found["steps"][0].shape == (2, 50)

@@ -197,8 +197,9 @@ class Cache:
         asked_by: dict[str, Asks] = {}
         now: dict[str, str | None] = {}
         for project, paths in self._put.items():
-            asked_by.update(project.asks_behind(paths))
-            for path in {path for asks in asked_by.values() for ask in asks for path in ask}:
+            behind = project.asks_behind(paths)
+            asked_by.update(behind)
+            for path in {path for asks in behind.values() for ask in asks for path in ask}:
                 now[path] = self._digests.of(path, project)
         for path, learned in self._learned.items():
             now.update(learned.looked_for)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ALL = "*"  # stands for all source files below a folder
 
-#: Paths that were looked for together; what was looked for to resolve the imports of each file.
+#: What was looked for to resolve the imports of a file, as sets of paths that many files share.
 Asks = Iterable[frozenset[str]]
 #: The digest of what a path holds now, None where nothing is there.
 Digest = Callable[[str], str | None]

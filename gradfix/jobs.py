@@ -80,8 +80,8 @@ def run(
         yield from job.run(iter(items), review, cache)
         return
     if job.timeout is not None or (count is not None and count > 1):
-        with Pool(job, count or cores_here()) as asked_for:
-            yield from asked_for.results(items)
+        with Pool(job, count or cores_here()) as workers:
+            yield from workers.results(items)
         return
     cores = 1 if count == 1 else cores_here()
     left, pending, started = len(items), iter(items), time.monotonic()
@@ -235,12 +235,13 @@ class Pool:
             if worker.given:
                 worker.spent = 0.0
                 luggage, worker.carries = self.luggage[worker.carries :], len(self.luggage)
-                items = (self._items[index] for index in worker.given)
-                if worker.hasty:
-                    items = (one if isinstance(one, Failure) else replace(one, hasty=True)
-                             for one in items)  # fmt: skip
+                items = [self._item(index, hasty=worker.hasty) for index in worker.given]
                 with suppress(OSError):  # it has died; that is heard of like any other death
                     worker.pipe.send([*luggage, *items])
+
+    def _item(self, index: int, *, hasty: bool) -> Item:
+        item = self._items[index]
+        return item if isinstance(item, Failure) else replace(item, hasty=hasty)
 
     def _fill(self, worker: _Worker) -> None:
         size = min(_GROUP, max(1, len(self._todo) // (2 * self._count)))

@@ -103,10 +103,10 @@ class _Notes:
 
 def _light(done: Processed, learned: Learned | None) -> Answer:
     """An answer without what the client has anyway: the bytes of a file that stays as it is."""
-    lighter = light(done)
+    outcome = light(done).outcome
     changed = done.before != done.after
     before, after = (done.before, done.after) if changed else (b"", b"")
-    return Answer(done.path, lighter.outcome, before, after, done.crash, learned=learned)
+    return Answer(done.path, outcome, before, after, done.crash, learned=learned)
 
 
 # -- in the dask worker -------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def facts_of_callers(flow: ModuleFlow) -> FileFacts | None:
     candidates = [scope for scope in flow.scopes if _matters(flow, scope)]
     if not candidates:
         return None
-    flow.complete(frozenset(f"{scope.name}(" for scope in candidates if _may_be_given(flow, scope)))
+    flow.complete(frozenset(f"{scope.name}(" for scope in candidates))
     found: dict[str, Function] = {}
     for scope in candidates:
         calls = calls_to(flow, scope.node)
@@ -68,22 +68,8 @@ def call_of(flow: ModuleFlow, span: Span) -> Note | None:
     return flow.note(calls[0].node, "the function is given a tensor that requires grad here")
 
 
-def _may_be_given(flow: ModuleFlow, scope: Scope) -> bool:
-    """Whether all calls may give a function what requires grad, as far as they are known yet."""
-    calls = calls_to(flow, scope.node)
-    if calls:
-        return bool(_given(scope, calls))
-    called = f"{scope.name}("
-    return flow.text.count(called) > flow.text.count(f"def {called}")
-
-
 def _seen(flow: ModuleFlow, scope: Scope, calls: list[Call]) -> dict[str, Seen]:
     """The arguments of one function that are tensors which require grad in all its calls."""
-    found = _given(scope, calls)
-    return found if found and all(_goes_on(flow, call) for call in calls) else {}
-
-
-def _given(scope: Scope, calls: list[Call]) -> dict[str, Seen]:
     if not all(call.mode is GradMode.ON for call in calls):
         return {}
     found: dict[str, Seen] = {}
@@ -98,7 +84,7 @@ def _given(scope: Scope, calls: list[Call]) -> dict[str, Seen]:
             found[name] = _seen_as("tensor", join_all(given))
         elif len(lists) == len(given) and all(map(_requires_grad, lists)):
             found[name] = _seen_as("tensors", join_all(lists))
-    return found
+    return found if found and all(_goes_on(flow, call) for call in calls) else {}
 
 
 def _seen_as(kind: str, one: Value) -> Seen:

@@ -73,7 +73,6 @@ class Doubts:
     _inside: dict[ast.AST, frozenset[str]] = field(default_factory=dict)
     _mentioning: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
     _frozen: dict[str, frozenset[str] | None] = field(default_factory=dict)
-    _freeze_any: list[str] = field(default_factory=list)
     #: By file, the words of each place that expects an error (see `expected_elsewhere`).
     expecting: dict[str, tuple[frozenset[str], ...]] = field(default_factory=dict)
     _asked: dict[Callable[[str], bool], bool] = field(default_factory=dict)
@@ -102,13 +101,12 @@ class Doubts:
     def frozen(self, path: str) -> frozenset[str] | None:
         """The attributes whose layers, made in one file, others may freeze; None for any."""
         # One other file that may freeze any layer is enough, and the rest need not be read.
-        if self.all or any(file != path for file in self._freeze_any):
+        if self.all or any(names is None for file, names in self._frozen.items() if file != path):
             return None
         found: set[str] = set()
         for file in self.texts:
             if file not in self._frozen:
                 self._frozen[file] = frozen_by(self.project, self.texts, file)
-                self._freeze_any += [file] if self._frozen[file] is None else []
             names = self._frozen[file] if file != path else frozenset()
             if names is None:
                 return None

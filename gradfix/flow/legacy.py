@@ -26,6 +26,11 @@ def went_through_numpy(value: Value) -> bool:
     return False
 
 
+def is_never_none(flow: ModuleFlow, node: ast.expr) -> bool:
+    """Whether an expression is certainly not None: a tensor, or computed by an operator."""
+    return flow.value(node).is_tensor or isinstance(node, (ast.BinOp, ast.UnaryOp))
+
+
 # -- .data[0], type(x) == Variable -----------------------------------------------------------------
 
 

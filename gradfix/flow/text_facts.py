@@ -30,9 +30,9 @@ _HALF_OR_DOUBLE = (
 )
 #: Names of types that ``getattr(model, "double")()`` takes from somewhere.
 _NAMED_TYPES = re.compile(r"[\"'](?:double|half)\\?[\"']")
-#: Each begins with what is fast to find.
 _MOVED = tuple(
-    re.compile(rf"\.{name}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)") for name in ("to", "type")
+    (f".{name}(", re.compile(rf"\.{name}\(([^()\n]*(?:\([^()\n]*\)[^()\n]*)*)\)"))
+    for name in ("to", "type")
 )
 _RECEIVER = re.compile(r"([A-Z]\w*\([^()\n]*\)|\w+)\Z")
 _OF_MODULE = re.compile(r"\.(?:(?:named_)?parameters|train|eval|(?:load_)?state_dict)\(")
@@ -186,7 +186,7 @@ def _gives_modules_types(text: str) -> bool:
         return True
     moved = [
         receiver[1]
-        for pattern, word in zip(_MOVED, (".to(", ".type("), strict=True)
+        for word, pattern in _MOVED
         if mentions(text, word)
         for found in pattern.finditer(text)
         if found[1] and _DEVICE.search(found[1]) is None

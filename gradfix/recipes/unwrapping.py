@@ -8,7 +8,7 @@ import textwrap
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.apart import together
-from gradfix.flow.legacy import went_through_numpy
+from gradfix.flow.legacy import is_never_none, went_through_numpy
 from gradfix.flow.names import uses_of
 from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.source_text import bracketed, replaced
@@ -140,8 +140,7 @@ def _detached(flow: ModuleFlow, node: ast.Call, data: ast.expr) -> Fix:
     Both make a new tensor over the same memory, with its version counter and without a history.
     """
     text = f"{bracketed(flow.source_of(data), data)}.detach()"
-    certain = flow.value(data).is_tensor or isinstance(data, (ast.BinOp, ast.UnaryOp))
-    doubt = "" if certain else _NONE
+    doubt = "" if is_never_none(flow, data) else _NONE
     return Fix.of("detach as the wrapper does", (_replacement(flow, node, text),), doubt)
 
 

@@ -55,19 +55,23 @@ def arguments_of(function: ast.FunctionDef) -> dict[str, Argument]:
         elif isinstance(node, ast.Call):
             _note_argument(known, node, loops)
         elif isinstance(node, ast.Subscript):
-            name = name_of(node.value)
-            if isinstance(node.value, ast.Name) and name in known:
-                if isinstance(node.slice, ast.Tuple):
-                    parts = [e for e in node.slice.elts if not _is_new_axis(e)]
-                    if not any(isinstance(getattr(e, "value", 0), type(...)) for e in parts):
-                        known[name].rank = max(known[name].rank, len(parts))
-            elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
-                owner = name_of(node.value.value)
-                if owner in known and isinstance(node.slice, ast.Constant):
-                    if type(node.slice.value) is int:
-                        rank = node.slice.value + 1
-                        known[owner].rank = max(known[owner].rank, rank)
+            _note_index(known, node)
     return found
+
+
+def _note_index(found: dict[str, Argument], node: ast.Subscript) -> None:
+    """``x[:, 0]`` and ``x.shape[2]``."""
+    name = name_of(node.value)
+    if isinstance(node.value, ast.Name) and name in found:
+        if isinstance(node.slice, ast.Tuple):
+            parts = [e for e in node.slice.elts if not _is_new_axis(e)]
+            if not any(isinstance(getattr(e, "value", 0), type(...)) for e in parts):
+                found[name].rank = max(found[name].rank, len(parts))
+    elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+        owner = name_of(node.value.value)
+        if owner in found and isinstance(node.slice, ast.Constant):
+            if type(node.slice.value) is int:
+                found[owner].rank = max(found[owner].rank, node.slice.value + 1)
 
 
 def _rebound(function: ast.FunctionDef) -> dict[str, int]:

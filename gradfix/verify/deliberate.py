@@ -60,18 +60,18 @@ def wrong_or_question(run: Run, parameter: torch.Tensor, places: Places) -> Ques
         )
     hidden = _hidden_writes(graph, rest, run.roots)
     masks = bool(hidden) and all(e.call.name.startswith(_MASKS) for e in hidden)
-    accidents = [] if masks else hidden
-    accidents = accidents or [e for e in rest if e not in hidden and _is_accident(run, e)]
-    blames = tuple(lines.cut_blames(graph, accidents or rest, places))
+    if not hidden or masks:
+        accidents = [e for e in rest if e not in hidden and _is_accident(run, e)]
+    else:
+        accidents = hidden
+    blames = tuple(lines.cut_blames(graph, accidents or hidden or rest, places))
     if accidents:
         return Question("wrong", "", blames)
-    if masks:
-        blames = tuple(lines.cut_blames(graph, hidden, places))
-    rows = ", ".join(str(row) for row in sorted({b.row for b in blames}))
-    if masks:
-        text = f"values are masked at line {rows or '?'}, unseen by autograd: intended?"
-        return Question("question", text, blames)
-    return Question("question", f"stop-gradient at line {rows or '?'}: intended?", blames)
+    rows = ", ".join(str(row) for row in sorted({b.row for b in blames})) or "?"
+    masked = f"values are masked at line {rows}, unseen by autograd"
+    return Question(
+        "question", f"{masked if masks else f'stop-gradient at line {rows}'}: intended?", blames
+    )
 
 
 def _overwritten(graph: Graph, nodes: set[int]) -> list[Call]:

@@ -58,21 +58,17 @@ def _object_of(kind: type, owner: type, repair: Repair) -> Any:
         return _PLAIN[kind]
     if inspect.isabstract(kind) or kind in _making or kind is owner:
         return None
-    try:
-        first = argument_sets(kind)
-    except (TypeError, ValueError):  # a class without a signature
-        return None
     _making.append(kind)
     try:
-        return built(kind, _readable(first), fresh, repair)
+        return built(kind, _first_arguments(kind), fresh, repair)
     finally:
         _making.pop()
 
 
-def _readable(first: Iterator[Arguments]) -> Iterator[Arguments]:
+def _first_arguments(kind: type) -> Iterator[Arguments]:
     """What can be told of the arguments; nothing where the constructor has no signature."""
     try:
-        yield from first
+        yield from argument_sets(kind)
     except (TypeError, ValueError):
         return
 

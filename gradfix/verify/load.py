@@ -247,8 +247,9 @@ def _folders_with(project: Path, path: Path, name: str) -> list[str]:
 
 def namesakes(project: Path, name: str) -> list[Path]:
     """The files of the project that may be imported as the module of this name."""
-    files = project.rglob(f"{name}.py")
-    return sorted(f for f in files if not any(p.startswith(".") for p in f.parts))[:_MAX_STUBS]
+    found = (file.relative_to(project) for file in project.rglob(f"{name}.py"))
+    shown = (file for file in found if not any(part.startswith(".") for part in file.parts))
+    return [project / file for file in sorted(shown)[:_MAX_STUBS]]
 
 
 def _defines(file: Path, name: str) -> bool:

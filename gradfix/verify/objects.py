@@ -26,7 +26,7 @@ Repair = Callable[[type, dict[str, Any], Exception], list[dict[str, Any]]]
 
 def classes_of_project(space: Mapping[str, Any]) -> list[type]:
     """The classes of a file and of the project's other files that are loaded; its own first."""
-    root = str(Path.cwd())
+    root = _root()
     spaces = [
         vars(module)
         for module in list(sys.modules.values())
@@ -41,7 +41,12 @@ def classes_of_project(space: Mapping[str, Any]) -> list[type]:
 
 def is_of_project(cls: type) -> bool:
     """Whether a file of the project defines the class."""
-    return _is_own(cls, str(Path.cwd()))
+    return _is_own(cls, _root())
+
+
+def _root() -> str:
+    """What the paths of the project's files begin with."""
+    return str(Path.cwd() / "_").removesuffix("_")
 
 
 def _is_own(cls: type, root: str) -> bool:

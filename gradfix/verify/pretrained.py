@@ -11,7 +11,7 @@ import functools
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ _HUB: Callable[..., Any] = torch.hub.load
 _LAYERS = 2
 _DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers", "encoder_layers")
 _LARGE = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}
+#: Makes a network, or a configuration, of a class, a name and perhaps a configuration.
+Make = Callable[[Any, str, Any], Any]
 #: What was replaced: where, under which name, and what stood there.
 _replaced: list[tuple[Any, str, Any]] = []
 
@@ -56,32 +58,37 @@ def _as_function(call: Callable[..., Any]) -> Callable[..., Any]:
     return from_pretrained
 
 
-def _of_transformers() -> list[tuple[Any, Callable[..., Any]]]:
-    """The classes that load by name, as far as they are imported, with what makes the same without
-    weights. A project may hold an older copy of the library, under the same name."""
-    found: list[tuple[Any, Callable[..., Any]]] = []
-    makes: dict[tuple[str, str], Callable[..., Any]] = {
-        (".modeling_utils", "PreTrainedModel"): lambda cls, name, given: cls(
-            _config(cls, name, given)
-        ),
-        (".models.auto.configuration_auto", "AutoConfig"): lambda cls, name, given: _config_named(
-            name
-        ),
-        (".models.auto.auto_factory", "_BaseAutoModelClass"): lambda cls, name, given: (
-            cls.from_config(_config(None, name, given))
-        ),
-    }
-    for (module, name), make in makes.items():
-        owner = vars(sys.modules.get(f"transformers{module}", object)).get(name)
+def _of_transformers() -> Iterator[tuple[type, Make]]:
+    """The classes that load by name, with what makes the same without weights.
+
+    Those that are imported, and are there: a project may hold an older copy of the library.
+    """
+    for module, name, make in (
+        ("modeling_utils", "PreTrainedModel", _network),
+        ("models.auto.configuration_auto", "AutoConfig", _config_alone),
+        ("models.auto.auto_factory", "_BaseAutoModelClass", _network_named),
+    ):
+        owner = vars(sys.modules.get(f"transformers.{module}", object)).get(name)
         if isinstance(owner, type):
-            found.append((owner, make))
-    return found
+            yield owner, make
+
+
+def _network(cls: Any, name: str, config: Any) -> Any:
+    return cls(_sized(cls.config_class(), name) if config is None else config)
+
+
+def _network_named(cls: Any, name: str, config: Any) -> Any:
+    return cls.from_config(_config_named(name) if config is None else config)
+
+
+def _config_alone(cls: Any, name: str, config: Any) -> Any:
+    return _config_named(name)
 
 
 def _pretrained(
     note: Callable[[str], None],
     old: Callable[..., Any],
-    make: Callable[..., Any],
+    make: Make,
     cls: type,
     name: Any,
     *args: Any,
@@ -90,15 +97,10 @@ def _pretrained(
     try:
         return old(cls, name, *args, **kwargs)
     except OSError:  # neither on this machine nor to be fetched
-        made = make(cls, str(name), kwargs.get("config"))
+        config = kwargs.get("config")
+        made = make(cls, str(name), None if isinstance(config, str) else config)
         note(str(name))
         return made
-
-
-def _config(cls: Any, name: str, given: Any) -> Any:
-    if given is not None and not isinstance(given, str):
-        return given
-    return _config_named(name) if cls is None else _sized(cls.config_class(), name)
 
 
 def _config_named(name: str) -> Any:
@@ -131,7 +133,8 @@ def _into(
     try:
         return old(model, *a, **k)
     except OSError:
-        return note(type(model).__name__)
+        note(type(model).__name__)
+        return None
 
 
 def _from_hub(note: Callable[[str], None], repo: Any, model: Any, *args: Any, **kwargs: Any) -> Any:

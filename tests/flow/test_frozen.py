@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from test_strangers import HEAD, safety
 
+from gradfix.flow import doubts
+from gradfix.flow.frozen import frozen_by
 from gradfix.model import Safety
 
 NET = HEAD + """
@@ -94,3 +98,22 @@ def test_a_base_in_another_file_freezes_what_is_derived_from_it() -> None:
     base = HEAD + "class Base(nn.Module):\n    def freeze(self):\n    " + OFF.format("self")
     net = "from base import Base\n" + NET.replace("(nn.Module)", "(Base)")
     assert safety(net, base=base) is Safety.UNSAFE
+
+
+def test_files_are_read_until_one_may_freeze_any_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(project: object, texts: Mapping[str, str], path: str) -> frozenset[str] | None:
+        read.append(path)
+        return frozen_by(None, texts, path)
+
+    monkeypatch.setattr(doubts, "frozen_by", noted)
+    freezes = "for p in given().parameters():\n    p.requires_grad = False\n"
+    texts = {"a.py": "x = 1\n", "b.py": freezes, "c.py": freezes, "d.py": freezes}
+    found = doubts.Doubts(None, texts)
+    assert found.frozen("a.py") is None and found.frozen("a.py") is None
+    assert found.frozen("b.py") is None  # which needs another one that does so
+    assert found.frozen("c.py") is None
+    assert read == ["a.py", "b.py", "c.py"]
+    alone = doubts.Doubts(None, {"a.py": "x = 1\n", "b.py": freezes})
+    assert (alone.frozen("a.py"), alone.frozen("b.py")) == (None, frozenset())

@@ -100,8 +100,7 @@ class Doubts:
 
     def frozen(self, path: str) -> frozenset[str] | None:
         """The attributes whose layers, made in one file, others may freeze; None for any."""
-        # One other file that may freeze any layer is enough, and the rest need not be read.
-        if self.all or any(names is None for file, names in self._frozen.items() if file != path):
+        if self.all:
             return None
         found: set[str] = set()
         for file in self.texts:
@@ -109,7 +108,7 @@ class Doubts:
                 self._frozen[file] = frozen_by(self.project, self.texts, file)
             names = self._frozen[file] if file != path else frozenset()
             if names is None:
-                return None
+                return None  # and the rest need not be read
             found |= names
         return frozenset(found)
 

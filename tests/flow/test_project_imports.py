@@ -233,6 +233,21 @@ def test_a_star_may_bind_a_name_once_more(helpers: str, kind: Kind) -> None:
     assert (value.name == "torch.autograd.Variable") is (kind is Kind.REFERENCE)
 
 
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        ("if TYPE_CHECKING:\n    from layers import *", 3),
+        ("if typing.TYPE_CHECKING:\n    from layers import *", 3),
+        ("if CHECKING:\n    from layers import *", None),
+        ("if TYPE_CHECKING:\n    import layers\nelse:\n    from layers import *", None),
+    ],
+)
+def test_a_star_for_type_checkers_binds_nothing_anew(head: str, length: int | None) -> None:
+    """Such code never runs: the names keep what they hold."""
+    main = f"import typing\nfrom typing import TYPE_CHECKING\nN = 3\n{head}\nN"
+    assert last(analysed(main, layers="N = 4")).const == length
+
+
 def test_a_star_binds_each_name_by_itself() -> None:
     """Functions see what each of the names holds, not what the last one does."""
     others = {"layers": "import torch\nimport torch.nn as nn\nN = 3\nM = 4"}

@@ -45,7 +45,7 @@ TIMEOUT = 60.0
 #: With ``auto``: the most processes, and when workers are worth their start: the seconds that are
 #: waited, those that it would still take then, and the number of files that have to be left.
 MOST = 8
-PATIENCE = 0.5
+PATIENCE = 0.3
 STILL = 3.0
 WORTH = 16
 
@@ -84,14 +84,14 @@ def run(
             yield from workers.results(items)
         return
     cores = 1 if count == 1 else cores_here()
-    left, pending, started = len(items), iter(items), time.monotonic()
+    left, pending, spent = len(items), iter(items), _Spent()
     pool: Pool | None = None
     with ExitStack() as ends:
         for done in job.run(pending, cache=cache):
             yield done
             left -= 1
-            spent = time.monotonic() - started
-            if pool is None and cores > 1 and left >= WORTH and _is_worth_it(spent, items, left):
+            spent.add()
+            if pool is None and cores > 1 and left >= WORTH and spent.is_worth_help(left):
                 pool = ends.enter_context(Pool(job, cores))
                 pool.begin(items[-left:])
             if pool is not None and pool.is_ready():
@@ -99,9 +99,27 @@ def run(
                 return
 
 
-def _is_worth_it(spent: float, items: Sequence[Item], left: int) -> bool:
-    """Whether workers would be done sooner, if the files that are left are like the others."""
-    return spent > PATIENCE and spent / (len(items) - left) * left > STILL
+class _Spent:
+    """The time that files have taken so far, in seconds."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = time.monotonic()
+        self._files = 0
+        self._longest = 0.0
+
+    def add(self) -> None:
+        """One more file is done."""
+        now = time.monotonic()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        self._files += 1
+
+    def is_worth_help(self, left: int) -> bool:
+        """Whether workers would be done sooner, if the files that are left are like the others.
+
+        Not like the longest: the first that is analysed waits for the analysis to be imported.
+        """
+        spent, others = self._last - self._begun, self._files - 1
+        return spent > PATIENCE and (spent - self._longest) * left > STILL * others
 
 
 def cores_here() -> int:

@@ -24,6 +24,7 @@ from gradfix.flow.derivations import Derivations
 from gradfix.flow.frozen import frozen_by
 from gradfix.flow.nodes import walk
 from gradfix.flow.project import OUTSIDE
+from gradfix.flow.stored_lines import Lines
 from gradfix.flow.stored_text import stored_in
 from gradfix.flow.strangers import read
 from gradfix.flow.values import UNKNOWN_MEMORY, Kind, Role, Value, replace, unknown
@@ -81,8 +82,9 @@ class Doubts:
         self.stored: dict[str, set[str]] = {}  # by word, the files that may store to it
         self.anything = self.modules = self.data = False
         patched: set[str] = set()
+        lines = Lines()
         for path, text in self.texts.items():
-            stored = stored_in(text)
+            stored = stored_in(text, lines)
             for word in stored.words:
                 self.stored.setdefault(word, set()).add(path)
             self.anything = self.anything or stored.anything

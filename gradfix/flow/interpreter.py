@@ -24,8 +24,8 @@ from gradfix.flow.calls import may_switch
 from gradfix.flow.constructors import mode_of
 from gradfix.flow.joined import changed_names, join_states
 from gradfix.flow.kept_results import kept_at_return
-from gradfix.flow.nodes import is_for_checkers, tests_training, walk
-from gradfix.flow.star_imports import brought
+from gradfix.flow.nodes import tests_training, walk
+from gradfix.flow.star_imports import brought, never_runs
 from gradfix.flow.state import GradMode, State, Turn
 from gradfix.flow.values import Kind, Role, Value, foreign, grow, unknown
 
@@ -130,7 +130,7 @@ class Interpreter(Bindings):
     def _import_from(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
-                bound = () if self._never_runs(node) else self.state.env
+                bound = () if never_runs(node, self.path) else self.state.env
                 for name, value in brought(self.flow, node, bound, loud=self.loud):
                     self.bind(name, alias, value, "import")
                 continue
@@ -138,11 +138,6 @@ class Interpreter(Bindings):
             value = self.flow.imported(f"{source}{alias.name}")
             self.flow.noted_import(value.name, alias)
             self.bind(alias.asname or alias.name, alias, value, "import")
-
-    def _never_runs(self, node: ast.stmt) -> bool:
-        """Whether only type checkers see a statement; what is bound already stays as it is."""
-        around = self.path[-1] if self.path else None
-        return isinstance(around, ast.If) and is_for_checkers(around) and node in around.body
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if node.decorator_list:

@@ -112,11 +112,6 @@ def tests_training(test: ast.expr) -> bool | None:
     return True if isinstance(test, ast.Attribute) and test.attr == "training" else None
 
 
-def is_for_checkers(statement: ast.If) -> bool:
-    """Whether this is ``if TYPE_CHECKING:``, the body of which never runs."""
-    return last_name(statement.test) == "TYPE_CHECKING"
-
-
 def last_name(node: ast.AST) -> str:
     """The last part of a dotted name; empty for other expressions."""
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

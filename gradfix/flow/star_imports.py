@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from gradfix.flow.nodes import last_name
 from gradfix.flow.places import Folder, Outside
 from gradfix.flow.project import Project
 from gradfix.flow.values import Value, reference, unknown
@@ -42,6 +43,14 @@ def brought(
             value = others.follow(asked)
             found.append((name, unknown() if value is asked else value))
     return found
+
+
+def never_runs(node: ast.ImportFrom, path: Sequence[ast.AST]) -> bool:
+    """Whether an import stands in ``if TYPE_CHECKING:``; ``path`` leads to it, as in `Recorder`."""
+    around = path[-1] if path else None
+    if not isinstance(around, ast.If) or last_name(around.test) != "TYPE_CHECKING":
+        return False
+    return node in around.body
 
 
 def _files(project: Project, module: str, importer: str) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from gradfix import config, engine
 from gradfix.flow.derivations import Derivations
 from gradfix.flow.project import Project
+from gradfix.flow.stored_lines import Lines
 from gradfix.flow.stored_text import stored_in
 from gradfix.model import Safety, Source
 
@@ -247,6 +248,33 @@ def test_words_that_a_text_stores_to() -> None:
     assert stored_in("torch.zeros = mine\ntorch.backends.cudnn.benchmark = True").patched == {
         "zeros"
     }
+
+
+def test_a_line_that_many_texts_have_is_read_once_and_counts_for_each() -> None:
+    lines = Lines()
+    texts = ["net.a = 1\nx = 1", "x = 1\nsetattr(net, 'b', 1)", "net.a = 1\ndel net.c", "x = 1"]
+    found = [stored_in(text, lines).words for text in texts]
+    assert found == [{"a"}, {"b"}, {"a", "c"}, set()]
+    assert found == [stored_in(text).words for text in texts]
+    assert stored_in("torch.zeros = mine\nnet.d = 1", lines).patched == {"zeros"}
+    assert stored_in("net.d = 1", lines).patched == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model\nnet.a.b", set()),  # neither ``del`` nor one line
+        ("the model net.a", set()),
+        ("if x: del net.a, net.b", {"a", "b"}),
+        ("with f() as net.a: ...", {"a"}),
+        ("for net.a in x: ...", {"a"}),
+        ("(net.a,\n net.b) = f()", {"a", "b"}),
+        ("model.getattr(net, 'a')", set()),  # a look, whatever it is called on
+        ("model.set_attr(net, 'a')", {"a"}),
+    ],
+)
+def test_words_of_statements_that_are_no_assignments(text: str, words: set[str]) -> None:
+    assert stored_in(text).words == words
 
 
 def test_classes_of_one_name_in_other_files_are_others() -> None:

@@ -18,6 +18,7 @@ from gradfix.flow.entries import name_of
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.queries import flow_sinks, is_backward_from, is_differentiated
 from gradfix.flow.state import Call, GradMode, Scope
+from gradfix.flow.telling_words import may_know_leaves
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Shape, Value, element_of, join_all
 from gradfix.model import Note, Span
@@ -32,6 +33,8 @@ _DIFFERENTIABLE = frozenset({"default", "float16", "bfloat16", "float32", "float
 
 def facts_of_callers(flow: ModuleFlow) -> FileFacts | None:
     """The arguments that certainly require grad in every call of the file; None for none."""
+    if not may_know_leaves(flow.text):
+        return None
     candidates = [scope for scope in flow.scopes if _matters(flow, scope)]
     if not candidates:
         return None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.nodes import FUNCTIONS, children, walk
 from gradfix.flow.state import Scope
 from gradfix.flow.values import Kind
 from gradfix.flow.versions import Definition
@@ -25,6 +25,18 @@ def own_nodes(scope: Scope) -> tuple[ast.AST, ...]:
     if scope.nodes is None:
         scope.nodes = tuple(_own_nodes(scope))
     return scope.nodes
+
+
+def own_text(flow: ModuleFlow, scope: Scope) -> str:
+    """The source lines of a scope; of a module without its functions and classes."""
+    if not isinstance(scope.node, ast.Module):
+        return flow.text_of(scope.node)
+
+    def text() -> str:
+        own = (at for at in flow.tree.body if not isinstance(at, (*FUNCTIONS, ast.ClassDef)))
+        return "\n".join(map(flow.text_of, own))
+
+    return flow.worked_out("_own_text", 0, text)
 
 
 def is_in(scope: Scope, node: ast.AST) -> bool:

@@ -26,7 +26,7 @@ from gradfix.flow.memories import (
     within,
 )
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import own_nodes, reaching, uses_of
+from gradfix.flow.names import own_nodes, own_text, reaching, uses_of
 from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.state import AttributeStore, Scope
 from gradfix.flow.updates import Update, moves, updates
@@ -71,7 +71,7 @@ def stale_snapshots(flow: ModuleFlow) -> Iterator[tuple[Scope, Snapshot]]:
 
 def _names_weights(flow: ModuleFlow, scope: Scope, leaves: set[str]) -> bool:
     """Whether weights can be spoken of in a scope at all; a look at its text."""
-    text = flow.text_of(scope.node)
+    text = own_text(flow, scope)
     return (
         any(word in text for word in _WEIGHTS)
         or any(name in text for name in leaves)

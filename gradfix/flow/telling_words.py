@@ -50,7 +50,7 @@ class TellingWords:
     def __init__(self, text: str, lines: Sequence[str]) -> None:
         self._text = "\n".join(lines) if "\r" in text else text
         self._starts = [0, *accumulate(len(line) + 1 for line in lines)]  # of the lines
-        self._leaves = any(mentions(text, word) for word in _LEAVES)
+        self._leaves = may_know_leaves(text)
 
     def text_of(self, row: int, end_row: int) -> str:
         """The text of some lines; rows count from 1."""
@@ -104,6 +104,11 @@ class TellingWords:
     def _places(self, words: Sequence[str]) -> Iterator[int]:
         for word in mentioned(self._text, tuple(words)):
             yield from _places_of(word, None, self._text)
+
+
+def may_know_leaves(text: str) -> bool:
+    """Whether a file may know of a leaf, or of something that is computed from one."""
+    return any(mentions(text, word) for word in _LEAVES)
 
 
 def _places_of(word: str, pattern: re.Pattern[str] | None, text: str) -> Iterator[int]:

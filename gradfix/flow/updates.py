@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import is_in, own_nodes
+from gradfix.flow.names import is_in, own_nodes, own_text
 from gradfix.flow.optimizers import models_of, parameters_given
 from gradfix.flow.parameters import is_bound
 from gradfix.flow.queries import calls_in, scopes_of
@@ -56,7 +56,7 @@ def updates(flow: ModuleFlow, scope: Scope, depth: int = 0) -> Iterator[Update]:
                     yield Update(call.node)
         elif call.callee is not None and depth < 2:
             yield from _updates_inside(flow, call, call.node, depth)
-    text = flow.text_of(scope.node)
+    text = own_text(flow, scope)
     if any(word in text for word in _BY_HAND) or ("_(" in text and _IN_PLACE.search(text)):
         memories = Memories(flow, scope)
         for node in own_nodes(scope):

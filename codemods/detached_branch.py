@@ -72,7 +72,10 @@ class DetachedBranch(Codemod):
     """
 
     code = "GF304"
-    trigger = Words(".detach(", ".data", "no_grad", "inference_mode", "Variable(", "autograd.grad")
+    trigger = Words(
+        ".detach(", ".detach_(", ".data", "no_grad", "inference_mode", "grad_enabled", "Variable(",
+        "autograd.grad",
+    )  # fmt: skip
 
     def find(self, flow: ModuleFlow) -> Iterator[Finding]:
         """Every detached value that is written back, and every cut that severs a Parameter."""

@@ -174,8 +174,8 @@ def _cut_by_call(
 
 #: Without one of these a function passes on the history of what it is given.
 _CUTS = re.compile(
-    r"detach|\.data\b|no_grad|\.item\(|numpy|tolist|argm|round|sign|floor|ceil|trunc|one_hot"
-    r"|long\(|int\(|float\(|(?<!-)[<>]|[!=]="
+    r"detach|\.data\b|no_grad|inference_mode|grad_enabled|\.item\(|numpy|tolist|argm|round|sign"
+    r"|floor|ceil|trunc|one_hot|long\(|int\(|float\(|(?<!-)[<>]|[!=]="
 )
 
 

@@ -17,7 +17,7 @@ from gradfix.flow.state import GradMode
 from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
 
-_CUTS = re.compile(r"detach|\.data\b|no_grad|inference_mode|\.item\(|numpy|Variable\(")
+_CUTS = re.compile(r"detach|\.data\b|no_grad|inference_mode|grad_enabled|\.item\(|numpy|Variable\(")
 
 
 class History:

@@ -38,6 +38,8 @@ _NUMBER_METHODS = frozenset(
 _FLAG_METHODS = frozenset(
     "is_floating_point is_contiguous is_complex is_signed equal allclose".split()
 )
+#: Methods that tensors have and arrays, numbers and tables have not.
+_OF_TENSORS_ALONE = frozenset("relu sigmoid softmax log_softmax logsumexp unsqueeze".split())
 #: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), not in the tables.
 CONVERSIONS = {
     "float": "float32",
@@ -88,6 +90,8 @@ class Methods(LegacyTypes):
         if receiver.kind is Kind.FOREIGN:
             return foreign(node, receiver.name, inputs)
         if receiver.kind is Kind.UNKNOWN and name in ("detach", "requires_grad_"):
+            return self._reveal(node, receiver, name, arguments)
+        if receiver.kind is Kind.UNKNOWN and name in _OF_TENSORS_ALONE and _are_plain(arguments):
             return self._reveal(node, receiver, name, arguments)
         if name == "clone" and not arguments and self._is_input_of_forward(receiver):
             return self._reveal(node, receiver, name, arguments)
@@ -318,6 +322,11 @@ class Methods(LegacyTypes):
                 value.length = None
             if changed and value.kind is Kind.SEQUENCE and value.name == "list":
                 value.element = join_all([unknown(), *filter(None, [value.element])])
+
+
+def _are_plain(arguments: list[Argument]) -> bool:
+    """Whether arguments are numbers: no tensor that a module of functions might be given."""
+    return all(argument.value.kind is Kind.NUMBER for argument in arguments)
 
 
 def revealed(value: Value, node: ast.expr) -> Value:

@@ -83,12 +83,14 @@ def updated_from(flow: ModuleFlow, scope: Scope, node: ast.expr) -> ast.expr | N
 
 
 def _collected(flow: ModuleFlow, scope: Scope, node: ast.Name) -> ast.expr | None:
-    """``new = []`` that a loop over the container fills with updated elements."""
+    """``new = []`` that a loop over the container fills with updated elements, or these at once."""
     definitions = reaching(scope, node)
     if len(definitions) != 1:
         return None
     (definition,) = definitions
     value = assigned_value(definition)
+    if isinstance(value, (*_COMPREHENSIONS, ast.BinOp)):
+        return updated_from(flow, scope, value)
     if not isinstance(value, (ast.List, ast.Dict)) or children(value):
         return None
     added = [added_to(flow, use) for use in uses_of(scope, definition)]

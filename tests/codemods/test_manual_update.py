@@ -467,6 +467,17 @@ for _ in range(2):
     (weights[0] ** 2).sum().backward()
     weights = descend(weights, rate=0.1)
 reason: MAML
+=== by a function of the file that names its result
+def descend(weights, rate):
+    new = [w - rate * w.grad for w in weights]
+    return new
+
+
+weights = [torch.ones(2, requires_grad=True)]
+for _ in range(2):
+    (weights[0] ** 2).sum().backward()
+    weights = descend(weights, rate=0.1)
+reason: MAML
 === by a function that appends
 def descend(rate, weights):
     moved = []

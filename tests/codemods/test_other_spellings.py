@@ -87,6 +87,36 @@ out = (pair * n).sum()
 if out.requires_grad:
     out.backward()
 grad_a = a.grad
+=== a copy of graph tensors that methods of tensors give | GF301 unsafe none
+class Loss(nn.Module):
+    def forward(self, x):
+        losses = []
+        for i in range(len(x)):
+            losses.append((x - x[i]).sum().sigmoid())
+        mean = torch.tensor(losses).mean()
+        return mean
+
+
+w = Parameter(torch.ones(2))
+out = Loss()(torch.stack([w, 2 * w, 3 * w]))
+if out.requires_grad:
+    out.backward()
+grad = w.grad
+--->
+class Loss(nn.Module):
+    def forward(self, x):
+        losses = []
+        for i in range(len(x)):
+            losses.append((x - x[i]).sum().sigmoid())
+        mean = torch.stack(losses).reshape(-1).mean()
+        return mean
+
+
+w = Parameter(torch.ones(2))
+out = Loss()(torch.stack([w, 2 * w, 3 * w]))
+if out.requires_grad:
+    out.backward()
+grad = w.grad
 === the leaf's name, with an annotation | GF101 none
 w: torch.Tensor = torch.ones(3, requires_grad=True)
 w: torch.Tensor = w * 2

@@ -133,6 +133,24 @@ class Bell(nn.Module):
         mean, width = self.clip(self.w)
         return self.out(torch.exp(-((x - mean) / width) ** 2))
 reason: on purpose
+=== GF304 a Module that computes with its argument with grad mode switched off
+class Clip(nn.Module):
+    def forward(self, w):
+        with torch.set_grad_enabled(False):
+            low = torch.clamp(w[0], 0.0, 1.0)
+            return torch.stack([low, torch.clamp(w[1], 0.1, 9.0)])
+
+class Bell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2))
+        self.clip = Clip()
+        self.out = nn.Linear(3, 1)
+
+    def forward(self, x):
+        mean, width = self.clip(self.w)
+        return self.out(torch.exp(-((x - mean) / width) ** 2))
+reason: on purpose
 === GF304 a function that detaches its argument
 def bounded(w):
     return torch.tanh(w.detach()) * 3

@@ -14,6 +14,7 @@ from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorde
 from gradfix.flow.returned_leaves import kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
+from gradfix.flow.told_apart import asks_size
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.flow.versions import Definition
 from gradfix.flow.walk import Walk
@@ -183,7 +184,7 @@ class TransformAfterWrap(Codemod):
         doubt = doubt_of(flow, right, leaf.value)
         reads = {n for n in walk(right) if isinstance(n, ast.Name) and leaf in reaching(scope, n)}
         marks = set() if mark is None else {n for n in walk(mark) if isinstance(n, ast.Name)}
-        others = [n for n in uses_of(scope, leaf) if n not in reads and n not in marks]
+        others = [n for n in uses_of(scope, leaf) if not (n in reads | marks or asks_size(flow, n))]
         if others:
             row = min(flow.span(n).row for n in others)
             raise NotFixable(f"the leaf `{leaf.name}` is also used on line {row}")

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import last_name, walk
 from gradfix.flow.op_shapes import ELEMENTWISE, SAME_SHAPE
 from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Counter, Dim, Kind, Role, Shape, Value
@@ -35,6 +35,8 @@ FILL_VALUES: dict[str, str | None] = {
     "new_empty": None,
     "new_full": "full",
 }
+#: What devices are called (https://docs.pytorch.org/docs/stable/tensor_attributes.html).
+_DEVICES = frozenset("cpu cuda mps xpu meta hpu npu".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,15 @@ class Assembly:
     def allocation(self) -> ast.expr:
         """The allocating call."""
         assert isinstance(self.definition.statement, ast.Assign)
-        return self.definition.statement.value
+        return _moved_to_devices(self.flow, self.definition.statement.value)
+
+    @property
+    def moves(self) -> str:
+        """What moves the allocated buffer to a device, as it is written: ``.to(device)``."""
+        assert isinstance(self.definition.statement, ast.Assign)
+        value = self.definition.statement.value
+        made, whole = self.flow.source_of(self.allocation), self.flow.source_of(value)
+        return whole.removeprefix(made) if whole.startswith(made) else ""
 
     @cached_property
     def block(self) -> list[ast.stmt]:
@@ -165,15 +175,39 @@ def _allocates(flow: ModuleFlow, definition: Definition) -> bool:
         return False
     if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
         return False
-    value = flow.value(statement.value)
+    made = _moved_to_devices(flow, statement.value)
+    value = flow.value(made)
     return (
-        isinstance(statement.value, ast.Call)
+        isinstance(made, ast.Call)
         and value.is_tensor
         and value.op in FILL_VALUES
         and value.role == Role.UNTRACKED
-        and value.node is statement.value
+        and value.node is made
         and not is_integer(value.dtype)
     )
+
+
+def _moved_to_devices(flow: ModuleFlow, node: ast.expr) -> ast.expr:
+    """What is moved to a device, and nothing else, before it has a name; else the node itself."""
+    at = node
+    while isinstance(at, ast.Call) and isinstance(at.func, ast.Attribute):
+        how, given = at.func.attr, [*at.args, *(keyword.value for keyword in at.keywords)]
+        moves = how == "to" and len(given) == 1 and _is_device(flow, given[0])
+        if not moves and (given or how not in ("cuda", "cpu")):
+            break
+        at = at.func.value
+    # In brackets, or over several lines, what is written behind it is not so easy to tell.
+    return at if flow.source_of(node).startswith(flow.source_of(at)) else node
+
+
+def _is_device(flow: ModuleFlow, node: ast.expr) -> bool:
+    if last_name(node) == "device":
+        return True
+    value = flow.value(node)
+    if value.kind is Kind.STRING:
+        return isinstance(value.const, str) and value.const.split(":")[0] in _DEVICES
+    called = flow.value(node.func) if isinstance(node, ast.Call) else None
+    return called is not None and called.name == "torch.device"
 
 
 def _assembly(

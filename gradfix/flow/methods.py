@@ -232,6 +232,8 @@ class Methods(LegacyTypes):
             role = (role & ~Role.LEAF) | Role.TRACKED if changes else role | Role.TRACKED
         fresh = frozenset({Storage(node)})
         storages = fresh if changes else united(receiver.storages, fresh)
+        if not changes and _is_made_here(receiver, node):
+            storages = receiver.storages  # copied or not, nobody else will have it
         return replace(
             receiver,
             role=role,
@@ -322,6 +324,14 @@ class Methods(LegacyTypes):
                 value.length = None
             if changed and value.kind is Kind.SEQUENCE and value.name == "list":
                 value.element = join_all([unknown(), *filter(None, [value.element])])
+
+
+def _is_made_here(receiver: Value, node: ast.Call) -> bool:
+    """Whether a new tensor has no name, and nobody else, that could share its memory."""
+    assert isinstance(node.func, ast.Attribute)
+    op, here = op_facts(receiver.op, "function"), node.func.value
+    own = all(storage.node is here for storage in receiver.storages)
+    return receiver.node is here and own and op is not None and op.factory
 
 
 def _are_plain(arguments: list[Argument]) -> bool:

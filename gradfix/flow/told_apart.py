@@ -150,7 +150,7 @@ def _is_harmless(flow: ModuleFlow, made: ast.AST, use: ast.AST, wrapped: ast.AST
     if _is_alternative(flow, use, wrapped):
         return True
     before = flow.span(made) < flow.span(use) < flow.span(wrapped)
-    if _asks_size(flow, use):
+    if asks_size(flow, use):
         return before or not flow.is_so(_reshapes)
     return before and _fills(flow, use)
 
@@ -218,9 +218,12 @@ def _is_alternative(flow: ModuleFlow, use: ast.AST, other: ast.AST) -> bool:
     return not may_follow(flow, first, second)
 
 
-def _asks_size(flow: ModuleFlow, use: ast.AST) -> bool:
-    """Whether a use only asks how large a tensor is, of what type, or where."""
+def asks_size(flow: ModuleFlow, use: ast.AST) -> bool:
+    """Whether a use only asks how large a tensor is, of what type, or where; or for None."""
     parent = flow.parents.get(use)
+    if isinstance(parent, ast.Compare):
+        others = [side for side in (parent.left, *parent.comparators) if side is not use]
+        return all(isinstance(side, ast.Constant) and side.value is None for side in others)
     if isinstance(parent, ast.Call):
         return flow.value(parent.func).name == "builtins.len"
     if not isinstance(parent, ast.Attribute):

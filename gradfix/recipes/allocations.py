@@ -7,7 +7,7 @@ import ast
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
 from gradfix.flow.apart import together
-from gradfix.flow.assembly import Assembly
+from gradfix.flow.assembly import Assembly, tensor_root
 from gradfix.flow.names import spelling
 from gradfix.flow.source_text import bracketed
 from gradfix.flow.values import Kind, Shape
@@ -58,7 +58,24 @@ def options_text(flow: ModuleFlow, assembly: Assembly, parts: list[ast.expr]) ->
     dtypes = {flow.value(part).dtype for part in parts if flow.value(part).kind is not Kind.NUMBER}
     if dtypes != {buffer.dtype} or buffer.dtype is None:
         words.append(f"dtype={given.get('dtype') or _buffer_dtype(flow, assembly)}")
-    return f".to({', '.join(words)})" if words else ""
+    options = f".to({', '.join(words)})" if words else ""
+    return options + assembly.moves
+
+
+def root_text(flow: ModuleFlow, assembly: Assembly) -> str | None:
+    """A tensor in scope of the parts' type and device, to make constants like.
+
+    Raises NotFixable where there is none, and the buffer is put on a device of its own.
+    """
+    for fill in assembly.fills:
+        root = tensor_root(flow, fill.part, assembly.buffer.dtype)
+        if root is not None:
+            return flow.source_of(root)
+    call = assembly.allocation
+    assert isinstance(call, ast.Call)
+    if assembly.moves or any(keyword.arg == "device" for keyword in call.keywords):
+        raise NotFixable("on which device its constants are to be made is not known")
+    return None
 
 
 def _buffer_dtype(flow: ModuleFlow, assembly: Assembly) -> str:

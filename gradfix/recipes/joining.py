@@ -9,7 +9,7 @@ from textwrap import indent
 
 from gradfix.codemod import NotFixable, Unsuitable
 from gradfix.flow import ModuleFlow
-from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve, tensor_root
+from gradfix.flow.assembly import FILL_VALUES, Assembly, Fill, axis_of, resolve
 from gradfix.flow.may_write import may_change, writes_what_it_is_given
 from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.nodes import walk
@@ -24,6 +24,7 @@ from gradfix.recipes.allocations import (
     comments_above,
     fill_value,
     options_text,
+    root_text,
     tuple_text,
 )
 from gradfix.recipes.collecting import collect_parts
@@ -308,7 +309,7 @@ class _Straight:
         value = flow.value(fill.part)
         text = flow.source_of(fill.part) if self._inline else self._temporary(fill)
         if value.kind is Kind.NUMBER:
-            root = self._root()
+            root = root_text(flow, self.assembly)
             if root is None:
                 self.doubt = "the device and the element type of the numbers are not known"
                 return f"{self._spelled('torch.tensor')}({text})"
@@ -329,7 +330,7 @@ class _Straight:
         if any(not isinstance(dim, int) for dim in slot_shape):
             self.doubt = "the size of a slot that is never written is not known"
         size = tuple_text(slot_shape)
-        root = self._root()
+        root = root_text(self.flow, self.assembly)
         if root is None:
             self.doubt = "the device and the element type of the gaps are not known"
             if kind == "full":
@@ -344,15 +345,6 @@ class _Straight:
         if spelled is None:
             raise NotFixable(f"the file has no name for {name}")
         return spelled
-
-    def _root(self) -> str | None:
-        """A tensor in scope of the parts' type and device, to make constants like."""
-        dtype = self.assembly.buffer.dtype
-        for fill in self.assembly.fills:
-            root = tensor_root(self.flow, fill.part, dtype)
-            if root is not None:
-                return self.flow.source_of(root)
-        return None
 
     @property
     def _inline(self) -> bool:

@@ -70,6 +70,52 @@ net = Net().to(torch.float64)
 out = net()
 out.prod().backward()
 grad = net.w.grad
+=== the buffer is moved to a device | works
+class Rolled(nn.Module):
+    def __init__(self, device):
+        super().__init__()
+        self.w = Parameter(torch.rand(3))
+        self.device = device
+
+    def forward(self):
+        out = torch.zeros(4, 3).to(self.device)
+        for t in range(4):
+            out[t] = self.w * t
+        pair = torch.zeros(2, 3).cpu()
+        pair[0] = self.w.exp()
+        pair[1] = self.w.sin()
+        return out, pair
+
+
+net = Rolled(torch.device("cpu"))
+out, pair = net()
+(out.sum() + pair.prod()).backward()
+grad = net.w.grad
+--->
+class Rolled(nn.Module):
+    def __init__(self, device):
+        super().__init__()
+        self.w = Parameter(torch.rand(3))
+        self.device = device
+
+    def forward(self):
+        out_parts = []
+        for t in range(4):
+            out_parts.append(self.w * t)
+        out = torch.stack(out_parts).to(self.device)
+        pair = torch.stack(
+            [
+                self.w.exp(),
+                self.w.sin(),
+            ]
+        ).cpu()
+        return out, pair
+
+
+net = Rolled(torch.device("cpu"))
+out, pair = net()
+(out.sum() + pair.prod()).backward()
+grad = net.w.grad
 === comments beside and above the fills | works
 w = Parameter(torch.rand(2))
 full = torch.zeros([2])  # the vector
@@ -438,6 +484,16 @@ for i in range(1, 4):
     full[i] = w[i] * 2
 full.sum().backward()
 reason: every slot
+=== a gap on another device | plain
+import torch
+from torch.nn import Parameter
+
+w = Parameter(torch.rand(2, dtype=torch.float64))
+full = torch.zeros(3).to("cpu")
+full[0] = w[0] * 2
+full[2] = w[1]
+full.sum().backward()
+reason: device
 === looked up by its name
 w = Parameter(torch.rand(2))
 full = torch.zeros(2)

@@ -230,6 +230,20 @@ for step in range(3):
     loss = (w * w).sum()
     loss.backward()
     seen[step] = loss.item()
+=== a buffer that follows another tensor, perhaps to its element type
+def collect(w, like):
+    out = torch.zeros(2).to(like)
+    out[0] = w[0] * 2
+    out[1] = w[1]
+    return out
+
+
+collect(torch.rand(2, requires_grad=True), torch.zeros(3)).sum().backward()
+=== a buffer that is cast to integers
+w = Parameter(torch.rand(2))
+out = torch.zeros(2).to(torch.long)
+out[0] = w[0] * 2
+out[1] = w[1]
 === a running sum
 w = Parameter(torch.rand(2))
 full = torch.zeros(2)

@@ -60,6 +60,18 @@ net = Net()
 out = net(torch.ones(3))
 out.sum().backward()
 grads = [p.grad for p in net.parameters()] or None
+=== the leaf's size is asked for, and whether it is there | none
+t = Parameter(torch.randn(12, 1))
+assert t is not None and t.shape == (12, 1), len(t)
+T = t.view(3, 4)
+T.sum().backward()
+grad = T.grad
+--->
+t = torch.randn(12, 1)
+assert t is not None and t.shape == (12, 1), len(t)
+T = Parameter(t.view(3, 4))
+T.sum().backward()
+grad = T.grad
 === a view in one expression | none
 t = Parameter(torch.ones(12)).view(3, 4)  # a matrix
 t.sum().backward()
@@ -215,6 +227,13 @@ T = t.view(3, 4)
 (T.sum() + t.sum()).backward()
 print(T.grad)
 reason: also used
+=== the leaf is told apart from another
+t = Parameter(torch.randn(12, 1))
+T = t.view(3, 4)
+same = T is t
+T.sum().backward()
+grad = T.grad
+reason: also used on line
 === the factor is trained, too
 scale = Parameter(torch.ones(1))
 w = Parameter(torch.ones(3)) * scale

@@ -119,6 +119,8 @@ class Calls(PythonCalls):
 
     def _attribute_called(self, node: ast.Attribute, receiver: Value) -> Value | None:
         """The called object, unless it is a method known by its name alone."""
+        if receiver.kind is Kind.MODULE and node.attr in ("forward", "__call__"):
+            return receiver  # ``layer.forward(x)`` is ``layer(x)`` but for hooks
         if receiver.kind in (Kind.INSTANCE, Kind.CLASS, Kind.MODULE):
             found = classes.attribute(self.flow, receiver, node.attr, node, called=True)
             return found if found.kind is not Kind.UNKNOWN or found.definition else None

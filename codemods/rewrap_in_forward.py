@@ -17,7 +17,7 @@ from gradfix.flow.queries import (
     origins,
     writes_to,
 )
-from gradfix.flow.reached import run_by_forward
+from gradfix.flow.reached import bodies_of_forward, run_by_forward, sets_up
 from gradfix.flow.said_plain import expects_no_gradient
 from gradfix.flow.state import AttributeStore, Call, GradMode
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -108,7 +108,7 @@ class RewrapInForward(Codemod):
             value = call.result
             if call.mode is not GradMode.ON or value.cut != _WRAPS[call.name] or not value.is_leaf:
                 continue
-            if classes.is_initialiser(call.scope.name):
+            if sets_up(flow, flow.class_facts(call.scope.class_node), call.scope.name):
                 yield from self._tied(flow, call)
             elif _leaf_is_wanted(flow, value):
                 continue
@@ -169,7 +169,9 @@ class RewrapInForward(Codemod):
         if not _shares_leaf(call.data):
             return
         facts = flow.class_facts(call.scope.class_node)
-        if facts is None or facts.written.get(source, 0) > 1 or not _used_outside(facts, source):
+        if facts is None or facts.written.get(source, 0) > 1:
+            return
+        if not _used_outside(flow, facts, source):
             return
         yield self.finding(
             flow.span(call.node),
@@ -334,14 +336,14 @@ def _shares_leaf(value: Value) -> bool:
     return value.is_tensor and value.parameter and value.role == Role.LEAF
 
 
-def _used_outside(facts: classes.ClassFacts, name: str) -> bool:
-    """Whether a method other than the constructor uses ``self.<name>``."""
+def _used_outside(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> bool:
+    """Whether a method that does not set up the Module uses ``self.<name>``."""
+    own = [method for method in facts.methods.values() if not sets_up(flow, facts, method.name)]
     return any(
         isinstance(node, ast.Attribute)
         and node.attr == name
         and isinstance(node.value, ast.Name)
         and node.value.id == "self"
-        for method in facts.methods.values()
-        if not classes.is_initialiser(method.name)
+        for method in dict.fromkeys((*own, *bodies_of_forward(flow, facts)))
         for node in walk(method)
     )

@@ -83,8 +83,8 @@ class ModuleFlow(Summaries):
         self.others = None if session is None else Others(self, session, path)
         self._run_body(Scope(tree, "", None), State(), tree.body)
         if not source:
-            # Constructors first: they say what the other methods find in ``self``. Then methods
-            # that fill containers, since their elements are what other methods read.
+            # Constructors first, and what they call: they say what the other methods find in
+            # ``self``. Then methods that fill containers, since others read their elements.
             self._run_queue(everything=False)
 
     def all(self, kind: type[E]) -> list[E]:
@@ -138,7 +138,7 @@ class ModuleFlow(Summaries):
             if words is None or _has_one(self.text_of(node), words)
         ]:
             for node, scope in wanted:
-                heapq.heappush(self._queue, ((4, node.lineno), len(self._queue), node, scope))
+                heapq.heappush(self._queue, ((5, node.lineno), len(self._queue), node, scope))
                 self._untold.remove((node, scope))
                 if node.name == "__init__":
                     self._constructors.pop(scope.node, None)  # type: ignore[call-overload]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from gradfix.flow.classes import Method, is_module, lineage
+from gradfix.flow.classes import ClassFacts, Method, is_initialiser, is_module, lineage
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import captured, own_nodes
 from gradfix.flow.nodes import walk
@@ -23,6 +23,25 @@ def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset
     if (node, start) not in known:
         known[node, start] = _run_by(flow, node, start)
     return known[node, start]
+
+
+def sets_up(flow: ModuleFlow, facts: ClassFacts | None, name: str) -> bool:
+    """Whether a method, or function, only makes a Module: a constructor, or what it alone runs."""
+    if is_initialiser(name) or facts is None:
+        return is_initialiser(name)
+    constructing = name in run_by(flow, facts.node, "__init__")
+    return constructing and name not in run_by_forward(flow, facts.node)
+
+
+def bodies_of_forward(flow: ModuleFlow, facts: ClassFacts) -> list[Method]:
+    """What ``forward`` of a class runs of it, or that of a class that this file derives from it."""
+    own = (flow.class_facts(node) for node in flow.own_classes())
+    derived = [one for one in own if one is not None and facts in lineage(flow, one)[1:]]
+    found: dict[Method, None] = {}
+    for entry in (facts, *derived):
+        for name in sorted(run_by_forward(flow, entry.node)):
+            found.update((one.methods[name], None) for one in (entry, facts) if name in one.methods)
+    return list(found)
 
 
 def returned_by_forward(flow: ModuleFlow, scope: Scope) -> bool:

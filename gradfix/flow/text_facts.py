@@ -47,6 +47,7 @@ _MAKE_TENSORS = frozenset("Parameter nn.Parameter torch.nn.Parameter".split()) |
 _REDUCTIONS = re.compile(r"\.reduc(?:e|tion)\s*=(?!=)|setattr\(")
 _SHARES = re.compile(r"\n[ \t]*(?:global|nonlocal)\b")
 #: What switches grad mode, by any of its names.
+_OWN_CALL = re.compile(r"self\.(\w+)\(")
 SWITCHES = re.compile(r"no_grad|enable_grad|inference_mode|set_grad_enabled|GradMode")
 
 
@@ -106,13 +107,26 @@ class TextFacts(Facts):
         return some and _SHARES.search(f"\n{self.text}") is not None
 
     def order_of(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Order:
-        """When a function has its turn: constructors first, then what fills containers."""
-        if isinstance(scope.node, ast.ClassDef):
-            if node.name == "__init__":
-                return (0, node.lineno)
-            body = self.text_of(node)
-            return (1 if ".append(" in body or ".extend(" in body else 2, node.lineno)
-        return (3, node.lineno)
+        """When a function has its turn: constructors first, then what fills containers.
+
+        What a constructor calls comes right after it: it binds what the other methods read.
+        """
+        if not isinstance(scope.node, ast.ClassDef):
+            return (4, node.lineno)
+        if node.name == "__init__":
+            return (0, node.lineno)
+        if node.name in self._called_by_constructor(scope.node):
+            return (1, node.lineno)
+        body = self.text_of(node)
+        return (2 if ".append(" in body or ".extend(" in body else 3, node.lineno)
+
+    def _called_by_constructor(self, node: ast.ClassDef) -> frozenset[str]:
+        known: dict[ast.ClassDef, frozenset[str]] = self.__dict__.setdefault("_constructing", {})
+        if node not in known:
+            made = (one for one in node.body if isinstance(one, ast.FunctionDef))
+            text = "".join(self.text_of(one) for one in made if one.name == "__init__")
+            known[node] = frozenset(_OWN_CALL.findall(text))
+        return known[node]
 
     @cached_property
     def makes_functions(self) -> bool:

@@ -11,7 +11,7 @@ from gradfix.flow.containers import Container, attribute_nodes, is_own_store, st
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.names import bound_to
 from gradfix.flow.nodes import walk
-from gradfix.flow.reached import run_by, run_by_forward
+from gradfix.flow.reached import bodies_of_forward, run_by
 from gradfix.flow.registered import is_weighted, registers_by_hand
 from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
 from gradfix.flow.values import Certainty, Kind, Role, Value
@@ -109,9 +109,8 @@ def of_classes(flow: ModuleFlow) -> Iterator[_Story]:
 
 def _uses(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterator[ast.Attribute]:
     """The uses of ``self.name`` in what ``forward`` computes."""
-    for method in sorted(run_by_forward(flow, facts.node)):
-        body = facts.methods.get(method)
-        for node in walk(body) if body is not None else ():
+    for body in bodies_of_forward(flow, facts):
+        for node in walk(body):
             if isinstance(node, ast.Attribute) and node.attr == name and _is_self(node.value):
                 yield node
 
@@ -185,21 +184,10 @@ def random_tensors(flow: ModuleFlow) -> Iterator[_Story]:
         if store.value.node is not node:
             continue
         flow.complete()
-        for method in sorted(run_by_forward(flow, facts.node)):
-            body = facts.methods.get(method)
-            for use in walk(body) if body is not None else ():
-                if (
-                    isinstance(use, ast.Attribute)
-                    and use.attr == store.name
-                    and _is_self(use.value)
-                ):
-                    product = _product_with_trained(flow, use)
-                    if product is not None:
-                        yield node, (flow.note(product, "multiplied with a trained value here"),)
-                        break
-            else:
-                continue
-            break
+        products = (_product_with_trained(flow, use) for use in _uses(flow, facts, store.name))
+        product = next((one for one in products if one is not None), None)
+        if product is not None:
+            yield node, (flow.note(product, "multiplied with a trained value here"),)
 
 
 def initialised_tensors(flow: ModuleFlow) -> Iterator[_Story]:
@@ -229,12 +217,7 @@ def initialised_element(flow: ModuleFlow, found: Container) -> ast.expr | None:
     element = next((call for call in calls if call in filled), None)
     if element is None:
         return None
-    reached = {
-        node
-        for name in run_by_forward(flow, found.facts.node)
-        if name in found.facts.methods
-        for node in walk(found.facts.methods[name])
-    }
+    reached = {node for body in bodies_of_forward(flow, found.facts) for node in walk(body)}
     return element if any(read in reached for read in found.reads) else None
 
 
@@ -310,12 +293,7 @@ def helpers(flow: ModuleFlow) -> Iterator[_Story]:
         uses = [n for n in attribute_nodes(flow, facts, store.name) if n is not store.node]
         if own is None or "parameters" in inner.methods or inner.dynamic:
             continue
-        reached = {
-            part
-            for name in run_by_forward(flow, facts.node)
-            if name in facts.methods
-            for part in walk(facts.methods[name])
-        }
+        reached = {part for body in bodies_of_forward(flow, facts) for part in walk(body)}
         if uses and all(use in reached for use in uses):
             yield node, (
                 flow.note(own, "this layer is made in a class that is no Module"),

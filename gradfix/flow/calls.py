@@ -15,7 +15,7 @@ from gradfix.flow.made_layers import build, is_layer
 from gradfix.flow.methods import revealed
 from gradfix.flow.operands import Argument
 from gradfix.flow.parameters import Defined, is_bound, matched
-from gradfix.flow.python_calls import BUILTINS, PythonCalls
+from gradfix.flow.python_calls import BUILTINS, PROGRESS, PythonCalls
 from gradfix.flow.state import Call as CallEvent
 from gradfix.flow.state import GradMode, Saved
 from gradfix.flow.tensors import may_need_grad
@@ -143,7 +143,7 @@ class Calls(PythonCalls):
     # -- functions ----------------------------------------------------------------------------
 
     def _call_reference(self, node: ast.Call, name: str, arguments: list[Argument]) -> Value:
-        special = FUNCTIONS.get(name)
+        special = FUNCTIONS.get(name) or PROGRESS.get(name)
         if special is not None:
             return special(self, node, arguments)
         if name.startswith("torch."):

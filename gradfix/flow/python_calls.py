@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gradfix.flow.constructors import Constructors
 from gradfix.flow.methods import size_number
@@ -24,6 +25,9 @@ from gradfix.flow.values import (
     sequence,
     unknown,
 )
+
+if TYPE_CHECKING:
+    from gradfix.flow.module import ModuleFlow
 
 
 class PythonCalls(Constructors):
@@ -69,6 +73,22 @@ class PythonCalls(Constructors):
             name="range",
             counter=counter,
         )
+
+    def _shown(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``tqdm(items)``: the items one by one, while it shows how far it is."""
+        first = arguments[0] if arguments else None
+        of = first is not None and first.keyword in (None, "iterable", "sequence")
+        if first is None or not of or isinstance(first.node, ast.Starred):
+            return unknown(node, (argument.value for argument in arguments))
+        given = first.value
+        if given.kind is Kind.SEQUENCE:
+            return replace(given, node=node)
+        element = self.element(node, given)
+        return sequence(None, element=element, length=given.length, node=node, name="tqdm")
+
+    def _shown_range(self, node: ast.Call, arguments: list[Argument]) -> Value:
+        """``trange(n, desc="...")``."""
+        return self._range(node, [each for each in arguments if each.keyword is None])
 
     def _enumerate(self, node: ast.Call, arguments: list[Argument]) -> Value:
         if not arguments:
@@ -194,6 +214,15 @@ _CALLED = frozenset({Kind.FUNCTION, Kind.REFERENCE, Kind.CLASS, Kind.MODULE, Kin
 _Function = Callable[[PythonCalls, ast.Call, list[Argument]], Value]
 
 #: Builtin functions by name.
+#: Functions of other libraries that show how far a loop is, by qualified name.
+_TQDM = [f"tqdm{part}" for part in ("", ".std", ".auto", ".autonotebook", ".notebook", ".rich")]
+PROGRESS: dict[str, _Function] = {
+    **dict.fromkeys((f"{part}.tqdm" for part in _TQDM), PythonCalls._shown),
+    **dict.fromkeys((f"{part}.trange" for part in _TQDM), PythonCalls._shown_range),
+    "tqdm.tqdm_notebook": PythonCalls._shown,
+    "tqdm.tnrange": PythonCalls._shown_range,
+    "rich.progress.track": PythonCalls._shown,
+}
 BUILTINS: dict[str, _Function] = {
     "len": PythonCalls._len,
     "range": PythonCalls._range,
@@ -219,3 +248,10 @@ BUILTINS: dict[str, _Function] = {
     "str": PythonCalls._text,
     "repr": PythonCalls._text,
 }
+
+
+def shown_items(flow: ModuleFlow, node: ast.expr) -> ast.expr:
+    """What a loop goes through, without what only shows how far it is: ``tqdm(items)``."""
+    if isinstance(node, ast.Call) and node.args and flow.value(node.func).name in PROGRESS:
+        return node.args[0]
+    return node

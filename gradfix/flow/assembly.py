@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gradfix.flow.devices import moves_to_device
 from gradfix.flow.dtypes import is_integer
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.nodes import last_name, walk
+from gradfix.flow.nodes import walk
 from gradfix.flow.op_shapes import ELEMENTWISE, SAME_SHAPE
 from gradfix.flow.state import GradMode, Scope, Write
 from gradfix.flow.values import Certainty, Counter, Dim, Kind, Role, Shape, Value
@@ -35,8 +36,6 @@ FILL_VALUES: dict[str, str | None] = {
     "new_empty": None,
     "new_full": "full",
 }
-#: What devices are called (https://docs.pytorch.org/docs/stable/tensor_attributes.html).
-_DEVICES = frozenset("cpu cuda mps xpu meta hpu npu".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,24 +189,11 @@ def _allocates(flow: ModuleFlow, definition: Definition) -> bool:
 def _moved_to_devices(flow: ModuleFlow, node: ast.expr) -> ast.expr:
     """What is moved to a device, and nothing else, before it has a name; else the node itself."""
     at = node
-    while isinstance(at, ast.Call) and isinstance(at.func, ast.Attribute):
-        how, given = at.func.attr, [*at.args, *(keyword.value for keyword in at.keywords)]
-        moves = how == "to" and len(given) == 1 and _is_device(flow, given[0])
-        if not moves and (given or how not in ("cuda", "cpu")):
-            break
+    while isinstance(at, ast.Call) and moves_to_device(flow, at):
+        assert isinstance(at.func, ast.Attribute)
         at = at.func.value
     # In brackets, or over several lines, what is written behind it is not so easy to tell.
     return at if flow.source_of(node).startswith(flow.source_of(at)) else node
-
-
-def _is_device(flow: ModuleFlow, node: ast.expr) -> bool:
-    if last_name(node) == "device":
-        return True
-    value = flow.value(node)
-    if value.kind is Kind.STRING:
-        return isinstance(value.const, str) and value.const.split(":")[0] in _DEVICES
-    called = flow.value(node.func) if isinstance(node, ast.Call) else None
-    return called is not None and called.name == "torch.device"
 
 
 def _assembly(

@@ -12,18 +12,25 @@ from collections.abc import Iterator
 
 from gradfix.flow import classes
 from gradfix.flow.arguments import calls_to, given_for
+from gradfix.flow.devices import moves_to_device
 from gradfix.flow.module import ModuleFlow
 from gradfix.flow.received import is_recorded, is_trained, received
 from gradfix.flow.state import Call, GradMode, Scope
 from gradfix.flow.values import Kind, Value, element_of
 from gradfix.flow.walk import Walk
 
+#: Methods that give the same numbers, with their history, in another form.
+_FORMS = frozenset(
+    "contiguous float view reshape flatten unsqueeze squeeze transpose permute t clone".split()
+)
+
 
 def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
-    """Whether a value is what ``forward`` of an ``nn.Module`` is given first, as it was given.
+    """Whether a value is what ``forward`` of an ``nn.Module`` is given first, in whatever form.
 
     Also in a method that is called by this ``forward`` alone, and with just that.
     """
+    value = _before_forms(flow, value)
     if scope.name == "forward" or not isinstance(value.node, ast.arg):
         return _is_first_input(flow, scope, value)
     if scope.class_node is None or not classes.is_module(flow, flow.self_of(scope)):
@@ -35,6 +42,29 @@ def input_of_forward(flow: ModuleFlow, scope: Scope, value: Value) -> bool:
         and _is_first_input(flow, call.scope, given_for(call, scope, value.node.arg))
         for call in calls
     )
+
+
+def _before_forms(flow: ModuleFlow, value: Value) -> Value:
+    """What a value was before it got another shape or place, whichever path was taken."""
+    found: list[Value] = []
+    walk = Walk([value])
+    for at in walk:
+        node = at.node
+        if at.op == "join":
+            walk.further(at.inputs)
+        elif isinstance(node, ast.Call) and at.inputs and _is_form(flow, node):
+            walk.further(at.inputs[:1])
+        else:
+            found.append(at)
+    return found[0] if len({at.node for at in found}) == 1 else value
+
+
+def _is_form(flow: ModuleFlow, call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    if flow.value(call.func.value).kind is Kind.REFERENCE:
+        return False  # ``np.squeeze(x)``
+    return call.func.attr in _FORMS or moves_to_device(flow, call)
 
 
 def _is_first_input(flow: ModuleFlow, scope: Scope, value: Value) -> bool:

@@ -88,6 +88,40 @@ body, head = nn.Linear(3, 4), Head()
 out = head(body(torch.ones(2, 3)))
 out.sum().backward()
 grad = body.weight.grad
+=== behind another layer, and given another form before | none
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(4))
+
+    def forward(self, h):
+        h = h.contiguous().to("cpu")
+        if h.dim() == 1:
+            h = h.unsqueeze(0)
+        return (torch.tensor(h) * self.w).sum(dim=-1)
+
+
+body, head = nn.Linear(3, 4), Head()
+out = head(body(torch.ones(3)))
+out.sum().backward()
+grad = body.weight.grad
+--->
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(4))
+
+    def forward(self, h):
+        h = h.contiguous().to("cpu")
+        if h.dim() == 1:
+            h = h.unsqueeze(0)
+        return (torch.as_tensor(h).clone() * self.w).sum(dim=-1)
+
+
+body, head = nn.Linear(3, 4), Head()
+out = head(body(torch.ones(3)))
+out.sum().backward()
+grad = body.weight.grad
 === in a Sequential | raises
 class Pass(nn.Module):
     def forward(self, x):
@@ -174,6 +208,32 @@ class Probe(nn.Module):
 
 body, probe = nn.Linear(3, 4), Probe()
 probe(body(torch.ones(2, 3)).detach()).sum().backward()
+=== it is cast to integers before
+class Probe(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.Embedding(4, 2)
+
+    def forward(self, h):
+        h = h.to(torch.long)
+        return self.rows(torch.tensor(h))
+
+
+body, probe = nn.Linear(3, 4), Probe()
+probe(body(torch.ones(2, 3)).sigmoid()).sum().backward()
+=== one of two things is copied
+class Probe(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, h, labels=None):
+        h = h.contiguous() if labels is None else labels
+        return self.layer(torch.tensor(h))
+
+
+body, probe = nn.Linear(3, 4), Probe()
+probe(body(torch.ones(2, 3)), torch.ones(2, 4)).sum().backward()
 === it is evaluated only
 class Score(nn.Module):
     def forward(self, h):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from gradfix.cli import run
@@ -9,7 +10,9 @@ from gradfix.cli import run
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    gc.freeze()  # this process ends, and the collector need not look through all it knows
+    sys.exit(code)
 
 
 if __name__ == "__main__":

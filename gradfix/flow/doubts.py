@@ -82,6 +82,7 @@ class Doubts:
         self.stored: dict[str, set[str]] = {}  # by word, the files that may store to it
         self.anything = self.modules = self.data = False
         patched: set[str] = set()
+        self._making: list[str] = []  # the texts that may make classes by calls
         lines = Lines()
         for path, text in self.texts.items():
             stored = stored_in(text, lines)
@@ -91,6 +92,7 @@ class Doubts:
             self.modules = self.modules or stored.modules
             self.data = self.data or stored.data
             patched |= stored.patched
+            self._making += [text] if stored.makes_classes else []
         self.patched = frozenset(patched)
         self._derivations = Derivations(self.texts)
 
@@ -246,8 +248,9 @@ class Doubts:
     @cached_property
     def _called_bases(self) -> frozenset[str]:
         """The names of classes that others may be derived from by a call of ``type``."""
-        texts = self.texts.values()
-        found = (given for made in _MAKES_CLASS for text in texts for given in made.findall(text))
+        found = (
+            given for made in _MAKES_CLASS for text in self._making for given in made.findall(text)
+        )
         return frozenset(word for given in found for word in _WORD.findall(given))
 
     def _relatives(

@@ -7,7 +7,7 @@ here matches more than a line, so that what a line stores to does not depend on 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _INDEX = r"(?:\[[^\]\n]*\])*"
@@ -34,14 +34,17 @@ _PARAMETER = re.compile(r"(?:^|[(,])\s*(\w+)\s*:\s*(?:[\w.\[\], ]+\|\s*)?[\w.]*\
 _WORD = re.compile(r"\.(\w+)")
 _CHAIN = re.compile(r"[\w.()]*\Z")
 LIBRARY = ("torch", "nn", "F", "functional")
+#: These make ``weight`` of a layer a value that is computed, under whatever name they are imported.
+_COMPUTES_WEIGHT = (re.compile(r"weight_norm\b"), re.compile(r"spectral_norm\b"))
 #: What can be understood in the whole text alone: calls that bind by name, dictionaries of names.
 #: All begin with what is fast to find.
-_WIDER = (
+_BY_NAME = (
     re.compile(r"attr(?<!getattr)(?<!hasattr)(?:__)?\("),
     re.compile(r"patch(?:\.object|\.multiple|\.setitem)?\("),
     re.compile(r"register_\w+\("),
     re.compile(r"add_module\("),
-    re.compile(r"_norm\("),
+    re.compile(r"weight_norm\("),
+    re.compile(r"spectral_norm\("),
     re.compile(r"orthogonal\("),
     re.compile(r"vars\("),
     re.compile(r"__dict__"),
@@ -50,17 +53,29 @@ _WIDER = (
     re.compile(r"sys\.modules"),
     re.compile(r"\.data[ \t]*="),
 )
+#: And classes that are made by a call, which may be over several lines.
+_MAKES_CLASS = tuple(
+    re.compile(rf"{name}\((?<!\w{name}\()[^()\n]*[,\n]")
+    for name in ("type", "new_class", "make_dataclass")
+)
+#: And targets over several lines, or in one: how the last of these lines begins.
+_ENDS = (re.compile(r"\)[ \t]*=(?!=)"), re.compile(r"\][ \t]*=(?!=)"))
+_TARGETS = re.compile(r"[\w.*, \t()\[\]]*")
 
 
 @dataclass(slots=True)
 class Line:
-    """The attributes that a line stores to, the names of PyTorch among them; ``wider``: perhaps
-    more, which the text around it says.
+    """The attributes that a line stores to, and the names of PyTorch among them.
+
+    The text around it has to be read for what it stores to ``by_name`` or in ``rows`` of targets,
+    and for a class that it ``makes``.
     """
 
     words: set[str] = field(default_factory=set)
     patched: set[str] = field(default_factory=set)
-    wider: bool = False
+    by_name: bool = False
+    rows: bool = False
+    makes: bool = False
 
 
 class Lines:
@@ -88,9 +103,17 @@ class Lines:
                     line.patched.add(found[1])
         for at, word in (*_changed(text), *_annotated(text), *_several(text)):
             self._line(text, at).words.add(word)
-        for pattern in _WIDER:
-            for found in pattern.finditer(text):
-                self._line(text, found.start()).wider = True
+        for found in _matches(_COMPUTES_WEIGHT, text):
+            self._line(text, found.start()).words.add("weight")
+        for found in _matches(_BY_NAME, text):
+            self._line(text, found.start()).by_name = True
+        for found in _matches(_MAKES_CLASS, text):
+            self._line(text, found.start()).makes = True
+        for found in _matches(_ENDS, text):
+            row = text[text.rfind("\n", 0, found.start()) + 1 : found.start() + 1]
+            several = row.lstrip().startswith(("(", "[")) or not _is_whole(row)
+            if several and _TARGETS.fullmatch(row):
+                self._line(text, found.start()).rows = True
 
     def _line(self, text: str, at: int) -> Line:
         line = text[text.rfind("\n", 0, at) + 1 : text.find("\n", at)]
@@ -98,6 +121,10 @@ class Lines:
 
 
 _Words = Iterator[tuple[int, str]]  # each with its place
+
+
+def _matches(patterns: Iterable[re.Pattern[str]], text: str) -> Iterator[re.Match[str]]:
+    return (found for pattern in patterns for found in pattern.finditer(text))
 
 
 def _changed(text: str) -> _Words:

@@ -21,7 +21,8 @@ _SETS = (
     re.compile(r"patch(?:\.object|\.multiple|\.setitem)?\("),
     re.compile(r"register_\w+\("),
     re.compile(r"add_module\("),
-    re.compile(r"_norm\("),
+    re.compile(r"weight_norm\("),
+    re.compile(r"spectral_norm\("),
     re.compile(r"orthogonal\("),
 )
 _CALLED = re.compile(r"[\w.()]*\Z")
@@ -48,7 +49,7 @@ class Stored:
 
     ``anything``: also those whose names are not written there. ``modules``: whole modules.
     ``patched``: names of PyTorch. ``data``: what Parameters that a loop goes through hold, and so
-    their shapes and types.
+    their shapes and types. ``makes_classes``: by a call, perhaps.
     """
 
     words: frozenset[str] = frozenset()
@@ -56,6 +57,7 @@ class Stored:
     modules: bool = False
     patched: frozenset[str] = frozenset()
     data: bool = False
+    makes_classes: bool = False
 
 
 def stored_in(text: str, lines: Lines | None = None) -> Stored:
@@ -66,11 +68,12 @@ def stored_in(text: str, lines: Lines | None = None) -> Stored:
     storing = (Lines() if lines is None else lines).of(text)
     words = {word for line in storing for word in line.words}
     patched = {word for line in storing for word in line.patched}
-    # A break is much faster to find than the beginning of a line.
-    for rows in _ROWS.findall(f"\n{text}"):
-        words.update(not_of_self(rows))
+    if any(line.rows for line in storing):
+        # A break is much faster to find than the beginning of a line.
+        for rows in _ROWS.findall(f"\n{text}"):
+            words.update(not_of_self(rows))
     anything = modules = data = False
-    if any(line.wider for line in storing):
+    if any(line.by_name for line in storing):
         for strings, computed, library in (*_by_setters(text), *_by_dicts(text)):
             words.update(strings)
             anything = anything or computed
@@ -79,7 +82,8 @@ def stored_in(text: str, lines: Lines | None = None) -> Stored:
         modules = "sys.modules" in text and _MODULES.search(text) is not None
         data = ".data" in text and _gives_other_data(text)
     anything = anything or not words.isdisjoint(_UNSEEN)
-    return Stored(frozenset(words), anything, modules, frozenset(patched), data)
+    makes = any(line.makes for line in storing)
+    return Stored(frozenset(words), anything, modules, frozenset(patched), data, makes)
 
 
 def _gives_other_data(text: str) -> bool:
@@ -123,7 +127,7 @@ def _by_setter(name: str, given: str) -> _ByName:
         yield [*_last(names), *_KEYWORD.findall(given)], False, of and "patch" in name
     elif "multiple" in name:
         yield _KEYWORD.findall(given), False, False
-    elif name.endswith(("_norm(", "orthogonal(", "parametrization(")):
+    elif name.endswith(("orthogonal(", "parametrization(")):
         yield ["weight"], False, False
 
 

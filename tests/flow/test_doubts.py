@@ -250,6 +250,19 @@ def test_words_that_a_text_stores_to() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "makes"),
+    [
+        ("Small = type('Small', (Net,), {'n': 2})", True),
+        ("Small = type(\n    'Small',\n    (Net,),\n    {},\n)", True),
+        ("Small = types.new_class('Small', (Net,))", True),
+        ("type(x) is Net\ndtype(x, y)", False),
+    ],
+)
+def test_texts_that_may_make_classes_by_calls(text: str, makes: bool) -> None:
+    assert stored_in(text).makes_classes is makes
+
+
 def test_a_line_that_many_texts_have_is_read_once_and_counts_for_each() -> None:
     lines = Lines()
     texts = ["net.a = 1\nx = 1", "x = 1\nsetattr(net, 'b', 1)", "net.a = 1\ndel net.c", "x = 1"]
@@ -271,6 +284,12 @@ def test_a_line_that_many_texts_have_is_read_once_and_counts_for_each() -> None:
         ("(net.a,\n net.b) = f()", {"a", "b"}),
         ("model.getattr(net, 'a')", set()),  # a look, whatever it is called on
         ("model.set_attr(net, 'a')", {"a"}),
+        ("(x,\n y) = f()\nnet.a[\n0] == b[0]", set()),
+        ("[net.a,\n (net.b, x)] = f()", {"a", "b"}),
+        ("self.layer_norm(x)\nF.batch_norm(x, mean, var)", set()),
+        ("weight_norm(net.conv)", {"weight"}),
+        ("nn.utils.spectral_norm(layer, name='weight_hh')", {"weight", "weight_hh", "name"}),
+        ("from torch.nn.utils import weight_norm as wn\nwn(net.conv)", {"weight"}),
     ],
 )
 def test_words_of_statements_that_are_no_assignments(text: str, words: set[str]) -> None:

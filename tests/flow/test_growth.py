@@ -233,6 +233,8 @@ def test_classes_made_by_calls_are_looked_for_once(monkeypatch: pytest.MonkeyPat
     counting = Counting()
     monkeypatch.setattr(doubts, "_MAKES_CLASS", (counting,))
     calls(FILLED, 30)
+    assert counting.asked == 0  # no text speaks of such classes
+    calls(f"{FILLED}Made = type('Made', (F{{n}},), {{}})\n", 30)
     assert counting.asked == 1
 
 

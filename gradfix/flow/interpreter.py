@@ -196,10 +196,7 @@ class Interpreter(Bindings):
     ) -> None:
         entry = self.state.copy()
         loops, self.loops = self.loops, (*self.loops, node)
-        if not self.ahead:
-            start = self._head(node, entry, begin)
-        else:
-            start = entry.copy()
+        start = entry.copy() if self.ahead else self._head(node, entry, begin)
         head = start.copy()
         end, exits = self._iteration(node, start, begin)
         if self.loud:
@@ -280,15 +277,17 @@ class Interpreter(Bindings):
                 self.state.mode = GradMode.UNKNOWN
                 switches = True
             if item.optional_vars is not None:
-                self.bind_target(item.optional_vars, unknown(item.context_expr, (value,)), "with")
+                shown = value.kind is Kind.SEQUENCE  # ``with tqdm(items) as bar``
+                held = value if shown else unknown(item.context_expr, (value,))
+                self.bind_target(item.optional_vars, held, "with")
         self.run(node.body)
         if switches:
             self.state.mode, self.state.switched = outer, switched
             for states, known in jumps:  # ``break`` and ``continue`` leave the block, too
                 for state in states[known:]:
                     state.mode, state.switched = outer, switched
-            left = self.scope.exits[known_exits:]
-            self.scope.exits[known_exits:] = [(place, switched) for place, _ in left]
+            left = [(place, switched) for place, _ in self.scope.exits[known_exits:]]
+            self.scope.exits[known_exits:] = left
 
     def _try(self, node: ast.Try) -> None:
         before = self.state.copy()

@@ -59,6 +59,13 @@ def test_the_items_are_those_that_are_given(imported: str, called: str) -> None:
     assert value.counter is not None and (value.counter.start, value.counter.stop) == (0, 4)
 
 
+def test_a_bar_that_is_closed_at_the_end() -> None:
+    text = "from tqdm import tqdm\nwith tqdm(range(4)) as bar:\n    for x in bar:\n        print(x)\n"
+    (call,) = [call for call in flow.analyse(text).all(Call) if call.name == "builtins.print"]
+    counter = call.arguments[0].counter
+    assert counter is not None and counter.stop == 4
+
+
 @pytest.mark.parametrize("items", ["[w]", "(w, 2 * w)", "torch.ones(2, 3)"])
 def test_tensors_stay_tensors(items: str) -> None:
     made = "from tqdm import tqdm\nw = torch.ones(3, requires_grad=True)"

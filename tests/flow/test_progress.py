@@ -60,7 +60,9 @@ def test_the_items_are_those_that_are_given(imported: str, called: str) -> None:
 
 
 def test_a_bar_that_is_closed_at_the_end() -> None:
-    text = "from tqdm import tqdm\nwith tqdm(range(4)) as bar:\n    for x in bar:\n        print(x)\n"
+    text = (
+        "from tqdm import tqdm\nwith tqdm(range(4)) as bar:\n    for x in bar:\n        print(x)\n"
+    )
     (call,) = [call for call in flow.analyse(text).all(Call) if call.name == "builtins.print"]
     counter = call.arguments[0].counter
     assert counter is not None and counter.stop == 4

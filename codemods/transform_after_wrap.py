@@ -9,9 +9,9 @@ from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
 from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, is_made_for, reaching, read_alone, uses_of
-from gradfix.flow.nodes import walk
+from gradfix.flow.nodes import children, walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
-from gradfix.flow.returned_leaves import kept_by_callers
+from gradfix.flow.returned_leaves import is_kept, kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
 from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.told_apart import asks_size
@@ -105,7 +105,7 @@ class TransformAfterWrap(Codemod):
         if value.needs_grad is Certainty.NO or value.is_leaf or (use is None and not parameter):
             return
         keepers: list[ast.AST] = []
-        if parameter and use is None and not _is_kept(flow, top):
+        if parameter and use is None and not is_kept(flow, call.scope, top):
             keepers = kept_by_callers(flow, call.scope, top)
             if not keepers:
                 return
@@ -254,15 +254,6 @@ def _transforms_value(result: Value, source: Value) -> bool:
     )
 
 
-def _is_kept(flow: ModuleFlow, top: ast.expr) -> bool:
-    """Whether the result gets a name, an attribute or a place in a container."""
-    parent = flow.parents.get(top)
-    return isinstance(
-        parent,
-        (ast.Assign, ast.AnnAssign, ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.DictComp),
-    )
-
-
 def _wraps_data(value: Value) -> bool:
     return value.op in ("Parameter", "Variable")
 
@@ -277,15 +268,22 @@ def _data(call: ast.Call) -> ast.expr:
 
 def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
     """The transformation runs before the leaf exists: it must not need its own gradients."""
-    inside = {child for leaf in leaves for child in walk(leaf)}
-    for node in walk(top):
-        if isinstance(node, (ast.Name, ast.Attribute)) and node not in inside:
-            value = flow.values.get(node)
-            if value is not None and value.is_tensor and value.needs_grad is not Certainty.NO:
-                if not isinstance(flow.parents.get(node), ast.Attribute):
-                    raise NotFixable(
-                        "the transformation uses another tensor that may need a gradient"
-                    )
+    function, leaves = flow.enclosing(top, ast.FunctionDef), set(leaves)
+    # What constructors are given are sizes and factors, as a rule; elsewhere it may be a tensor.
+    told = function is not None and classes.is_initialiser(function.name)
+    queue: list[ast.AST] = [top]
+    for node in queue:  # which grows
+        if node in leaves:
+            continue
+        value = flow.values.get(node)
+        around = value is None or any(part in leaves for part in walk(node))
+        if value is not None and not around:
+            if value.is_tensor and value.needs_grad is not Certainty.NO:
+                raise NotFixable("the transformation uses another tensor that may need a gradient")
+            if value.kind is Kind.UNKNOWN and not told:
+                raise NotFixable("the transformation uses what may need a gradient")
+        if value is None or around or value.kind is Kind.UNKNOWN:
+            queue += children(node)
 
 
 #: What shows one element in several places: in-place operations raise on it.

@@ -7,6 +7,7 @@ import re
 
 from gradfix.flow.containers import Container, inside, loop_over
 from gradfix.flow.module import ModuleFlow
+from gradfix.flow.names import is_returned
 from gradfix.flow.nodes import walk
 from gradfix.flow.strangers import strangers
 
@@ -31,7 +32,7 @@ def is_handed_out(flow: ModuleFlow, found: Container, *, parameters: bool) -> bo
 
 def _leaves(flow: ModuleFlow, read: ast.AST) -> bool:
     """Whether a container, or one after the other of what is in it, is returned or yielded."""
-    if isinstance(flow.parents.get(read), (ast.Return, *_YIELDS)):
+    if isinstance(flow.parents.get(read), _YIELDS) or is_returned(flow, read):
         return True
     loop = loop_over(flow, read)
     return loop is not None and any(isinstance(node, _YIELDS) for node in inside(loop))

@@ -39,6 +39,19 @@ def own_text(flow: ModuleFlow, scope: Scope) -> str:
     return flow.worked_out("_own_text", 0, text)
 
 
+def is_returned(flow: ModuleFlow, node: ast.AST) -> bool:
+    """Whether a function returns a value, at once or by a name that has no other use."""
+    parent, function = flow.parents.get(node), flow.enclosing(node, FUNCTIONS)
+    if isinstance(parent, ast.Return):
+        return True
+    targets = parent.targets if isinstance(parent, ast.Assign) else []
+    target = targets[0] if len(targets) == 1 else None
+    if function is None or not isinstance(target, ast.Name):
+        return False
+    named = [n for n in walk(function) if isinstance(n, ast.Name) and n.id == target.id]
+    return len(named) == 2 and any(isinstance(flow.parents.get(n), ast.Return) for n in named)
+
+
 def is_in(scope: Scope, node: ast.AST) -> bool:
     """Whether a node is one of the scope's own."""
     if scope.all_nodes is None:

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator
 
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import places_of
+from gradfix.flow.names import is_returned, places_of
 from gradfix.flow.nodes import walk
 from gradfix.flow.state import Call
 from gradfix.flow.values import Certainty, Kind, Value, parts_of
@@ -115,7 +115,7 @@ def _is_handed_out(flow: ModuleFlow, place: ast.AST) -> bool:
     around = flow.parents.get(place)
     if not isinstance(around, (ast.Tuple, ast.Dict)):
         return False
-    if not isinstance(flow.parents.get(around), ast.Return):
+    if not is_returned(flow, around):
         return False
     items = around.elts if isinstance(around, ast.Tuple) else around.values
     others = [flow.value(item) for item in items if item is not place]

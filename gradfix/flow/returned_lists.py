@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradfix.flow import classes
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import own_nodes, reaching
+from gradfix.flow.names import own_nodes, reaching, written_out
 from gradfix.flow.registered import is_weighted
 from gradfix.flow.state import AttributeStore, Call, Scope
 from gradfix.flow.values import Kind, element_of
@@ -48,6 +48,7 @@ def returned_list(flow: ModuleFlow, store: AttributeStore) -> Returned | None:
         return None
     given = returns[0].value
     if at is not None:
+        given = None if given is None else written_out(scope, given)
         given = given.elts[at] if isinstance(given, ast.Tuple) and at < len(given.elts) else None
     if isinstance(given, _LISTS):
         # Without a name it is nobody else's: who keeps it may wrap it, whatever others do.
@@ -97,6 +98,10 @@ def hands_out_lists(flow: ModuleFlow) -> bool:
 def _returns_list(function: ast.FunctionDef) -> bool:
     last = function.body[-1]
     given = last.value if isinstance(last, ast.Return) else None
+    before = function.body[-2] if len(function.body) > 1 else None
+    if isinstance(given, ast.Name) and isinstance(before, ast.Assign):
+        if ast.unparse(before.targets[0]) == given.id and isinstance(before.value, ast.Tuple):
+            given = before.value
     parts = given.elts if isinstance(given, ast.Tuple) else [given]
     if any(isinstance(part, _LISTS) for part in parts):
         return True

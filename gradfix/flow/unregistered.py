@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gradfix.flow import classes
 from gradfix.flow.containers import Container, attribute_nodes, is_own_store, stored
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import bound_to
+from gradfix.flow.names import bound_to, is_returned
 from gradfix.flow.nodes import walk
 from gradfix.flow.reached import bodies_of_forward, run_by
 from gradfix.flow.registered import is_weighted, registers_by_hand
@@ -138,7 +138,7 @@ def _is_listed(flow: ModuleFlow, node: ast.AST) -> bool:
     parent = flow.parents.get(node)
     if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
         return node in parent.args and parent.func.attr in ("append", "extend", "insert")
-    if isinstance(parent, (ast.Return, ast.Yield)):
+    if isinstance(parent, ast.Yield) or is_returned(flow, node):
         return True
     if not isinstance(parent, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
         return False

@@ -39,7 +39,9 @@ _FLAG_METHODS = frozenset(
     "is_floating_point is_contiguous is_complex is_signed equal allclose".split()
 )
 #: Methods that tensors have and arrays, numbers and tables have not.
-_OF_TENSORS_ALONE = frozenset("relu sigmoid softmax log_softmax logsumexp unsqueeze".split())
+_OF_TENSORS_ALONE = frozenset(
+    "relu sigmoid softmax log_softmax logsumexp unsqueeze exp tanh sqrt".split()
+)
 #: Python-side conversions (torch/csrc/autograd/python_variable_methods.cpp), not in the tables.
 CONVERSIONS = {
     "float": "float32",

@@ -14,6 +14,7 @@ from gradfix.flow.nodes import walk
 from gradfix.flow.reached import bodies_of_forward, run_by
 from gradfix.flow.registered import is_weighted, registers_by_hand
 from gradfix.flow.state import AttributeStore, Call, GradRead, OptimizerMade
+from gradfix.flow.torch_ops import op_facts
 from gradfix.flow.values import Certainty, Kind, Role, Value
 from gradfix.model import Note
 from gradfix.words import mentions
@@ -151,6 +152,11 @@ def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterato
         parent = flow.parents.get(node)
         if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
             yield node
+        elif isinstance(parent, ast.Attribute):
+            called, op = flow.parents.get(parent), op_facts(parent.attr, "method")
+            if isinstance(called, ast.Call) and called.func is parent and op is not None:
+                if op.differentiable and not op.zero_grad and flow.value(called).is_tensor:
+                    yield node
         elif isinstance(parent, ast.Call) and node in parent.args:
             function = flow.value(parent.func)
             if function.kind is Kind.REFERENCE and function.name.startswith("torch."):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gradfix.flow.memories import Memories, root_of
 from gradfix.flow.module import ModuleFlow
-from gradfix.flow.names import is_in, own_nodes, own_text
+from gradfix.flow.names import is_in, own_nodes, own_text, written_out
 from gradfix.flow.optimizers import models_of, parameters_given
 from gradfix.flow.parameters import is_bound
 from gradfix.flow.queries import calls_in, scopes_of
@@ -85,6 +85,7 @@ def _models(flow: ModuleFlow, scope: Scope, optimizer: Value) -> tuple[str, ...]
     given = parameters_given(made) if isinstance(made, ast.Call) else None
     if given is None or made is None or not is_in(scope, made):
         return ()
+    given = written_out(scope, given)
     return tuple(ast.unparse(model) for model in models_of(given) if root_of(model) is not None)
 
 

@@ -7,16 +7,6 @@ from harness import found
 from snippets import Case, cases
 
 MISSES = cases("""
-=== GF301 copied by way of a lambda in an attribute
-class Deviation(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.lin = nn.Linear(3, 3)
-        self.std = lambda x: (x - x.mean()).pow(2).mean().sqrt()
-
-    def forward(self, x):
-        x = self.lin(x)
-        return torch.cat([x, torch.FloatTensor([self.std(x)])])
 === GF301 nested copies of what a given criterion returns
 class Assigned(nn.Module):
     def __init__(self, criterion):

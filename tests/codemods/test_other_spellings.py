@@ -6,6 +6,8 @@ import pytest
 from harness import check_noop, check_reported, check_transformed, found, table
 from snippets import Case, cases
 
+from gradfix.model import Safety
+
 
 def code_of(case: Case) -> str:
     (code,) = (flag for flag in case.flags if flag.startswith("GF"))
@@ -294,6 +296,17 @@ net = nn.Linear(3, 2)
 loss = Loss()(net(torch.rand(6, 3)))
 loss.backward()
 reason: other names
+=== a tensor that is filled like a weight, and used by a method of its own | GF105
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.attention = torch.empty(3)
+        nn.init.uniform_(self.attention)
+
+    def forward(self, x):
+        return self.lin(x) * self.attention.softmax(dim=0)
+reason: to be trained
 === a Parameter of the class | GF105
 class Net(nn.Module):
     w = Parameter(torch.ones(3))
@@ -383,6 +396,45 @@ p.sum().backward()
 """)
 
 LEFT_ALONE = cases("""
+=== a constant with noise that a function adds | GF102
+def noisy(x, scale):
+    shifted = x + Parameter(torch.ones(3)) * scale
+    return shifted
+
+
+w = Parameter(torch.ones(3))
+out = noisy(w, 2.0).sum()
+out.backward()
+grad = w.grad
+=== a leaf that a method hands out by a name of its own | GF105
+class Patch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patch = torch.zeros(3, requires_grad=True)
+
+    def trained(self):
+        patch = self.patch
+        return patch
+
+    def forward(self, x):
+        return x + self.patch
+
+
+net = Patch()
+opt = torch.optim.SGD([net.trained()], lr=0.1)
+net(torch.ones(3)).sum().backward()
+=== numbers for logging that are named beside the loss | GF301
+w = Parameter(torch.ones(2))
+
+
+def step():
+    one, two = (w * w).sum(), w.sum()
+    results = one + two, torch.tensor([one, two])
+    return results
+
+
+loss, shown = step()
+loss.backward()
 === layers without weights of the class | GF105
 class Net(nn.Module):
     act = nn.ReLU()
@@ -541,3 +593,27 @@ def test_left_alone(case: Case) -> None:
 @table(LEFT_ALONE)
 def test_nothing_else_is_found(case: Case, code: str) -> None:
     assert found(case.before, code) == []
+
+
+LAMBDA = """\
+import torch
+from torch import nn
+
+
+class Deviation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+        self.std = lambda x: (x - x.mean()).pow(2).mean(){}
+
+    def forward(self, x):
+        x = self.lin(x)
+        return torch.cat([x, torch.FloatTensor([self.std(x)])])
+"""
+
+
+def test_a_copy_by_way_of_a_lambda_in_an_attribute() -> None:
+    (finding,) = found(LAMBDA.format(".sqrt()"), "GF301")
+    assert finding.span.row == 13
+    assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
+    assert not found(LAMBDA.format(".item()"), "GF301")

@@ -239,6 +239,12 @@ scale = Parameter(torch.ones(1))
 w = Parameter(torch.ones(3)) * scale
 opt = torch.optim.SGD([w, scale], lr=0.1)
 reason: may need a gradient
+=== what may be a tensor with a history
+from data import loaded
+
+w = Parameter(torch.ones(3)) + loaded()
+total = w.sum()
+reason: may need a gradient
 === in another block
 t = Parameter(torch.ones(12))
 square = True

@@ -14,7 +14,7 @@ _DEVICES = frozenset("cpu cuda mps xpu meta hpu npu".split())
 
 def is_device(flow: ModuleFlow, node: ast.expr) -> bool:
     """Whether an expression is a device, by what it is or by its name."""
-    if last_name(node) == "device":
+    if last_name(node).endswith("device"):
         return True
     value = flow.value(node)
     if value.kind is Kind.STRING:

@@ -160,7 +160,7 @@ class Methods(LegacyTypes):
         if name == "detach" and isinstance(statement, ast.Expr) and statement.value is node:
             return unknown(node, (receiver,))  # streams are detached for the effect it has on them
         assert isinstance(node.func, ast.Attribute)
-        tensor = revealed(receiver, node.func.value)
+        tensor = self.note(node.func.value, revealed(receiver, node.func.value))
         self.replace_everywhere(receiver, tensor)
         return self._tensor_method(node, tensor, name, arguments)
 

@@ -6,7 +6,9 @@ import pytest
 from harness import check_noop, check_reported, check_transformed, found, table
 from snippets import Case, cases
 
-from gradfix.model import Safety
+from gradfix import engine
+from gradfix.config import settings_from
+from gradfix.model import Safety, Source
 
 
 def code_of(case: Case) -> str:
@@ -617,3 +619,9 @@ def test_a_copy_by_way_of_a_lambda_in_an_attribute() -> None:
     assert finding.span.row == 13
     assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
     assert not found(LAMBDA.format(".item()"), "GF301")
+
+
+def test_a_copy_is_reported_once() -> None:
+    (case,) = [case for case in FIXED if "methods of tensors" in case.name]
+    outcome = engine.check(Source("m.py", case.before), settings_from())
+    assert [finding.code for finding in outcome.findings] == ["GF301"]

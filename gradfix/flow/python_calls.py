@@ -213,7 +213,6 @@ _CALLED = frozenset({Kind.FUNCTION, Kind.REFERENCE, Kind.CLASS, Kind.MODULE, Kin
 
 _Function = Callable[[PythonCalls, ast.Call, list[Argument]], Value]
 
-#: Builtin functions by name.
 #: Functions of other libraries that show how far a loop is, by qualified name.
 _TQDM = [f"tqdm{part}" for part in ("", ".std", ".auto", ".autonotebook", ".notebook", ".rich")]
 PROGRESS: dict[str, _Function] = {
@@ -223,6 +222,7 @@ PROGRESS: dict[str, _Function] = {
     "tqdm.tnrange": PythonCalls._shown_range,
     "rich.progress.track": PythonCalls._shown,
 }
+#: Builtin functions by name.
 BUILTINS: dict[str, _Function] = {
     "len": PythonCalls._len,
     "range": PythonCalls._range,

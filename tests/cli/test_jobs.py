@@ -175,6 +175,19 @@ def test_many_files_are_worth_workers(
     assert len(started) == 2
 
 
+def test_the_file_that_waits_for_imports_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 5.0, 5.1, 5.2])
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: next(clock))
+    spent = jobs._Spent()
+    spent.add()
+    assert not spent.is_worth_help(1_000)  # nothing is known of the others
+    spent.add()
+    assert spent.is_worth_help(1_000)
+    assert not spent.is_worth_help(20)
+    spent.add()
+    assert not spent.is_worth_help(20)
+
+
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5", "²"])
 def test_a_wrong_number_is_an_error(count: str, gradfix: Gradfix) -> None:
     result = gradfix("check", "-j", count)

@@ -80,6 +80,7 @@ _CONTAINERS = frozenset(
 #: Methods by which a container gets further layers.
 _GROW = frozenset({"append", "extend", "insert", "add_module", "register_module"})
 _PARAMETERS_OF = frozenset({"parameters", "buffers"})
+_NAMED = frozenset({"named_parameters", "named_buffers"})
 _ITSELF = frozenset(
     """to cuda cpu double float half bfloat16 train eval requires_grad_ apply type share_memory
     to_empty compile""".split()
@@ -277,11 +278,13 @@ def method(node: ast.Call, module: Value, name: str, arguments: Sequence[Argumen
         return sequence(None, element=one if name == "values" else pair, node=node, name=name)
     if name in _ITSELF:
         return module
-    if name in _PARAMETERS_OF:
+    if name in (*_PARAMETERS_OF, *_NAMED):
         element = Value(
             Kind.TENSOR, Role.LEAF | Role.UNTRACKED, node, "Parameter", (module,),
             frozenset({Storage(node), SOMEWHERE}),  # that of an attribute of some layer
             dtype=None, leaves=frozenset({Leaf(node, True)}), parameter=True, owner=module,
         )  # fmt: skip
+        if name in _NAMED:
+            element = sequence([Value(Kind.STRING, Role.UNTRACKED), element], name="tuple")
         return sequence(None, element=element, node=node, name="generator")
     return unknown(node, (module,))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from harness import check_reported, check_sound, check_transformed, table
+from harness import check_reported, check_sound, check_transformed, found, table
 from snippets import Case, cases
+
+from gradfix.model import Safety
 
 CODE = "GF102"
 
@@ -116,6 +118,34 @@ net = Net()
 out = net(torch.ones(4))
 out.sum().backward()
 grad = net.scale.grad
+=== factors that are sizes, and numbers by default | none
+class Scaled(nn.Module):
+    def __init__(self, n, rate: float, *, gain=2):
+        super().__init__()
+        self.w = Parameter(torch.ones(n)) * gain / n**0.5 * rate
+
+    def forward(self, x):
+        return x * self.w
+
+
+net = Scaled(4, 1.0)
+out = net(torch.ones(4))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
+--->
+class Scaled(nn.Module):
+    def __init__(self, n, rate: float, *, gain=2):
+        super().__init__()
+        self.w = Parameter(torch.ones(n) * gain / n**0.5 * rate)
+
+    def forward(self, x):
+        return x * self.w
+
+
+net = Scaled(4, 1.0)
+out = net(torch.ones(4))
+out.sum().backward()
+grads = [p.grad for p in net.parameters()] or None
 === a cast | none
 w = Parameter(torch.ones(3)).double()
 loss = (w * w).sum()
@@ -303,6 +333,32 @@ out = w.detach()
 w.sum().backward()
 print(w.grad)
 """)
+
+DOUBTED = cases("""
+=== a weight of what the constructor is given
+class Tied(nn.Module):
+    def __init__(self, base):
+        super().__init__()
+        self.w = Parameter(torch.ones(3)) * base.weight
+
+    def forward(self, x):
+        return x * self.w
+=== a factor of unknown kind
+class Scaled(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.w = Parameter(torch.ones(3)) * scale
+
+    def forward(self, x):
+        return x * self.w
+""")
+
+
+@table(DOUBTED)
+def test_what_may_be_a_tensor_makes_it_unsafe(case: Case) -> None:
+    (finding,) = found(case.before, CODE)
+    assert finding.fix is not None and finding.fix.safety is Safety.UNSAFE
+    assert "may be a tensor that needs a gradient" in finding.fix.doubt
 
 
 @table(CHANGE)

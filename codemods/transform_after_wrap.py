@@ -66,9 +66,10 @@ class TransformAfterWrap(Codemod):
     Safe: the values are the same, and the tensor that is kept becomes the leaf. Unsafe in a
     function whose calls in the file all give a Module what it keeps, where others may change the
     attribute as no Parameter can be, where what is loaded was saved without it, where the class
-    fills or freezes all of its Parameters, where somebody numbers or unpacks them, and where the
-    code itself asks whether it is a leaf. Not fixed where others certainly do, where the leaf is
-    used, or where the transformation needs gradients.
+    fills or freezes all of its Parameters, where somebody numbers or unpacks them, where what a
+    constructor is given may be a tensor, and where the code itself asks whether it is a leaf. Not
+    fixed where others certainly do, where the leaf is used, or where what it is transformed with
+    may need a gradient. Parameters that a function only computes with are left alone.
 
     References
     ----------

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from gradfix.codemod import Codemod, NotFixable, Words
 from gradfix.flow import ModuleFlow, classes
+from gradfix.flow.beside import operands_beside
 from gradfix.flow.constructors import data_of
 from gradfix.flow.names import captured, is_made_for, reaching, read_alone, uses_of
-from gradfix.flow.nodes import children, walk
+from gradfix.flow.nodes import walk
 from gradfix.flow.queries import CASTS, VIEWS, LeafUse, is_written_while_recorded, leaf_use_of
 from gradfix.flow.returned_leaves import is_kept, kept_by_callers
 from gradfix.flow.source_text import bracketed, replaced
@@ -269,22 +270,15 @@ def _data(call: ast.Call) -> ast.expr:
 
 def _must_not_need_grad(flow: ModuleFlow, top: ast.expr, leaves: Iterable[ast.expr]) -> None:
     """The transformation runs before the leaf exists: it must not need its own gradients."""
-    function, leaves = flow.enclosing(top, ast.FunctionDef), set(leaves)
-    # What constructors are given are sizes and factors, as a rule; elsewhere it may be a tensor.
-    told = function is not None and classes.is_initialiser(function.name)
-    queue: list[ast.AST] = [top]
-    for node in queue:  # which grows
-        if node in leaves:
-            continue
-        value = flow.values.get(node)
-        around = value is None or any(part in leaves for part in walk(node))
-        if value is not None and not around:
-            if value.is_tensor and value.needs_grad is not Certainty.NO:
-                raise NotFixable("the transformation uses another tensor that may need a gradient")
-            if value.kind is Kind.UNKNOWN and not told:
-                raise NotFixable("the transformation uses what may need a gradient")
-        if value is None or around or value.kind is Kind.UNKNOWN:
-            queue += children(node)
+    function = flow.enclosing(top, ast.FunctionDef)
+    # Of what a constructor is given `doubt_of` says more: as a rule these are sizes and factors.
+    constructs = function is not None and classes.is_initialiser(function.name)
+    for operand in operands_beside(flow, top, leaves):
+        value = flow.value(operand)
+        if value.is_tensor and value.needs_grad is not Certainty.NO:
+            raise NotFixable("the transformation uses another tensor that may need a gradient")
+        if value.kind is Kind.UNKNOWN and not constructs:
+            raise NotFixable("the transformation uses what may need a gradient")
 
 
 #: What shows one element in several places: in-place operations raise on it.

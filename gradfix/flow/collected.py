@@ -103,11 +103,9 @@ def _read_behind(flow: ModuleFlow, scope: Scope, entries: ast.Name, loop: _Loop)
         around = flow.parents.get(use)
         if flow.span(use).row <= last:
             continue
-        if isinstance(around, ast.keyword):
-            return use
         if isinstance(around, ast.Call) and use in around.args:
             if not (isinstance(around.func, ast.Name) and around.func.id in _PLAIN):
                 return use
-        elif isinstance(around, (ast.Return, ast.For, ast.comprehension)):
+        elif isinstance(around, (ast.Return, ast.For, ast.comprehension, ast.keyword)):
             return use
     return None

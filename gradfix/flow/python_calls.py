@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from gradfix.flow.constructors import Constructors
 from gradfix.flow.methods import size_number
@@ -26,8 +25,8 @@ from gradfix.flow.values import (
     unknown,
 )
 
-if TYPE_CHECKING:
-    from gradfix.flow.module import ModuleFlow
+#: The operation that gives what it is given, and shows how far whoever goes through it is.
+SHOWN = "shown"
 
 
 class PythonCalls(Constructors):
@@ -82,7 +81,7 @@ class PythonCalls(Constructors):
             return unknown(node, (argument.value for argument in arguments))
         given = first.value
         if given.kind is Kind.SEQUENCE:
-            return replace(given, node=node)
+            return replace(given, node=node, op=SHOWN, inputs=(given,))
         element = self.element(node, given)
         return sequence(None, element=element, length=given.length, node=node, name="tqdm")
 
@@ -248,10 +247,3 @@ BUILTINS: dict[str, _Function] = {
     "str": PythonCalls._text,
     "repr": PythonCalls._text,
 }
-
-
-def shown_items(flow: ModuleFlow, node: ast.expr) -> ast.expr:
-    """What a loop goes through, without what only shows how far it is: ``tqdm(items)``."""
-    if isinstance(node, ast.Call) and node.args and flow.value(node.func).name in PROGRESS:
-        return node.args[0]
-    return node

@@ -27,10 +27,10 @@ def run_by(flow: ModuleFlow, node: ast.ClassDef | None, start: str) -> frozenset
 
 def sets_up(flow: ModuleFlow, facts: ClassFacts | None, name: str) -> bool:
     """Whether a method, or function, only makes a Module: a constructor, or what it alone runs."""
-    if is_initialiser(name) or facts is None:
-        return is_initialiser(name)
-    constructing = name in run_by(flow, facts.node, "__init__")
-    return constructing and name not in run_by_forward(flow, facts.node)
+    if is_initialiser(name):
+        return True
+    node = None if facts is None else facts.node
+    return name in run_by(flow, node, "__init__") and name not in run_by_forward(flow, node)
 
 
 def bodies_of_forward(flow: ModuleFlow, facts: ClassFacts) -> list[Method]:

@@ -83,11 +83,11 @@ def _passes_history(flow: ModuleFlow, value: Value) -> bool:
             return False
         if isinstance(node.func, ast.Attribute):
             op, on = op_facts(node.func.attr, "method"), node.func.value
-            first = value.inputs[0] if op is not None and value.inputs else None
+            first = value.inputs[0] if value.inputs else None
             # A loop is followed more than once, and only the last values are kept by node.
-            if op is not None and first is not None:
-                if first is flow.value(on) or first.node is on:
-                    return op.differentiable and op.returns_tensor and not op.zero_grad
+            own = first is not None and (first is flow.value(on) or first.node is on)
+            if op is not None and own:
+                return op.differentiable and op.returns_tensor and not op.zero_grad
         return _runs(flow, node, _is_differentiable)
     # A name or a comprehension stands for an element of what is iterated over.
     kinds = (ast.BinOp, ast.UnaryOp, ast.Subscript, ast.comprehension, ast.Name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradfix.flow import classes
@@ -98,17 +99,20 @@ def hands_out_lists(flow: ModuleFlow) -> bool:
 def _returns_list(function: ast.FunctionDef) -> bool:
     last = function.body[-1]
     given = last.value if isinstance(last, ast.Return) else None
-    before = function.body[-2] if len(function.body) > 1 else None
-    if isinstance(given, ast.Name) and isinstance(before, ast.Assign):
-        if ast.unparse(before.targets[0]) == given.id and isinstance(before.value, ast.Tuple):
-            given = before.value
+    tuples = _bound_to(function, {given.id} if isinstance(given, ast.Name) else set(), (ast.Tuple,))
+    given = next(tuples, given)
     parts = given.elts if isinstance(given, ast.Tuple) else [given]
     if any(isinstance(part, _LISTS) for part in parts):
         return True
     names = {part.id for part in parts if isinstance(part, ast.Name)}
-    return bool(names) and any(
-        isinstance(target, ast.Name) and target.id in names
-        for statement in classes.statements(function.body)
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, _LISTS)
-        for target in statement.targets
-    )
+    return any(True for _ in _bound_to(function, names, _LISTS))
+
+
+def _bound_to(
+    function: ast.FunctionDef, names: set[str], kinds: tuple[type[ast.expr], ...]
+) -> Iterator[ast.expr]:
+    """The displays of some kinds that one of some names is bound to anywhere in a function."""
+    for statement in classes.statements(function.body) if names else ():
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, kinds):
+            if any(isinstance(to, ast.Name) and to.id in names for to in statement.targets):
+                yield statement.value

@@ -36,9 +36,8 @@ _CHAIN = re.compile(r"[\w.()]*\Z")
 LIBRARY = ("torch", "nn", "F", "functional")
 #: These make ``weight`` of a layer a value that is computed, under whatever name they are imported.
 _COMPUTES_WEIGHT = (re.compile(r"weight_norm\b"), re.compile(r"spectral_norm\b"))
-#: What can be understood in the whole text alone: calls that bind by name, dictionaries of names.
-#: All begin with what is fast to find.
-_BY_NAME = (
+#: Calls that bind an attribute by its name. All begin with what is fast to find.
+SETS = (
     re.compile(r"attr(?<!getattr)(?<!hasattr)(?:__)?\("),
     re.compile(r"patch(?:\.object|\.multiple|\.setitem)?\("),
     re.compile(r"register_\w+\("),
@@ -46,6 +45,10 @@ _BY_NAME = (
     re.compile(r"weight_norm\("),
     re.compile(r"spectral_norm\("),
     re.compile(r"orthogonal\("),
+)
+#: What can be understood in the whole text alone: these calls, and dictionaries of names.
+_BY_NAME = (
+    *SETS,
     re.compile(r"vars\("),
     re.compile(r"__dict__"),
     re.compile(r"globals\(\)"),

@@ -9,22 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gradfix.flow.stored_lines import LIBRARY, Lines, not_of_self
+from gradfix.flow.stored_lines import LIBRARY, SETS, Lines, not_of_self
 
 _DATA = re.compile(r"\.data[ \t]*=(?!=)[ \t]*([^\n]*)")
 _NAME_BEFORE = re.compile(r"(?<![\w.])\w+\Z")
 _ROWS = re.compile(r"\n[ \t]*[\[(]([\w.*,\s()\[\]]*)[\])]\s*=(?!=)")
 
-#: Calls that bind an attribute by its name.
-_SETS = (
-    re.compile(r"attr(?:__)?\("),
-    re.compile(r"patch(?:\.object|\.multiple|\.setitem)?\("),
-    re.compile(r"register_\w+\("),
-    re.compile(r"add_module\("),
-    re.compile(r"weight_norm\("),
-    re.compile(r"spectral_norm\("),
-    re.compile(r"orthogonal\("),
-)
 _CALLED = re.compile(r"[\w.()]*\Z")
 _DICTS = (
     re.compile(r"vars(\([^()\n]*\))([^\n]*)"),
@@ -105,7 +95,7 @@ _ByName = Iterator[tuple[list[str], bool, bool]]  # names, whether some are work
 
 def _by_setters(text: str) -> _ByName:
     """What calls such as ``setattr(config, "size", 4)`` name; whether the name is worked out."""
-    for pattern in _SETS:
+    for pattern in SETS:
         for call in pattern.finditer(text):
             before = _CALLED.search(text, max(call.start() - 60, 0), call.start())
             name = (before[0] if before is not None else "") + call[0]

@@ -153,15 +153,21 @@ def _operands(flow: ModuleFlow, facts: classes.ClassFacts, name: str) -> Iterato
         if isinstance(parent, (ast.BinOp, ast.UnaryOp)):
             yield node
         elif isinstance(parent, ast.Attribute):
-            called, op = flow.parents.get(parent), op_facts(parent.attr, "method")
-            if isinstance(called, ast.Call) and called.func is parent and op is not None:
-                if op.differentiable and not op.zero_grad and flow.value(called).is_tensor:
-                    yield node
+            if _is_differentiated_by(flow, parent):
+                yield node
         elif isinstance(parent, ast.Call) and node in parent.args:
             function = flow.value(parent.func)
             if function.kind is Kind.REFERENCE and function.name.startswith("torch."):
                 if flow.value(parent).is_tensor and function.name.count(".") <= 3:
                     yield node
+
+
+def _is_differentiated_by(flow: ModuleFlow, method: ast.Attribute) -> bool:
+    """Whether a method of a tensor is called that passes on a gradient."""
+    call, op = flow.parents.get(method), op_facts(method.attr, "method")
+    if not isinstance(call, ast.Call) or call.func is not method or op is None:
+        return False
+    return op.differentiable and not op.zero_grad and flow.value(call).is_tensor
 
 
 def _is_self(node: ast.expr) -> bool:

@@ -9,7 +9,7 @@ from gradfix.flow import ModuleFlow
 from gradfix.flow.assembly import Assembly, Fill, axis_of
 from gradfix.flow.names import fresh_name, spelling
 from gradfix.flow.nodes import walk
-from gradfix.flow.python_calls import shown_items
+from gradfix.flow.python_calls import SHOWN
 from gradfix.flow.shapes import equal
 from gradfix.model import Edit, EditKind, Fix
 from gradfix.recipes.allocations import options_text, size_text
@@ -76,4 +76,5 @@ def _jumps(loop: ast.For) -> bool:
 
 def _counts(flow: ModuleFlow, loop: ast.For, made: ast.AST) -> bool:
     """Whether the loop's own ``range`` or ``enumerate`` is what the counter counts."""
-    return made in (loop.iter, shown_items(flow, loop.iter))
+    value = flow.value(loop.iter)
+    return made is loop.iter or (value.op == SHOWN and value.inputs[0].node is made)

@@ -6,15 +6,14 @@ import ast
 
 from gradfix.codemod import NotFixable
 from gradfix.flow import ModuleFlow
+from gradfix.flow.beside import possible_tensors
 from gradfix.flow.classes import facts_of, is_module, lineage
 from gradfix.flow.neighbours import gets_saved_weights, minded_by
-from gradfix.flow.nodes import walk
 from gradfix.flow.rebound import rebound
 from gradfix.flow.registered import all_parameters_changed
 from gradfix.flow.said_plain import is_known_as_no_leaf, is_only_read_detached
 from gradfix.flow.strangers import binds_any
-from gradfix.flow.torch_ops import op_facts
-from gradfix.flow.values import Kind, Value
+from gradfix.flow.values import Value
 
 #: What a class does when an attribute is bound, or is not in the ``__dict__`` of an object.
 _READS = frozenset({"__getattr__", "__setattr__", "__delattr__", "register_parameter"})
@@ -39,45 +38,10 @@ def doubt_of(flow: ModuleFlow, kept: ast.expr, leaf: Value) -> str:
 
 
 def _may_be_tensor(flow: ModuleFlow, kept: ast.expr) -> str:
-    """What may be a tensor with a history among what ``kept`` is computed with, if anything.
-
-    Arguments are numbers where their default is one, or where they are sizes.
-    """
-    function = flow.enclosing(kept, ast.FunctionDef)
-    numbers = set() if function is None else _sizes(flow, function) | _with_defaults(function.args)
-    for node in walk(kept):
-        parent, value = flow.parents.get(node), flow.values.get(node)
-        if not isinstance(node, (ast.Name, ast.Attribute)) or isinstance(parent, ast.Attribute):
-            continue
-        called = isinstance(parent, ast.Call) and parent.func is node
-        plain = isinstance(node, ast.Name) and node.id in numbers
-        if value is not None and value.kind is Kind.UNKNOWN and not called and not plain:
-            return f"`{flow.source_of(node)}` may be a tensor that needs a gradient"
+    """What may be a tensor with a history among what ``kept`` is computed with, if anything."""
+    for node in possible_tensors(flow, kept):
+        return f"`{flow.source_of(node)}` may be a tensor that needs a gradient"
     return ""
-
-
-def _sizes(flow: ModuleFlow, function: ast.AST) -> set[str]:
-    """The names that new tensors, or layers, are given as their sizes."""
-    made = (node for node in walk(function) if isinstance(node, ast.Call))
-    found: set[str] = set()
-    for call in made:
-        value = flow.value(call)
-        op = op_facts(value.op, "function") if value.is_tensor and value.node is call else None
-        if value.kind is Kind.MODULE or (op is not None and op.factory and value.op != "tensor"):
-            found |= {arg.id for arg in call.args if isinstance(arg, ast.Name)}
-    return found
-
-
-def _with_defaults(arguments: ast.arguments) -> set[str]:
-    """The arguments whose defaults are numbers."""
-    plain = [*arguments.posonlyargs, *arguments.args]
-    given = [*zip(plain[::-1], arguments.defaults[::-1], strict=False)]
-    given += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
-    return {
-        argument.arg
-        for argument, default in given
-        if isinstance(default, ast.Constant) and isinstance(default.value, (int, float))
-    }
 
 
 def _met(flow: ModuleFlow, kept: ast.expr) -> str:

@@ -27,6 +27,7 @@ KNOWN = {
     "filled later": "memory that is shared, but no history",
     "GF102 all Parameters are given by name": "functional_call puts others in their place",
     "the best model is the one that is trained on": "functions that return what they are given",
+    "the best model is the one that is trained on by named Parameters": "the same",
 }
 
 PROGRAMS = cases("""

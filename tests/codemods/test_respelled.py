@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from test_facts_hold import FILES, tabled
@@ -22,6 +23,7 @@ _KEYWORDS = {
 }
 _SAID = "What this is for.\n\n    Args:\n        x: something\n    "
 _Block = list[ast.stmt]
+D = TypeVar("D", ast.ClassDef, ast.FunctionDef)
 
 
 class Respelled(ast.NodeTransformer):
@@ -68,7 +70,7 @@ class Respelled(ast.NodeTransformer):
         return _described(node)
 
 
-def _described(node):  # type: ignore[no-untyped-def]
+def _described(node: D) -> D:
     if ast.get_docstring(node) is None:
         node.body.insert(0, ast.Expr(ast.Constant(_SAID)))
     return node

@@ -151,6 +151,18 @@ class Bell(nn.Module):
         mean, width = self.clip(self.w)
         return self.out(torch.exp(-((x - mean) / width) ** 2))
 reason: on purpose
+=== GF304 detached in place
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(3, 3)
+        self.head = nn.Linear(3, 1)
+
+    def forward(self, x):
+        h = self.encoder(x)
+        h.detach_()
+        return self.head(h)
+reason: on purpose
 === GF304 a function that detaches its argument
 def bounded(w):
     return torch.tanh(w.detach()) * 3

@@ -188,6 +188,52 @@ net = nn.Linear(2, 1, bias=False)
 nn.init.ones_(net.weight)
 out = fit(net, torch.ones(2)).weight.detach().clone()
 grad = net.weight.grad
+=== the best model is the one that is trained on by named Parameters | values unsafe
+import copy
+
+
+def fit(net, x):
+    weights = net.parameters()
+    opt = torch.optim.SGD(weights, lr=2.0)
+    best, best_net = float("inf"), None
+    for _ in range(3):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        if loss.item() < best:
+            best = loss.item()
+            best_net = net
+        opt.step()
+    return best_net
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+out = fit(net, torch.ones(2)).weight.detach().clone()
+grad = net.weight.grad
+--->
+import copy
+
+
+def fit(net, x):
+    weights = net.parameters()
+    opt = torch.optim.SGD(weights, lr=2.0)
+    best, best_net = float("inf"), None
+    for _ in range(3):
+        opt.zero_grad()
+        loss = net(x).pow(2).sum()
+        loss.backward()
+        if loss.item() < best:
+            best = loss.item()
+            best_net = copy.deepcopy(net)
+        opt.step()
+    return best_net
+
+
+net = nn.Linear(2, 1, bias=False)
+nn.init.ones_(net.weight)
+out = fit(net, torch.ones(2)).weight.detach().clone()
+grad = net.weight.grad
 === an array compared with a later one | values unsafe
 net = nn.Linear(3, 2)
 sgd = torch.optim.SGD(net.parameters(), lr=1.0)

@@ -17,6 +17,7 @@ from gradfix import batch, engine, flow, registry, words
 from gradfix.config import settings_from
 from gradfix.files import Found
 from gradfix.flow import project as project_module
+from gradfix.flow.callers import facts_of_callers
 from gradfix.flow.facts import Parents
 from gradfix.flow.nodes import children
 from gradfix.flow.project import Project
@@ -86,6 +87,21 @@ def test_functions_that_only_compute_are_left_out_until_somebody_asks() -> None:
     facts.complete()
     everything = {scope.name for scope in facts.scopes}
     assert {"forward", "reset"} <= everything
+
+
+@pytest.mark.parametrize(("more", "asked"), [("", False), ("from torch import optim\n", True)])
+def test_callers_are_interpreted_only_where_a_leaf_may_be_known(more: str, asked: bool) -> None:
+    text = f"import torch\n{more}" + """
+def added(x, y):
+    x += y
+    return x
+
+def use(x):
+    return added(x, x)
+"""
+    facts = flow.analyse(text)
+    assert facts_of_callers(facts) is None
+    assert any(scope.name == "use" for scope in facts.scopes) is asked
 
 
 def test_facts_are_taken_apart_without_a_collector(uncollected: None) -> None:
